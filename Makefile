@@ -1,0 +1,64 @@
+# `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STATE := build/state
+
+# Where the notebooks get their photos and how many breeds are drawn; see README.
+DATA ?=
+CLASSES ?=
+export COURSE_MODE = local
+export COURSE_DATA = $(DATA)
+export COURSE_CLASSES = $(CLASSES)
+
+# cpu or auto where uv reaches PyTorch's own builds; else what the package index gives.
+TORCH_BACKEND ?=
+UV_TORCH := $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND))
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip sync --quiet $(UV_TORCH) requirements.txt
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: install
+install: $(READY) ## Create .venv with everything in it
+
+.PHONY: course
+course: $(READY) ## Run the four notebooks on a local engine (DATA=folder, CLASSES=133)
+	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/python -m course.run
+
+.PHONY: test
+test: $(READY) ## Lint, unit and fault tests, and all notebooks by nbval
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 --no-header notebooks
+
+.PHONY: lab
+lab: $(READY) ## JupyterLab on a local engine
+	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/jupyter lab notebooks
+
+.PHONY: lock
+lock: ## Compile requirements.txt anew from pyproject.toml
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	    --all-extras --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.txt
+
+.PHONY: format
+format: $(READY) ## Let ruff format the code
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## Remove what running made (not .venv)
+	rm -rf build .local_sagemaker .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,247 @@
+"""The command line: ``local-sagemaker start | stop | status | env | logs | run``."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from local_sagemaker import engine
+from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker.engine import DEFAULT_STATE, EngineError
+
+IDLE_S = 3600
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the exit code of the process."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.call(options)
+    except EngineError as error:
+        print(f"local-sagemaker: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="local-sagemaker", description="Amazon SageMaker on this machine, at 127.0.0.1."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, call, text: str | None) -> argparse.ArgumentParser:
+        hidden = {} if text is None else {"help": text}
+        sub = commands.add_parser(name, description=text, **hidden)
+        sub.add_argument(
+            "--state", type=Path, default=DEFAULT_STATE, help="state folder (default: %(default)s)"
+        )
+        sub.set_defaults(call=call)
+        return sub
+
+    sub = command("start", _start, "start an engine in the background")
+    sub.add_argument("--port", type=int, default=0, help="TCP port (default: a free one)")
+    sub.add_argument("--idle", type=float, default=IDLE_S, help="end after S idle seconds")
+    command("stop", _stop, "stop the engine, its jobs and its endpoints")
+    command("status", _status, "what runs, and where")
+    command("env", _env, "print export lines that send boto3 and the SDKs to the engine")
+    sub = command("logs", _logs, "print the log of a training job or an endpoint")
+    sub.add_argument("job", help="name of the training job or endpoint")
+    sub = command("run", _run, "run a command against a private engine, then stop the engine")
+    sub.add_argument("--port", type=int, default=0, help="TCP port (default: a free one)")
+    sub.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND ARGUMENTS...")
+    sub.set_defaults(state=None)
+    sub = command("serve", _serve, None)  # what start and run execute
+    sub.add_argument("--port", type=int, default=0)
+    sub.add_argument("--idle", type=float)
+    sub.add_argument("--life", type=int)
+    sub.add_argument("--tell", type=int)
+    return parser
+
+
+def _start(options: argparse.Namespace) -> int:
+    running = engine.find(options.state)
+    if running:
+        raise EngineError(
+            f"an engine runs on {options.state} already, at {running.url}: use it, stop it "
+            "(local-sagemaker stop), or name another folder with --state"
+        )
+    engine.start(options.state, options.port, options.idle)
+    running = engine.find(options.state)
+    print(f"{running.url}\nstate: {options.state}\nnext: eval $(local-sagemaker env)")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    print("stopped" if engine.stop(options.state) else f"no engine runs on {options.state}")
+    return 0
+
+
+def _found(state: Path) -> engine.Running:
+    running = engine.find(state)
+    if running is None:
+        raise EngineError(f"no engine runs on {state}: local-sagemaker start --state {state}")
+    return running
+
+
+def _client(running: engine.Running, service: str):
+    import boto3
+
+    from local_sagemaker import REGION
+
+    return boto3.client(
+        service,
+        endpoint_url=running.url,
+        region_name=REGION,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+    )
+
+
+def _status(options: argparse.Namespace) -> int:
+    running = engine.find(options.state)
+    if running is None:
+        print(f"no engine runs on {options.state}")
+        return 1
+    sagemaker = _client(running, "sagemaker")
+    jobs = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    endpoints = sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
+    used = sum(f.stat().st_size for f in options.state.rglob("*") if f.is_file())
+    print(f"{running.url}  process {running.pid}  state {options.state} ({used / 1e6:.0f} MB)")
+    for job in jobs:
+        print(f"  training job  {job['TrainingJobStatus']:<12}{job['TrainingJobName']}")
+    for endpoint in endpoints:
+        print(f"  endpoint      {endpoint['EndpointStatus']:<12}{endpoint['EndpointName']}")
+    return 0
+
+
+def _env(options: argparse.Namespace) -> int:
+    running = _found(options.state)
+    for name in REMOVED:
+        print(f"unset {name}")
+    for name, value in client_environment(running.url, Path(running.state)).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    logs = _client(_found(options.state), "logs")
+    groups = ["/aws/sagemaker/TrainingJobs", f"/aws/sagemaker/Endpoints/{options.job}"]
+    known = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
+    found = False
+    for group in [group for group in groups if group in known]:
+        prefix = {"logStreamNamePrefix": f"{options.job}/"} if "Training" in group else {}
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, **prefix)
+        for event in (event for page in pages for event in page["events"]):
+            print(event["message"])
+            found = True
+    if not found:
+        raise EngineError(f"no log of '{options.job}': local-sagemaker status lists what there is")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Private engine, command, end of the engine; the exit code is the command's."""
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise EngineError("run needs a command: local-sagemaker run -- python SCRIPT")
+    if shutil.which(command[0]) is None:
+        raise EngineError(f"there is no command '{command[0]}'")
+    state = options.state or Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
+    if options.state and engine.find(state):
+        raise EngineError(f"an engine runs on {state} already: stop it, or name another --state")
+    life, held = os.pipe()  # `held` stays open as long as this process lives
+    server = None
+    try:
+        server = engine.start(state, options.port, life=life)
+        os.close(life)
+        return _run_command(command, engine.find(state).url, state, server.pid)
+    finally:
+        os.close(held)
+        if server:
+            server.wait()
+        if not options.state:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def _run_command(command: list[str], url: str, state: Path, server: int) -> int:
+    environment = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    environment |= client_environment(url, state.resolve())
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what it leaves behind comes to us
+    process = subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
+    # Ctrl-C reaches the command by itself (same terminal); it decides, we clean up after it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: process.send_signal(n))
+    code = process.wait()
+    _end_what_is_left(server)
+    return code if code >= 0 else 128 - code
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _end_what_is_left(server: int) -> None:
+    """End processes that the command left in the background (the engine is not one of them)."""
+    import psutil
+
+    family = [p for p in psutil.Process().children() if p.pid != server]
+    left = family + [child for p in family for child in p.children(recursive=True)]
+    for process in left:
+        process.terminate()
+    for process in psutil.wait_procs(left, timeout=5)[1]:
+        process.kill()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if options.life is not None:
+        threading.Thread(target=_end_with, args=(options.life,), daemon=True).start()
+
+    def ready(url: str) -> None:
+        engine.note(options.state, url)
+        _tell(options.tell, url)
+
+    from local_sagemaker.server import serve
+    from local_sagemaker.store import StateInUse
+
+    try:
+        serve(options.state, options.port, ready, options.idle)
+    except StateInUse as error:
+        _tell(options.tell, str(error))
+        return 1
+    except OSError as error:
+        text = f"cannot listen on 127.0.0.1:{options.port}: {error.strerror or error}; "
+        _tell(options.tell, text + "name another port with --port, or none for a free one")
+        return 1
+    (options.state / "engine.json").unlink(missing_ok=True)
+    return 0
+
+
+def _end_with(life: int) -> None:
+    """Ask for an orderly end when the other end of the pipe closes."""
+    os.read(life, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _tell(descriptor: int | None, text: str) -> None:
+    if descriptor is not None:
+        os.write(descriptor, (text + "\n").encode())
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

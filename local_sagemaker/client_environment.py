@@ -1,0 +1,58 @@
+"""The variables that send boto3 and both SageMaker SDKs to a local engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
+
+# The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
+# does not move; its own configuration file turns both off.
+SDK_CONFIG = f"""\
+SchemaVersion: '1.0'
+SageMaker:
+  PythonSDK:
+    Modules:
+      TelemetryOptOut: true
+      Session:
+        DefaultS3Bucket: sagemaker-{REGION}-{ACCOUNT}
+"""
+# What would lead away from the engine, or bring real credentials in.
+REMOVED = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SAGEMAKER",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+
+
+def client_environment(url: str, state: Path) -> dict[str, str]:
+    """Variables for a client of the engine at `url`; writes the files they name into `state`."""
+    sdk = state / "sdk.yaml"
+    sdk.write_text(SDK_CONFIG)
+    empty = state / "no-aws-config"
+    empty.write_text("")
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(empty),
+        "AWS_SHARED_CREDENTIALS_FILE": str(empty),
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),
+        "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(sdk),
+        "SAGEMAKER_VALIDATE_ROLE": "false",
+        "SAGEMAKER_ROLE": ROLE_ARN,
+        "LOCAL_SAGEMAKER_URL": url,
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }

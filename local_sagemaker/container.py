@@ -1,0 +1,142 @@
+"""What SageMaker's containers look like from inside: folders, configuration, environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isal import igzip_threaded
+
+from local_sagemaker import REGION
+from local_sagemaker.isolation import HOST, isolation
+
+# AWS's PyTorch images, whatever the registry and tag; they all run in the engine's environment.
+PYTORCH_IMAGE = re.compile(r".+/(huggingface-)?pytorch(-training|-inference)?[:@].+")
+ML = "/opt/ml"
+# Machine settings that may be handed on to a job; never the caller's credentials.
+HANDED_ON = ("TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "MPLCONFIGDIR", "TMPDIR")
+PACK_LEVEL = 0  # of 0..3: trained weights hardly shrink, so the fastest is best
+COPY = 16 * 1024 * 1024
+
+
+def has_runtime(image: str) -> bool:
+    """Whether containers of this image can be run here."""
+    return PYTORCH_IMAGE.fullmatch(image) is not None
+
+
+def inside(ml: Path, path: str) -> str:
+    """The place that a container knows as `path` (``/opt/ml/...``), as its command sees it."""
+    return path if isolation().real_opt_ml else path.replace(ML, str(ml), 1)
+
+
+def host_name() -> str:
+    """The job's name for its machine; one that surely resolves."""
+    return HOST if isolation().real_opt_ml else "localhost"
+
+
+def environment(url: str, home: Path, ml: Path) -> dict[str, str]:
+    """The variables of every container: its tools, and dummy keys for the engine at `url`."""
+    home.mkdir(parents=True, exist_ok=True)
+    variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    variables |= {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "TORCH_HOME": os.environ.get("TORCH_HOME", str(cache / "torch")),
+        # A container's requirements must already be met here: nothing is fetched.
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    if not isolation().real_opt_ml:
+        variables["SAGEMAKER_BASE_DIR"] = str(ml)
+        config = ml / "input/config/debughookconfig.json"
+        variables["SMDEBUG_CONFIG_FILE_PATH"] = str(config)
+    return variables
+
+
+def write_configuration(ml: Path, job: dict) -> None:
+    """Write ``/opt/ml/input/config`` for a training job's description."""
+    host, resources = host_name(), job["ResourceConfig"]
+    group = {"instance_group_name": "homogeneousCluster", "hosts": [host]}
+    group["instance_type"] = resources.get("InstanceType", "")
+    files = {
+        "hyperparameters": job.get("HyperParameters", {}),
+        "resourceconfig": {
+            "current_host": host,
+            "current_instance_type": group["instance_type"],
+            "current_group_name": group["instance_group_name"],
+            "hosts": [host],
+            "instance_groups": [group],
+            "network_interface_name": "lo",
+        },
+        "inputdataconfig": {
+            channel["ChannelName"]: {
+                "TrainingInputMode": input_mode(job, channel),
+                "S3DistributionType": channel["DataSource"]
+                .get("S3DataSource", {})
+                .get("S3DataDistributionType", "FullyReplicated"),
+                "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+            }
+            for channel in job.get("InputDataConfig", [])
+        },
+    }
+    if hook := job.get("DebugHookConfig"):
+        local = hook.get("LocalPath", f"{ML}/output/tensors")
+        files["debughookconfig"] = {**hook, "LocalPath": inside(ml, local)}
+    if profiler := job.get("ProfilerConfig"):
+        files["profilerconfig"] = profiler
+    folder = ml / "input/config"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def input_mode(job: dict, channel: dict) -> str:
+    return channel.get("InputMode") or job["AlgorithmSpecification"]["TrainingInputMode"]
+
+
+def relocate_drivers(ml: Path) -> None:
+    """Without a real /opt/ml: let the SDK's driver files name the job's folder instead."""
+    for file in (ml / "input/data/sm_drivers").rglob("*"):
+        if file.suffix in {".py", ".sh", ".json"}:
+            file.write_text(file.read_text().replace(ML, str(ml)))
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write the contents of `folder` as a ``tar.gz``."""
+    with _gzip(archive, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as target:
+        for path in sorted(folder.iterdir()):
+            target.add(path, arcname=path.name)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a ``tar.gz`` below `folder`; a member that points outside is refused.
+
+    Raises:
+        tarfile.TarError, OSError: no archive, or an unsafe one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _gzip(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as source:
+        source.extractall(folder, filter="data")
+
+
+@contextmanager
+def _gzip(archive: Path, mode: str) -> Iterator:
+    level = {"compresslevel": PACK_LEVEL} if mode == "wb" else {}
+    with igzip_threaded.open(archive, mode, threads=1, block_size=COPY, **level) as stream:
+        yield stream

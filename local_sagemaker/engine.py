@@ -1,0 +1,121 @@
+"""Starting, finding and stopping the engine's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+DEFAULT_STATE = Path(".local_sagemaker")
+START_LIMIT_S = 60
+STOP_LIMIT_S = 30
+
+
+class EngineError(RuntimeError):
+    """The engine cannot be started, found or stopped; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """An engine that answers: process, address and state folder."""
+
+    pid: int
+    url: str
+    state: str
+
+
+def find(state: Path) -> Running | None:
+    """The engine that runs on `state`, if one does."""
+    try:
+        known = Running(**json.loads((state / "engine.json").read_text()))
+        with urllib.request.urlopen(known.url + "/-/health", timeout=5) as answer:
+            return known if answer.status == 200 and _is_alive(known.pid) else None
+    except (OSError, ValueError, TypeError, urllib.error.URLError):
+        return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def start(
+    state: Path, port: int = 0, idle_s: float | None = None, life: int | None = None
+) -> subprocess.Popen:
+    """Start an engine on `state`, detached from this terminal, and wait until it answers.
+
+    Args:
+        port: on 127.0.0.1; 0 takes a free one.
+        idle_s: it ends by itself after so many seconds without a request.
+        life: read end of a pipe; when its other end closes, the engine ends.
+
+    Raises:
+        EngineError: with the engine's own words.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "local_sagemaker.cli", "serve", "--state", str(state)]
+    command += ["--port", str(port)]
+    command += ["--idle", str(idle_s)] if idle_s is not None else []
+    command += ["--life", str(life)] if life is not None else []
+    told, tell = os.pipe()
+    with (state / "engine.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--tell", str(tell)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[tell] + ([life] if life is not None else []),
+            start_new_session=True,
+        )
+    os.close(tell)
+    try:
+        said = _read_line(told)
+    finally:
+        os.close(told)
+    if not said.startswith("http"):
+        process.wait(timeout=STOP_LIMIT_S)
+        raise EngineError(said or f"the engine did not start: see {state / 'engine.log'}")
+    return process
+
+
+def _read_line(descriptor: int) -> str:
+    """What the engine tells when it is ready, or when it gives up."""
+    deadline, text = time.monotonic() + START_LIMIT_S, b""
+    while time.monotonic() < deadline:
+        if select.select([descriptor], [], [], 0.5)[0]:
+            chunk = os.read(descriptor, 4096)
+            text += chunk
+            if not chunk or text.endswith(b"\n"):
+                break
+    return text.decode().strip()
+
+
+def note(state: Path, url: str) -> None:
+    """Leave word in `state` of the engine that is this process."""
+    running = Running(os.getpid(), url, str(state.resolve()))
+    (state / "engine.json").write_text(json.dumps(asdict(running)))
+
+
+def stop(state: Path) -> bool:
+    """End the engine on `state`; False if none runs."""
+    running = find(state)
+    if running is None:
+        return False
+    os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while _is_alive(running.pid):
+        if time.monotonic() > deadline:
+            os.kill(running.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return True

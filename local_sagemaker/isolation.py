@@ -1,0 +1,119 @@
+"""How a container's command is started here: with a real /opt/ml where the kernel allows it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+HOST = "algo-1"  # the name SageMaker gives to a job's first instance
+
+# One pipe for the engine's lifetime: supervisors read it and kill their trees when it closes.
+_life_read, _life_write = os.pipe()
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What the kernel grants: `namespaces` is full, mount or none (see supervisor.py)."""
+
+    namespaces: str
+    user_namespace: bool
+
+    @property
+    def real_opt_ml(self) -> bool:
+        return self.namespaces != "none"
+
+
+RELOCATED = Isolation("none", False)
+
+
+@functools.cache
+def isolation() -> Isolation:
+    """The strongest isolation that works on this machine, found by trying.
+
+    ``LOCAL_SAGEMAKER_ISOLATION=full|mount|none`` skips the stronger ones.
+    """
+    levels = ["full", "mount", "none"]
+    levels = levels[levels.index(os.environ.get("LOCAL_SAGEMAKER_ISOLATION", "full")) :]
+    if sys.platform == "linux":
+        users = [False, True] if os.getuid() == 0 else [True]
+        for candidate in [Isolation(n, u) for n in levels if n != "none" for u in users]:
+            if _works(candidate):
+                return candidate
+    log.warning(
+        "this kernel grants no mount namespace: jobs get their folder as SAGEMAKER_BASE_DIR"
+    )
+    return RELOCATED
+
+
+def _works(candidate: Isolation) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        ml = Path(folder) / "ml"
+        ml.mkdir()
+        command = ["/bin/sh", "-c", "echo works > /opt/ml/sign"]
+        process = start(ml, Path(folder), command, dict(os.environ), "/", candidate)
+        process.communicate()
+        return (ml / "sign").exists()
+
+
+def start(
+    ml: Path,
+    scratch: Path,
+    command: list[str],
+    environment: dict[str, str],
+    cwd: str,
+    how: Isolation | None = None,
+) -> subprocess.Popen:
+    """Start `command` under a supervisor; its standard output and error come by ``stdout``.
+
+    Args:
+        ml: the folder that becomes ``/opt/ml``.
+        scratch: a folder for what the start itself needs.
+        cwd: the command's working directory, as the command sees it.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    hosts = scratch / "hosts"
+    known = Path("/etc/hosts").read_text() if Path("/etc/hosts").exists() else ""
+    hosts.write_text(f"{known}\n127.0.0.1 {HOST}\n")
+    spec = {
+        **asdict(how or isolation()),
+        "ml": str(ml),
+        "scratch": str(scratch),
+        "hosts_file": str(hosts),
+        "host": HOST,
+        "command": command,
+        "environment": environment,
+        "cwd": cwd,
+    }
+    spec_file = scratch / "supervisor.json"
+    spec_file.write_text(json.dumps(spec))
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(SUPERVISOR), str(spec_file), str(_life_read)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=[_life_read],
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def terminate(process: subprocess.Popen) -> None:
+    """Ask the command to end, as SageMaker does (SIGTERM to the container's first process)."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """End the whole tree at once."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGUSR1)
