@@ -12,7 +12,7 @@ STATE := build/state
 DATA ?=
 CLASSES ?=
 export COURSE_MODE = local
-export COURSE_DATA = $(DATA)
+export COURSE_DATA = $(if $(DATA),$(abspath $(DATA)))
 export COURSE_CLASSES = $(CLASSES)
 
 # cpu or auto where uv reaches PyTorch's own builds; else what the package index gives.

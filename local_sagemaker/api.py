@@ -57,13 +57,14 @@ class SageMakerApi:
                 f"local_sagemaker does not do {name}; it does: {', '.join(sorted(self.handlers))}",
             )
         check(request, model)
+        request = {name: value for name, value in request.items() if value is not None}
         return shaped(self.handlers[name](request) or {}, model)
 
 
 def _parsed(body: bytes) -> dict:
     try:
         request = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError("SerializationException", f"The body is no JSON: {error}") from None
     if not isinstance(request, dict):
         raise ApiError("SerializationException", "The body must be a JSON object")

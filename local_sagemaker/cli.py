@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import logging
 import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
-from local_sagemaker import engine
+from local_sagemaker import engine, private_run
 from local_sagemaker.client_environment import REMOVED, client_environment
 from local_sagemaker.engine import DEFAULT_STATE, EngineError
 
@@ -64,20 +61,24 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--idle", type=float)
     sub.add_argument("--life", type=int)
     sub.add_argument("--tell", type=int)
+    sub.add_argument("--temporary", action="store_true")
     return parser
 
 
 def _start(options: argparse.Namespace) -> int:
-    running = engine.find(options.state)
-    if running:
-        raise EngineError(
-            f"an engine runs on {options.state} already, at {running.url}: use it, stop it "
-            "(local-sagemaker stop), or name another folder with --state"
-        )
+    if running := engine.find(options.state):
+        raise EngineError(_taken(running))
     engine.start(options.state, options.port, options.idle)
     running = engine.find(options.state)
     print(f"{running.url}\nstate: {options.state}\nnext: eval $(local-sagemaker env)")
     return 0
+
+
+def _taken(running: engine.Running) -> str:
+    return (
+        f"an engine runs on {running.state} already, at {running.url}: use it, stop it "
+        "(local-sagemaker stop), or name another folder with --state"
+    )
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -149,59 +150,14 @@ def _logs(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Private engine, command, end of the engine; the exit code is the command's."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise EngineError("run needs a command: local-sagemaker run -- python SCRIPT")
     if shutil.which(command[0]) is None:
         raise EngineError(f"there is no command '{command[0]}'")
-    state = options.state or Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
-    if options.state and engine.find(state):
-        raise EngineError(f"an engine runs on {state} already: stop it, or name another --state")
-    life, held = os.pipe()  # `held` stays open as long as this process lives
-    server = None
-    try:
-        server = engine.start(state, options.port, life=life)
-        os.close(life)
-        return _run_command(command, engine.find(state).url, state, server.pid)
-    finally:
-        os.close(held)
-        if server:
-            server.wait()
-        if not options.state:
-            shutil.rmtree(state, ignore_errors=True)
-
-
-def _run_command(command: list[str], url: str, state: Path, server: int) -> int:
-    environment = {name: value for name, value in os.environ.items() if name not in REMOVED}
-    environment |= client_environment(url, state.resolve())
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what it leaves behind comes to us
-    process = subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
-    # Ctrl-C reaches the command by itself (same terminal); it decides, we clean up after it.
-    signal.signal(signal.SIGINT, lambda *_: None)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda n, _: process.send_signal(n))
-    code = process.wait()
-    _end_what_is_left(server)
-    return code if code >= 0 else 128 - code
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def _end_what_is_left(server: int) -> None:
-    """End processes that the command left in the background (the engine is not one of them)."""
-    import psutil
-
-    family = [p for p in psutil.Process().children() if p.pid != server]
-    left = family + [child for p in family for child in p.children(recursive=True)]
-    for process in left:
-        process.terminate()
-    for process in psutil.wait_procs(left, timeout=5)[1]:
-        process.kill()
+    if options.state and (running := engine.find(options.state)):
+        raise EngineError(_taken(running))
+    return private_run.run(command, options.state, options.port)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -228,6 +184,8 @@ def _serve(options: argparse.Namespace) -> int:
         _tell(options.tell, text + "name another port with --port, or none for a free one")
         return 1
     (options.state / "engine.json").unlink(missing_ok=True)
+    if options.temporary:
+        shutil.rmtree(options.state, ignore_errors=True)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 import threading
 
@@ -51,6 +52,19 @@ class CloudWatch:
             [{"timestamp": timestamp, "message": message} for timestamp, message in events]
         )
 
+    def with_streams(self, body: bytes) -> bytes:
+        """A FilterLogEvents request whose stream prefix, which moto ignores, is spelt out."""
+        try:
+            request = json.loads(body)
+            prefix = request.pop("logStreamNamePrefix", None)
+        except (ValueError, AttributeError):
+            return body  # moto refuses it
+        if prefix is not None:
+            group = self._logs.groups.get(request.get("logGroupName"))
+            names = [name for name in (group.streams if group else ()) if name.startswith(prefix)]
+            request["logStreamNames"] = names or [prefix]  # an empty list would mean every stream
+        return json.dumps(request).encode()
+
     def lines(self, stream_prefix: str, group: str = TRAINING_LOGS) -> list[str]:
         """All log lines of the streams whose names begin with `stream_prefix`, in order."""
         rows = self.store.query(
@@ -60,23 +74,23 @@ class CloudWatch:
         )
         return [row[0] for row in rows]
 
-    def put_metric(
+    def put_metrics(
         self,
         namespace: str,
-        name: str,
         dimensions: dict[str, str],
-        value: float,
+        values: list[tuple[str, float, str]],
         timestamp: float,
-        unit: str = "None",
     ) -> None:
-        """Record one value; `timestamp` is in seconds since the epoch."""
-        row = (namespace, name, json.dumps(dimensions), timestamp, value, unit)
+        """Record `values` (name, value, unit) of one moment, in seconds since the epoch."""
+        shown = json.dumps(dimensions)
+        rows = [(namespace, name, shown, timestamp, value, unit) for name, value, unit in values]
         self.store.write(
             "INSERT INTO metrics (namespace, name, dimensions, timestamp, value, unit) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            [row],
+            rows,
         )
-        self._show_metric(*row)
+        for row in rows:
+            self._show_metric(*row)
 
     def _show_metric(
         self, namespace: str, name: str, dimensions: str, timestamp: float, value: float, unit: str
@@ -105,14 +119,17 @@ class CloudWatch:
 def scrape(line: str, definitions: list[dict]) -> dict[str, float]:
     """Values that the metric definitions (``Name``, ``Regex``) find in one log line.
 
-    As on SageMaker the first group of the expression is the value; what is no number is skipped.
+    As on SageMaker the first group of the expression is the value; what is no finite number is
+    skipped.
     """
     found = {}
     for definition in definitions:
         match = re.search(definition["Regex"], line)
         if match and match.groups():
             try:
-                found[definition["Name"]] = float(match[1])
+                value = float(match[1])
             except (TypeError, ValueError):
                 continue
+            if math.isfinite(value):
+                found[definition["Name"]] = value
     return found

@@ -32,7 +32,7 @@ def has_runtime(image: str) -> bool:
 
 def inside(ml: Path, path: str) -> str:
     """The place that a container knows as `path` (``/opt/ml/...``), as its command sees it."""
-    return path if isolation().real_opt_ml else path.replace(ML, str(ml), 1)
+    return path if isolation().real_opt_ml else path.replace(ML, str(ml))
 
 
 def host_name() -> str:
@@ -71,7 +71,7 @@ def environment(url: str, home: Path, ml: Path) -> dict[str, str]:
 
 def write_configuration(ml: Path, job: dict) -> None:
     """Write ``/opt/ml/input/config`` for a training job's description."""
-    host, resources = host_name(), job["ResourceConfig"]
+    host, resources = host_name(), job.get("ResourceConfig", {})
     group = {"instance_group_name": "homogeneousCluster", "hosts": [host]}
     group["instance_type"] = resources.get("InstanceType", "")
     files = {

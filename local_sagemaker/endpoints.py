@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import shutil
@@ -11,7 +12,13 @@ from collections.abc import Callable
 
 from local_sagemaker import ACCOUNT, REGION, container
 from local_sagemaker.cloudwatch import ENDPOINT_METRICS, CloudWatch
-from local_sagemaker.hosting import HostedVariant, HostingFailed, Unreachable
+from local_sagemaker.hosting import (
+    HostedVariant,
+    HostingFailed,
+    NoAnswer,
+    Unreachable,
+    model_address,
+)
 from local_sagemaker.listing import page
 from local_sagemaker.s3 import S3, split
 from local_sagemaker.store import Store
@@ -32,7 +39,9 @@ class Endpoints:
     def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
         self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
         self.folder = store.folder / "endpoints"
+        # By endpoint and variant: those in service, and those on their way there.
         self.hosted: dict[str, dict[str, HostedVariant]] = {}
+        self.deploying: dict[str, dict[str, HostedVariant]] = {}
         self.handlers = {
             "CreateModel": self.create_model,
             "CreateEndpointConfig": self.create_config,
@@ -51,10 +60,10 @@ class Endpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
         for endpoint in self.store.all("endpoint"):
             if endpoint["EndpointStatus"] in {"InService", "Creating", "Updating"}:
-                self._deploy(endpoint["EndpointName"], "Creating")
+                self._deploy(endpoint["EndpointName"], "Creating", endpoint["EndpointConfigName"])
 
     def close(self) -> None:
-        for variants in list(self.hosted.values()):
+        for variants in [*self.hosted.values(), *self.deploying.values()]:
             for variant in variants.values():
                 variant.close()
 
@@ -70,10 +79,11 @@ class Endpoints:
     def _make(self, kind: str, request: dict, **members) -> dict:
         name, now = request[f"{kind}Name"], time.time()
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{KINDS[kind]}/{name}"
-        if self.store.get(KINDS[kind], name):
-            raise invalid(f'Cannot create already existing {NOT_FOUND[kind]} "{arn}".')
         times = {"CreationTime": now, "LastModifiedTime": now}
-        self.store.put(KINDS[kind], name, {**request, f"{kind}Arn": arn, **times, **members})
+        with self.store.lock:
+            if self.store.get(KINDS[kind], name):
+                raise invalid(f'Cannot create already existing {NOT_FOUND[kind]} "{arn}".')
+            self.store.put(KINDS[kind], name, {**request, f"{kind}Arn": arn, **times, **members})
         return {f"{kind}Arn": arn}
 
     def _reader(self, kind: str) -> Callable[[dict], dict]:
@@ -114,7 +124,8 @@ class Endpoints:
         except ValueError as error:
             raise invalid(str(error)) from None
         found = self.s3.backend.buckets.get(bucket)
-        if found is None or not any(name.startswith(key) for name in list(found.keys)):
+        below = key.rstrip("/") + "/" if key else ""
+        if found is None or not any(k == key or k.startswith(below) for k in list(found.keys)):
             raise invalid(f"Could not find model data at {address}.")
 
     def create_config(self, request: dict) -> dict:
@@ -129,7 +140,7 @@ class Endpoints:
     def create_endpoint(self, request: dict) -> dict:
         self._get("EndpointConfig", request["EndpointConfigName"])
         answer = self._make("Endpoint", request, EndpointStatus="Creating")
-        self._deploy(request["EndpointName"], "Creating")
+        self._deploy(request["EndpointName"], "Creating", request["EndpointConfigName"])
         return answer
 
     def update_endpoint(self, request: dict) -> dict:
@@ -150,51 +161,70 @@ class Endpoints:
         return endpoint
 
     def delete_endpoint(self, request: dict) -> dict:
-        name = self._get("Endpoint", request["EndpointName"])["EndpointName"]
-        self.store.remove("endpoint", name)
-        for variant in self.hosted.pop(name, {}).values():
-            variant.close()
+        with self.store.lock:
+            name = self._get("Endpoint", request["EndpointName"])["EndpointName"]
+            self.store.remove("endpoint", name)
+            gone = [*self.hosted.pop(name, {}).values(), *self.deploying.pop(name, {}).values()]
+        for hosted in gone:
+            hosted.close()
         return {}
 
-    def _deploy(self, name: str, status: str, config: str | None = None) -> None:
-        config = config or self.store.get("endpoint", name)["EndpointConfigName"]
-        self.store.update("endpoint", name, EndpointStatus=status, LastModifiedTime=time.time())
-        thread = threading.Thread(target=self._deploy_now, args=(name, config), daemon=True)
+    def _deploy(self, name: str, status: str, config: str) -> None:
+        variants: dict[str, HostedVariant] = {}
+        now = time.time()
+        with self.store.lock:
+            self.deploying[name] = variants
+            self.store.update("endpoint", name, EndpointStatus=status, LastModifiedTime=now)
+        thread = threading.Thread(target=self._run, args=(name, config, variants), daemon=True)
         thread.start()
 
-    def _deploy_now(self, name: str, config_name: str) -> None:
+    def _run(self, name: str, config: str, variants: dict[str, HostedVariant]) -> None:
         """Start the configuration's variants; put them in service when all of them answer."""
-        variants: dict[str, HostedVariant] = {}
-        changes: dict = {"EndpointStatus": "InService", "EndpointConfigName": config_name}
+        reason = None
         try:
-            for variant in self._get("EndpointConfig", config_name)["ProductionVariants"]:
+            for variant in self._get("EndpointConfig", config)["ProductionVariants"]:
                 model = self._get("Model", variant["ModelName"])
                 variants[variant["VariantName"]] = HostedVariant(self, name, variant, model)
             for hosted in variants.values():
                 hosted.start()
         except (HostingFailed, ApiError) as error:
-            changes = self._failed(name, variants, str(error))
+            reason = str(error)
         except Exception as error:
             log.exception("endpoint %s", name)
-            changes = self._failed(name, variants, f"{type(error).__name__}: {error}")
-        replaced = {}
-        if changes["EndpointStatus"] == "InService" and variants:
-            replaced = self.hosted.get(name, {})
-            self.hosted[name] = variants
-        try:
-            self.store.update("endpoint", name, **changes, LastModifiedTime=time.time())
-        except KeyError:  # deleted meanwhile
-            replaced = self.hosted.pop(name, {}) | variants
-        for hosted in replaced.values():
+            reason = f"{type(error).__name__}: {error}"
+        for hosted in self._settle(name, config, variants, reason):
             hosted.close()
 
-    def _failed(self, name: str, variants: dict[str, HostedVariant], reason: str) -> dict:
+    def _settle(
+        self, name: str, config: str, variants: dict[str, HostedVariant], reason: str | None
+    ) -> list[HostedVariant]:
+        """Put started variants in service, or note why not; return those of no more use."""
+        with self.store.lock:
+            if self.deploying.get(name) is not variants:  # the endpoint was deleted meanwhile
+                return list(variants.values())
+            del self.deploying[name]
+            if reason is None:
+                former, self.hosted[name] = self.hosted.get(name, {}), variants
+                self._note(name, "InService", None, EndpointConfigName=config)
+                return list(former.values())
+            # A failed update leaves the former configuration in service, as on SageMaker.
+            self._note(name, "InService" if name in self.hosted else "Failed", reason)
+            return list(variants.values())
+
+    def _note(self, name: str, status: str, reason: str | None, **changes) -> None:
+        changes |= {"EndpointStatus": status, "FailureReason": reason and reason[:1024]}
+        self.store.update("endpoint", name, **changes, LastModifiedTime=time.time())
+
+    def give_up(self, failed: HostedVariant, reason: str) -> None:
+        """Fail the endpoint of a variant whose process cannot be kept running."""
+        with self.store.lock:
+            variants = self.hosted.get(failed.endpoint, {})
+            if variants.get(failed.name) is not failed:  # replaced or deleted meanwhile
+                return
+            del self.hosted[failed.endpoint]
+            self._note(failed.endpoint, "Failed", reason)
         for hosted in variants.values():
             hosted.close()
-        # A failed update leaves the former configuration in service, as on SageMaker.
-        status = "InService" if name in self.hosted else "Failed"
-        variants.clear()
-        return {"EndpointStatus": status, "FailureReason": reason[:1024]}
 
     # Invocations
 
@@ -228,6 +258,8 @@ class Endpoints:
             )
         except Unreachable as error:
             raise ApiError("ServiceUnavailable", str(error), status=503) from None
+        except NoAnswer as error:
+            status, headers, answer = 500, {}, str(error).encode()
         self._count(name, variant.name, status, time.perf_counter() - begun)
         if status >= 400:
             raise _model_error(variant, status, answer)
@@ -250,22 +282,13 @@ class Endpoints:
 
     def _count(self, endpoint: str, variant: str, status: int, seconds: float) -> None:
         dimensions = {"EndpointName": endpoint, "VariantName": variant}
-        values = {
-            "Invocations": (1, "Count"),
-            "Invocation4XXErrors": (int(400 <= status < 500), "Count"),
-            "Invocation5XXErrors": (int(status >= 500), "Count"),
-            "ModelLatency": (seconds * 1e6, "Microseconds"),
-        }
-        for metric, (value, unit) in values.items():
-            self.cloudwatch.put_metric(
-                ENDPOINT_METRICS, metric, dimensions, value, time.time(), unit
-            )
-
-
-def model_address(primary: dict) -> str | None:
-    """Where a container definition's model data lies: a ``tar.gz``, or a prefix of files."""
-    source = primary.get("ModelDataSource", {}).get("S3DataSource", {})
-    return primary.get("ModelDataUrl") or source.get("S3Uri")
+        values = [
+            ("Invocations", 1, "Count"),
+            ("Invocation4XXErrors", int(400 <= status < 500), "Count"),
+            ("Invocation5XXErrors", int(status >= 500), "Count"),
+            ("ModelLatency", seconds * 1e6, "Microseconds"),
+        ]
+        self.cloudwatch.put_metrics(ENDPOINT_METRICS, dimensions, values, time.time())
 
 
 def _summary(variant: dict) -> dict:
@@ -304,8 +327,6 @@ def _model_error(variant: HostedVariant, status: int, answer: bytes) -> ApiError
 
 
 def _error_answer(error: ApiError) -> tuple[str, list[tuple[str, str]], bytes]:
-    import json
-
     members = {"message": error.message, "Message": error.message, **error.members}
     headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", error.code)]
     return f"{error.status} {error.code}", headers, json.dumps(members).encode()

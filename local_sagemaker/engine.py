@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -43,6 +44,9 @@ def find(state: Path) -> Running | None:
 
 
 def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):  # of this process: then it is ours to reap
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -51,7 +55,11 @@ def _is_alive(pid: int) -> bool:
 
 
 def start(
-    state: Path, port: int = 0, idle_s: float | None = None, life: int | None = None
+    state: Path,
+    port: int = 0,
+    idle_s: float | None = None,
+    life: int | None = None,
+    temporary: bool = False,
 ) -> subprocess.Popen:
     """Start an engine on `state`, detached from this terminal, and wait until it answers.
 
@@ -59,6 +67,7 @@ def start(
         port: on 127.0.0.1; 0 takes a free one.
         idle_s: it ends by itself after so many seconds without a request.
         life: read end of a pipe; when its other end closes, the engine ends.
+        temporary: the engine removes `state` when it ends.
 
     Raises:
         EngineError: with the engine's own words.
@@ -68,6 +77,7 @@ def start(
     command += ["--port", str(port)]
     command += ["--idle", str(idle_s)] if idle_s is not None else []
     command += ["--life", str(life)] if life is not None else []
+    command += ["--temporary"] if temporary else []
     told, tell = os.pipe()
     with (state / "engine.log").open("ab") as log:
         process = subprocess.Popen(

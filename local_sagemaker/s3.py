@@ -12,6 +12,7 @@ import base64
 import datetime
 import hashlib
 import json
+import mmap
 import re
 import shutil
 import threading
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import moto.s3.models as moto_s3
@@ -42,9 +44,10 @@ class Body:
 
 @dataclass
 class Transaction:
-    """What the current request brings along, changes and makes superfluous."""
+    """What the current request brings along, finds, changes and makes superfluous."""
 
     incoming: Body | None = None
+    found: StoredKey | None = None
     touched: set[tuple[str, str]] = field(default_factory=set)
     obsolete: list[Path] = field(default_factory=list)
 
@@ -58,8 +61,10 @@ class StoredKey(moto_s3.FakeKey):
     store: Store  # set once by install()
 
     @property
-    def value(self) -> bytes:
-        return self.file.read_bytes()
+    def value(self) -> bytes | mmap.mmap:
+        """The body, for moto to copy from: mapped, so that slices of large files stay small."""
+        with self.file.open("rb") as stored:
+            return mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b""
 
     @value.setter
     def value(self, content: bytes) -> None:
@@ -76,6 +81,16 @@ class StoredKey(moto_s3.FakeKey):
     @property
     def etag(self) -> str:
         return f'"{self._etag}"'
+
+    def __getstate__(self) -> dict:
+        """For moto's deep copies in listings, which need no body."""
+        state = self.__dict__.copy()
+        del state["lock"], state["_value_buffer"]
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self.lock = threading.Lock()
 
     def dispose(self, garbage: bool = False) -> None:
         """Called by moto when an object is replaced or deleted, and at garbage collection."""
@@ -115,6 +130,12 @@ class StoredMultipart(moto_s3.FakeMultipart):
 
 class StoredS3(moto_s3.S3Backend):
     """moto's S3 that notes which objects a request touched."""
+
+    def get_object(self, *args, **kwargs) -> StoredKey | None:
+        key = super().get_object(*args, **kwargs)
+        if transaction := getattr(_current, "transaction", None):
+            transaction.found = key
+        return key
 
     def put_object(self, bucket_name: str, key_name: str, *args, **kwargs) -> StoredKey:
         _current.transaction.touched.add((bucket_name, key_name))
@@ -156,9 +177,9 @@ class S3:
             return self._get(environ, start_response)
         try:
             body = self._receive(environ)
-        except BadDigest as error:
+        except BadBody as error:
             start_response("400 Bad Request", [("Content-Type", "application/xml")])
-            return [ERROR_XML.format(code="BadDigest", message=error).encode()]
+            return [ERROR_XML.format(code=error.code, message=error).encode()]
         return self._ask_moto(environ, start_response, body)
 
     def _receive(self, environ: dict) -> Body | None:
@@ -184,27 +205,21 @@ class S3:
         head: dict = {}
         asked = dict(environ, REQUEST_METHOD="HEAD")
         wanted = asked.pop("HTTP_RANGE", None)
-        with self.transaction():
+        with self.transaction() as mine:
             b"".join(self._moto(asked, lambda s, h, _=None: head.update(status=s, headers=h)))
             if not head["status"].startswith("200"):
                 return list(self._moto(environ, start_response))
-            file = self._file_of(environ).open("rb")
+            file = mine.found.file.open("rb")
         headers = {name.lower(): value for name, value in head["headers"]}
         return send_file(file, headers, wanted, start_response)
 
-    def _file_of(self, environ: dict) -> Path:
-        bucket, _, key = _path(environ).lstrip("/").partition("/")
-        query = parse_qs(environ.get("QUERY_STRING", ""))
-        version = query.get("versionId", [None])[0]
-        return self.backend.get_object(bucket, key, version_id=version).file
-
     @contextmanager
-    def transaction(self, body: Body | None = None) -> Iterator[None]:
+    def transaction(self, body: Body | None = None) -> Iterator[Transaction]:
         """Moto's changes inside the block are in the index when the block ends."""
         with self._lock:
             _current.transaction = mine = Transaction(incoming=body)
             try:
-                yield
+                yield mine
             finally:
                 _current.transaction = None
                 for bucket, key in mine.touched:
@@ -221,31 +236,51 @@ class S3:
         found = self.backend.buckets.get(bucket)
         versions = found.keys.getlist(key, []) if found else []
         rows = [(bucket, key, str(v.version_id), *_description(v, self.backend)) for v in versions]
-        with self.store._lock:
-            self.store.write("DELETE FROM objects WHERE bucket = ? AND key = ?", [(bucket, key)])
-            self.store.write("INSERT INTO objects VALUES (?, ?, ?, ?, ?)", rows)
+        self.store.write_all(
+            [
+                ("DELETE FROM objects WHERE bucket = ? AND key = ?", [(bucket, key)]),
+                ("INSERT INTO objects VALUES (?, ?, ?, ?, ?)", rows),
+            ]
+        )
 
     def restore(self) -> None:
         """Rebuild moto's objects from the index (their buckets must be there)."""
-        for bucket, key, version, file, meta in self.store.query(
+        found: dict[tuple[str, str], list[tuple]] = {}
+        for bucket, key, *version in self.store.query(
             "SELECT bucket, key, version, file, meta FROM objects ORDER BY rowid"
         ):
-            if bucket in self.backend.buckets and file:
-                self._restore_one(bucket, key, version, file, json.loads(meta))
+            found.setdefault((bucket, key), []).append(version)
+        for (bucket, key), versions in found.items():
+            if bucket in self.backend.buckets:
+                restored = [self._restored(bucket, key, *version) for version in versions]
+                self.backend.buckets[bucket].keys.setlist(key, restored)
 
-    def _restore_one(self, bucket: str, key: str, version: str, file: str, meta: dict) -> None:
-        _current.transaction = Transaction(
-            incoming=Body(self.store.object_folder / file, meta["size"], meta["etag"])
+    def _restored(self, bucket: str, key: str, version: str, file: str | None, meta: str):
+        """One version of an object, or the marker of its deletion."""
+        known = json.loads(meta)
+        moment = datetime.datetime.fromisoformat(known["last_modified"])
+        if file is None:
+            marker = moto_s3.FakeDeleteMarker(SimpleNamespace(name=key))
+            marker._version_id, marker.last_modified = version, moment
+            return marker
+        body = Body(self.store.object_folder / file, known["size"], known["etag"])
+        _current.transaction = Transaction(incoming=body)
+        stored = StoredKey(
+            name=key,
+            bucket_name=bucket,
+            value=b"",
+            account_id=self.backend.account_id,
+            region_name=self.backend.region_name,
+            storage=known["storage"],
+            is_versioned=self.backend.buckets[bucket].is_versioned,
+            version_id=version,
         )
-        stored = self.backend.put_object(
-            bucket, key, b"", storage=meta["storage"], disable_notification=True
-        )
-        stored._version_id = version
-        stored.last_modified = datetime.datetime.fromisoformat(meta["last_modified"])
-        stored.set_metadata(meta["metadata"])
-        stored.checksum_algorithm, stored.checksum_value = meta["checksum"]
-        self.backend.put_object_tagging(stored, meta["tags"])
+        stored.last_modified = moment
+        stored.set_metadata(known["metadata"])
+        stored.checksum_algorithm, stored.checksum_value = known["checksum"]
+        self.backend.put_object_tagging(stored, known["tags"])
         _current.transaction = None
+        return stored
 
     # What jobs need
 
@@ -255,7 +290,8 @@ class S3:
         with file.open("rb") as source:
             md5 = hashlib.file_digest(source, "md5").hexdigest()
         body = Body(self.store.new_object_file(), file.stat().st_size, md5)
-        shutil.move(file, body.file)
+        # A link would lead nowhere once the job's folder is gone.
+        shutil.copyfile(file, body.file) if file.is_symlink() else shutil.move(file, body.file)
         with self.transaction(body):
             self.backend.put_object(bucket, key, b"")
 
@@ -278,6 +314,7 @@ class S3:
             prefix and not prefix.endswith("/") and any(k.startswith(prefix + "/") for k in wanted)
         ):
             prefix += "/"
+            wanted = {key: item for key, item in wanted.items() if key.startswith(prefix)}
         root = prefix.rpartition("/")[0]
         count = 0
         for key, item in wanted.items():
@@ -301,8 +338,12 @@ PLAIN_PUT = {"x-id", "partNumber", "uploadId"}
 ERROR_XML = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
 
 
-class BadDigest(ValueError):
-    """The body is not what its checksum says."""
+class BadBody(ValueError):
+    """The body is not what its headers or checksums say; `code` is S3's for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _Empty:
@@ -325,15 +366,10 @@ def split(uri: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _path(environ: dict) -> str:
-    # WSGI hands the path over as Latin-1; keys are UTF-8.
-    return environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-
-
 def _description(version, backend: StoredS3) -> tuple[str | None, str]:
     """The index row's file and JSON for one version (a delete marker has no file)."""
     if not isinstance(version, StoredKey):
-        return None, "{}"
+        return None, json.dumps({"last_modified": version.last_modified.isoformat()})
     meta = {
         "size": version.contentsize,
         "etag": version.etag.strip('"'),
@@ -358,8 +394,16 @@ def write_body(environ: dict, file: Path) -> Body:
     """Write a request's body to `file`, unwrapping ``aws-chunked`` and checking its digests.
 
     Raises:
-        BadDigest: if a checksum sent with the body differs from the body's own.
+        BadBody: if the body is cut short, or differs from a checksum sent with it.
     """
+    try:
+        return _written(environ, file)
+    except BadBody:
+        file.unlink()
+        raise
+
+
+def _written(environ: dict, file: Path) -> Body:
     trailers: dict[str, str] = {}
     chunked = "STREAMING" in environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
     chunks = _aws_chunks(environ, trailers) if chunked else _plain_chunks(environ)
@@ -377,11 +421,7 @@ def write_body(environ: dict, file: Path) -> Body:
     actual["crc32"] = crc.to_bytes(4, "big")
     for name, value in trailers.items():
         environ["HTTP_" + name.upper().replace("-", "_")] = value
-    try:
-        _compare(environ, actual, md5.digest())
-    except BadDigest:
-        file.unlink()
-        raise
+    _compare(environ, actual, md5.digest())
     return Body(file, size, md5.hexdigest())
 
 
@@ -397,7 +437,8 @@ def _compare(environ: dict, actual: dict[str, bytes], md5: bytes) -> None:
     for name, value in sent.items():
         found = md5 if name == "md5" else actual[name]
         if value and base64.b64encode(found).decode() != value:
-            raise BadDigest(f"The {name} you specified did not match the calculated checksum.")
+            text = f"The {name} you specified did not match the calculated checksum."
+            raise BadBody("BadDigest", text)
 
 
 def _plain_chunks(environ: dict) -> Iterator[bytes]:
@@ -410,14 +451,22 @@ def _plain_chunks(environ: dict) -> Iterator[bytes]:
 def _aws_chunks(environ: dict, trailers: dict[str, str]) -> Iterator[bytes]:
     """Bodies in AWS's own chunked form; `trailers` gets the headers that follow the last chunk."""
     stream = environ["wsgi.input"]
-    while size := int(stream.readline().split(b";")[0].strip() or b"0", 16):
+    while size := _chunk_size(stream.readline()):
         while size > 0 and (chunk := stream.read(min(CHUNK, size))):
             size -= len(chunk)
             yield chunk
-        stream.readline()
+        if size or stream.readline().strip():
+            raise BadBody("IncompleteBody", "The body ends inside a chunk")
     while line := stream.readline().strip().decode():
         name, _, value = line.partition(":")
         trailers[name.strip().lower()] = value.strip()
+
+
+def _chunk_size(line: bytes) -> int:
+    try:
+        return int(line.split(b";")[0], 16)
+    except ValueError:
+        raise BadBody("IncompleteBody", f"{line[:40]!r} is no chunk's size") from None
 
 
 def send_file(file, headers: dict[str, str], wanted: str | None, start_response: Callable):

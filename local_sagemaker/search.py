@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 
 import optuna
 
 from local_sagemaker.validation import invalid
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 STRATEGIES = ("Bayesian", "Random", "Grid")
 RANDOM_FIRST = 3  # jobs before the Bayesian model has something to learn from
@@ -70,26 +72,30 @@ def study(config: dict) -> optuna.Study:
         sampler = optuna.samplers.TPESampler(
             n_startup_trials=RANDOM_FIRST, multivariate=True, constant_liar=True, seed=seed
         )
-    elif strategy == "Random":
+    elif strategy in {"Random", "Grid"}:
         sampler = optuna.samplers.RandomSampler(seed=seed)
-    elif strategy == "Grid":
-        sampler = optuna.samplers.GridSampler(_grid(ranges), seed=seed)
     else:
         known = ", ".join(STRATEGIES)
         raise invalid(f"Strategy '{strategy}': local_sagemaker searches by {known}")
     goal = config["HyperParameterTuningJobObjective"]["Type"].lower()
-    return optuna.create_study(direction=goal, sampler=sampler)
+    made = optuna.create_study(direction=goal, sampler=sampler)
+    # Optuna's own GridSampler ends its study by itself, which ask-and-tell does not survive.
+    for combination in grid(ranges) if strategy == "Grid" else ():
+        made.enqueue_trial(combination)
+    return made
 
 
-def _grid(ranges: dict[str, dict]) -> dict[str, list[str]]:
+def grid(ranges: dict[str, dict]) -> list[dict[str, str]]:
+    """All combinations of the values of categorical ranges.
+
+    Raises:
+        ApiError: ValidationException if a range is of another type.
+    """
     wrong = [name for name, item in ranges.items() if item["Type"] != "Categorical"]
     if wrong:
         raise invalid(f"the Grid strategy takes categorical ranges only, and {wrong} are not")
-    return {name: list(item["Values"]) for name, item in ranges.items()}
-
-
-def grid_size(ranges: dict[str, dict]) -> int:
-    return len(list(itertools.product(*_grid(ranges).values())))
+    values = [item["Values"] for item in ranges.values()]
+    return [dict(zip(ranges, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
 def draw(trial: optuna.Trial, ranges: dict[str, dict]) -> dict[str, str]:

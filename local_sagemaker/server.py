@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 # moto reads these at import.
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
-import waitress
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
+from local_sagemaker import REGION, iam
 from local_sagemaker.api import SageMakerApi
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.endpoints import Endpoints
-from local_sagemaker.s3 import S3
+from local_sagemaker.s3 import ERROR_XML, S3
 from local_sagemaker.store import Store
 from local_sagemaker.tags import Tags
 from local_sagemaker.training import TrainingJobs
 from local_sagemaker.tuning import TuningJobs
+from local_sagemaker.wsgi import create_server
 
 log = logging.getLogger(__name__)
 
 MOTO_SERVICES = {"s3", "logs", "monitoring", "iam", "sts"}
 READING = ("Get", "List", "Describe", "Head", "Filter", "Simulate", "AssumeRole")
 INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
-MAX_BODY = 6 * 1024**3  # bytes; S3 itself takes 5 GiB in one request
 
 
 class Engine:
@@ -62,17 +64,10 @@ class Engine:
         self._replay()
         self.s3.restore()
         self.cloudwatch.restore()
-        self._make_role()
+        iam.make_role()
         self.training.restore()
         self.tuning.restore()
         self.endpoints.restore()
-
-    def _make_role(self) -> None:
-        from moto.iam.models import iam_backends
-
-        backend, name = iam_backends[ACCOUNT]["aws"], ROLE_ARN.rpartition("/")[2]
-        if not any(role.name == name for role in backend.roles.values()):
-            backend.create_role(name, json.dumps(TRUST), "/", None, "", [], "3600")
 
     def busy(self) -> bool:
         return self.training.busy() or self.tuning.busy()
@@ -92,6 +87,9 @@ class Engine:
         if environ["PATH_INFO"] == "/-/health":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"ok\n"]
+        if not _is_signed(environ):
+            return _refuse_unsigned(environ, start_response)
+        environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
         if service == "sagemaker":
             if match := INVOCATION.fullmatch(environ["PATH_INFO"]):
@@ -109,6 +107,10 @@ class Engine:
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if service == "iam" and iam.asks_simulation(body):
+            return iam.simulate(body, start_response)
+        if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".FilterLogEvents"):
+            body = self.cloudwatch.with_streams(body)
         request = _remembered(environ, body)
         sent: dict = {}
 
@@ -137,23 +139,28 @@ class Engine:
             self._replayed(row, lambda *_: None, through_s3=service == "s3")
 
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "sagemaker.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
-
-
 def _is_loopback(host: str) -> bool:
     return host.rpartition(":")[0] in {"127.0.0.1", "localhost"} or host in {
         "127.0.0.1",
         "localhost",
     }
+
+
+def _is_signed(environ: dict) -> bool:
+    """Whether a request names credentials: a web page that guesses the port cannot add them."""
+    query = environ.get("QUERY_STRING", "")
+    presigned = "X-Amz-Credential=" in query or "AWSAccessKeyId=" in query
+    return presigned or "Credential=" in environ.get("HTTP_AUTHORIZATION", "")
+
+
+def _refuse_unsigned(environ: dict, start_response: Callable) -> list[bytes]:
+    text = "The request is not signed: any access key and secret will do, such as 'local'"
+    if "HTTP_X_AMZ_TARGET" in environ:
+        start_response("403 Forbidden", [("Content-Type", "application/x-amz-json-1.1")])
+        answer = {"__type": "MissingAuthenticationTokenException", "message": text}
+        return [json.dumps(answer).encode()]
+    start_response("403 Forbidden", [("Content-Type", "application/xml")])
+    return [ERROR_XML.format(code="AccessDenied", message=text).encode()]
 
 
 def _credential_scope(authorization: str) -> str:
@@ -174,7 +181,8 @@ def _one_region(environ: dict) -> str:
 def _changes_state(service: str, environ: dict, body: bytes) -> bool:
     if service == "s3":
         is_read = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
-        return not is_read and "delete" not in environ.get("QUERY_STRING", "").split("&")
+        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        return not is_read and "delete" not in query  # objects have an index of their own
     action = re.search(rb"(?:^|&)Action=(\w+)", body)
     name = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
     name = name or (action[1].decode() if action else environ["PATH_INFO"].rpartition("/")[2])
@@ -188,9 +196,6 @@ def _remembered(environ: dict, body: bytes) -> tuple[str, str, str, str, bytes]:
 
 
 def _environ(method: str, path: str, query: str, headers: dict, body: bytes) -> dict:
-    import io
-    import sys
-
     return {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -228,15 +233,7 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
     def application(environ, start_response):
         return holder["engine"](environ, start_response)
 
-    server = waitress.create_server(
-        application,
-        host="127.0.0.1",
-        port=port,
-        threads=16,
-        max_request_body_size=MAX_BODY,
-        ident=None,
-        clear_untrusted_proxy_headers=True,
-    )
+    server = create_server(application, port)
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)

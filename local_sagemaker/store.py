@@ -55,7 +55,7 @@ class Store:
         self.object_folder = self.folder / "objects"
         self.object_folder.mkdir(parents=True, exist_ok=True)
         self._hold()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held over what must be read and written as one
         self._db = sqlite3.connect(self.folder / "state.db", check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -80,18 +80,23 @@ class Store:
                 path.unlink()
 
     def close(self) -> None:
-        with self._lock:
+        with self.lock:
             self._db.close()
         self._held.close()
 
     def query(self, sql: str, arguments: Iterable = ()) -> list[tuple]:
-        with self._lock:
+        with self.lock:
             return self._db.execute(sql, tuple(arguments)).fetchall()
 
     def write(self, sql: str, rows: Iterable[Iterable]) -> None:
         """Execute `sql` once for each of `rows`, in one transaction."""
-        with self._lock, self._db:
-            self._db.executemany(sql, rows)
+        self.write_all([(sql, rows)])
+
+    def write_all(self, writes: Iterable[tuple[str, Iterable[Iterable]]]) -> None:
+        """Several `write`s of which all are kept, or none."""
+        with self.lock, self._db:
+            for sql, rows in writes:
+                self._db.executemany(sql, rows)
 
     def new_object_file(self) -> Path:
         return self.object_folder / uuid.uuid4().hex
@@ -111,7 +116,7 @@ class Store:
 
     def update(self, kind: str, name: str, **changes) -> dict:
         """Set members of a resource's description and return it whole."""
-        with self._lock:
+        with self.lock:
             body = self.get(kind, name)
             if body is None:
                 raise KeyError(f"{kind} {name}")

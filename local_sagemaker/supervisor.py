@@ -5,7 +5,8 @@ A program of its own, started with nothing but the standard library::
     python -I -S supervisor.py SPEC.json LIFE_FD
 
 ``SPEC.json`` says what to run and how it is isolated; ``LIFE_FD`` is the read end of a pipe that
-the engine holds open: when it closes, however the engine died, everything here is killed.
+the engine holds open: when it closes, however the engine died, everything here is killed. What the
+command leaves behind is killed when the command ends.
 
 With ``"namespaces": "full"`` the command sees the job's folder as ``/opt/ml`` (the rest of
 ``/opt`` stays), ``algo-1`` as its host's name, and is a process tree of its own (PID namespace),
@@ -15,6 +16,7 @@ namespace, ``"none"`` without any.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -27,6 +29,7 @@ from pathlib import Path
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x4000000, 0x10000000, 0x20000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,7 +72,7 @@ def _replace_opt(skeleton: Path, ml: str) -> None:
         if entry.name == "ml" or place.exists() or place.is_symlink():
             continue
         if entry.is_symlink():
-            place.symlink_to(os.readlink(entry))
+            place.symlink_to(entry.readlink())
         else:
             place.mkdir() if entry.is_dir() else place.touch()
             _mount(str(entry), str(place), None, MS_BIND | MS_REC)
@@ -118,19 +121,12 @@ def first_process(spec: dict) -> int:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     if spec["namespaces"] == "full":
         _mount("proc", "/proc", "proc", 0)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     command = os.fork()
     if command == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        os.setsid()
-        os.chdir(spec["cwd"])
-        try:
-            os.execvpe(spec["command"][0], spec["command"], spec["environment"])
-        except OSError as error:
-            print(f"cannot run {spec['command'][0]}: {error.strerror}", flush=True)
-            os._exit(127)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(command, signal.SIGTERM))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _become(spec)
+    for number in PASSED_ON:
+        signal.signal(number, _sender(command))
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
     while True:
         pid, status = os.wait()
         if pid == command:
@@ -139,6 +135,34 @@ def first_process(spec: dict) -> int:
         _kill_descendants()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def _become(spec: dict) -> None:
+    """Turn this process into the command."""
+    if sys.platform == "linux":
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    try:
+        if spec.get("own_session", True):
+            os.setsid()
+        os.chdir(spec["cwd"])
+        os.execvpe(spec["command"][0], spec["command"], spec["environment"])
+    except OSError as error:
+        print(f"cannot run {spec['command'][0]}: {error.strerror}", flush=True)
+    finally:
+        os._exit(127)
+
+
+def _sender(pid: int):
+    """A signal handler that hands the signal on to `pid`."""
+
+    def send(number: int, _frame) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, number)
+
+    return send
 
 
 def _run_first_process(spec: dict) -> int:
@@ -151,8 +175,10 @@ def _run_first_process(spec: dict) -> int:
 
 def supervise(first: int, life: int, done: int) -> int:
     """Wait for the first process; kill it when the engine's end of `life` closes or on SIGUSR1."""
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGTERM))
-    signal.signal(signal.SIGUSR1, lambda *_: os.kill(first, signal.SIGKILL))
+    for number in PASSED_ON:
+        signal.signal(number, _sender(first))
+    signal.signal(signal.SIGUSR1, lambda *_: _sender(first)(signal.SIGKILL, None))
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
     poll = select.poll()
     poll.register(life, select.POLLIN | select.POLLHUP)
     poll.register(done, select.POLLIN | select.POLLHUP)
@@ -166,6 +192,9 @@ def supervise(first: int, life: int, done: int) -> int:
 
 
 def main() -> int:
+    # Held back until there is somebody to hand them on to; Ctrl-C reaches the command by itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED_ON, signal.SIGUSR1})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     spec = json.loads(Path(sys.argv[1]).read_text())
     life = int(sys.argv[2])
     if spec["namespaces"] != "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -83,12 +84,8 @@ class TrainingJobs:
 
     def create(self, request: dict, tuning_job_arn: str | None = None, parallel: int = 1) -> dict:
         """CreateTrainingJob; `parallel` is how many jobs its tuning job runs at a time."""
-        name = request["TrainingJobName"]
-        if self.store.get(KIND, name):
-            text = "Training job names must be unique within an AWS account and region, "
-            raise ApiError("ResourceInUse", text + f"and '{name}' exists already")
         check_definition(request)
-        now = time.time()
+        name, now = request["TrainingJobName"], time.time()
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
         job = {
             **request,
@@ -102,9 +99,14 @@ class TrainingJobs:
             "FinalMetricDataList": [],
             **_rule_statuses(request),
         }
-        self.store.put(KIND, name, job)
-        self.running[name] = TrainingJob(self, name, parallel)
-        self.running[name].thread.start()
+        runner = TrainingJob(self, job, parallel)
+        with self.store.lock:
+            if self.store.get(KIND, name):
+                text = "Training job names must be unique within an AWS account and region, "
+                raise ApiError("ResourceInUse", text + f"and '{name}' exists already")
+            self.store.put(KIND, name, job)
+            self.running[name] = runner
+        runner.thread.start()
         return {"TrainingJobArn": arn}
 
     def describe(self, request: dict) -> dict:
@@ -121,15 +123,14 @@ class TrainingJobs:
 
     def stop(self, request: dict) -> dict:
         name = request["TrainingJobName"]
-        job = self.describe(request)
-        if job["TrainingJobStatus"] in ENDED:
-            status = job["TrainingJobStatus"]
-            raise invalid(
-                f"The request was rejected because the training job is in status {status}."
-            )
-        self.store.update(KIND, name, TrainingJobStatus="Stopping")
-        transition(self.store, name, "Stopping")
-        self.running[name].stop()
+        with self.store.lock:  # the job may be about to end by itself
+            status = self.describe(request)["TrainingJobStatus"]
+            if status in ENDED:
+                text = "The request was rejected because the training job is in status"
+                raise invalid(f"{text} {status}.")
+            if status == "InProgress":
+                transition(self.store, name, "Stopping", TrainingJobStatus="Stopping")
+                self.running[name].stop()
         return {}
 
 
@@ -151,6 +152,12 @@ def check_definition(request: dict) -> None:
             f"ResourceConfig.InstanceCount {resources['InstanceCount']}: local_sagemaker runs jobs "
             "of one instance"
         )
+    for metric in algorithm.get("MetricDefinitions", []):
+        try:
+            re.compile(metric["Regex"])
+        except re.error as error:
+            text = f"the Regex of the metric '{metric['Name']}', {metric['Regex']!r}, is none"
+            raise invalid(f"{text}: {error}") from None
     addresses = [request["OutputDataConfig"]["S3OutputPath"]]
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
@@ -190,21 +197,21 @@ def _step(status: str, start: float, message: str | None = None) -> dict:
 
 def transition(store: Store, name: str, secondary: str, **changes) -> None:
     """Move a job to its next secondary status (and its end, if it is one)."""
-    now = time.time()
-    job = store.get(KIND, name)
-    steps = job["SecondaryStatusTransitions"]
-    steps[-1].setdefault("EndTime", now)
-    steps.append(_step(secondary, now, changes.get("FailureReason")))
-    changes |= {
-        "SecondaryStatus": secondary,
-        "SecondaryStatusTransitions": steps,
-        "LastModifiedTime": now,
-    }
-    primary = "Stopped" if secondary == "MaxRuntimeExceeded" else secondary
-    if primary in ENDED:
-        steps[-1]["EndTime"] = now
-        changes |= {"TrainingJobStatus": primary, "TrainingEndTime": now}
-    store.update(KIND, name, **changes)
+    with store.lock:
+        now = time.time()
+        steps = store.get(KIND, name)["SecondaryStatusTransitions"]
+        steps[-1].setdefault("EndTime", now)
+        steps.append(_step(secondary, now, changes.get("FailureReason")))
+        changes |= {
+            "SecondaryStatus": secondary,
+            "SecondaryStatusTransitions": steps,
+            "LastModifiedTime": now,
+        }
+        primary = "Stopped" if secondary == "MaxRuntimeExceeded" else secondary
+        if primary in ENDED:
+            steps[-1]["EndTime"] = now
+            changes |= {"TrainingJobStatus": primary, "TrainingEndTime": now}
+        store.update(KIND, name, **changes)
 
 
 class Slots:
@@ -239,16 +246,17 @@ class Slots:
 class TrainingJob:
     """One job on its way; runs in a thread of its own."""
 
-    def __init__(self, jobs: TrainingJobs, name: str, parallel: int) -> None:
-        self.jobs, self.name, self.parallel = jobs, name, parallel
+    def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
+        self.jobs, self.description, self.parallel = jobs, description, parallel
+        self.name = name = description["TrainingJobName"]
         self.folder = jobs.folder / name
         self.ml = self.folder / "ml"
-        self.description = jobs.store.get(KIND, name)
-        self.stream = f"{name}/algo-1-{int(time.time())}"
+        self.stream = f"{name}/algo-1-{int(description['CreationTime'])}"
         self.process = None
         self.stopping = threading.Event()
         self.timed_out = False
         self.tail: deque[str] = deque(maxlen=60)
+        self.final: dict[str, dict] = {}
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def stop(self) -> None:
@@ -289,19 +297,26 @@ class TrainingJob:
             transition(self.jobs.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
-        if not self.stopping.is_set():
-            transition(self.jobs.store, self.name, status, **changes)
+        with self.jobs.store.lock:  # nothing follows Stopping but the end
+            if not self.stopping.is_set():
+                transition(self.jobs.store, self.name, status, **changes)
 
     def _walk(self) -> None:
         self._next("Downloading", TrainingStartTime=time.time())
         self._make_folders()
         self._download()
         self._next("Training")
+        if self.stopping.is_set():
+            self._end("Stopped")
+            return
         code = self._execute()
-        if code != 0 and not self.stopping.is_set():
-            self._upload(with_model=False)
-            raise JobFailed(self._reason(code))
+        failed = code != 0 and not self.stopping.is_set()
+        reason = self._reason(code) if failed else None
         self._next("Uploading")
+        if failed:
+            with contextlib.suppress(JobFailed):  # the command's failure is the one to tell
+                self._upload(with_model=False)
+            raise JobFailed(reason)
         uploaded = self._upload(with_model=True)
         end = "Stopped" if self.stopping.is_set() else "Completed"
         self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
@@ -312,6 +327,11 @@ class TrainingJob:
         container.write_configuration(self.ml, self.description)
 
     def _download(self) -> None:
+        bucket = split(self.description["OutputDataConfig"]["S3OutputPath"])[0]
+        if bucket not in self.jobs.s3.backend.buckets:  # better now than after the training
+            raise JobFailed(
+                f"ClientError: the bucket '{bucket}' of OutputDataConfig does not exist"
+            )
         for channel in self.description.get("InputDataConfig", []):
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
             target = self.ml / "input/data" / channel["ChannelName"]
@@ -406,22 +426,22 @@ class TrainingJob:
         events = [(int(now * 1000), text) for text in texts]
         if events:
             self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, self.stream, events)
-        for text in texts:
-            self._scrape(text, now)
+        self._scrape(texts, now)
 
-    def _scrape(self, text: str, now: float) -> None:
+    def _scrape(self, texts: list[str], now: float) -> None:
+        """Record the metrics of these lines; a metric's final value is the one printed last."""
         definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
-        found = scrape(text, definitions)
-        for name, value in found.items():
-            dimensions = {"TrainingJobName": self.name}
-            self.jobs.cloudwatch.put_metric(TRAINING_METRICS, name, dimensions, value, now)
-        if found:
-            job = self.jobs.store.get(KIND, self.name)
-            latest = {m["MetricName"]: m for m in job["FinalMetricDataList"]}
-            for name, value in found.items():
-                latest[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-            metrics = list(latest.values())
-            self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+        found = [item for text in texts for item in scrape(text, definitions).items()]
+        if not found:
+            return
+        values = [(name, value, "None") for name, value in found]
+        self.jobs.cloudwatch.put_metrics(
+            TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
+        )
+        for name, value in found:
+            self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+        metrics = list(self.final.values())
+        self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
 
     def _reason(self, code: int) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""
@@ -445,7 +465,7 @@ class TrainingJob:
                 target = f"{base}/output/model.tar.gz"
                 self._store_packed(self.ml / "model", target)
                 changes["ModelArtifacts"] = {"S3ModelArtifacts": target}
-            if any((self.ml / "output/data").iterdir()):
+            if any((self.ml / "output/data").glob("*")):
                 self._store_packed(self.ml / "output/data", f"{base}/output/output.tar.gz")
             self._store_tensors()
             self._store_checkpoints()
@@ -470,6 +490,6 @@ class TrainingJob:
             self._store_tree(self.ml / "checkpoints", checkpoints["S3Uri"].rstrip("/"))
 
     def _store_tree(self, folder: Path, uri: str) -> None:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                self.jobs.s3.put_file(f"{uri}/{file.relative_to(folder)}", file)
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda f: (not f.is_symlink(), f)):  # links before targets
+            self.jobs.s3.put_file(f"{uri}/{file.relative_to(folder)}", file)

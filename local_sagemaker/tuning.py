@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -67,13 +68,8 @@ class TuningJobs:
     # Operations
 
     def create(self, request: dict) -> dict:
-        name = request["HyperParameterTuningJobName"]
-        if self.store.get(KIND, name):
-            raise ApiError(
-                "ResourceInUse",
-                f"Hyperparameter tuning job names must be unique, and '{name}' exists already",
-            )
         check_request(request)
+        name = request["HyperParameterTuningJobName"]
         now = time.time()
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hyper-parameter-tuning-job/{name}"
         job = {
@@ -85,8 +81,12 @@ class TuningJobs:
             "Jobs": [],
         }
         runner = TuningJob(self, job)
-        self.store.put(KIND, name, job)
-        self.running[name] = runner
+        with self.store.lock:
+            if self.store.get(KIND, name):
+                text = f"Hyperparameter tuning job names must be unique, and '{name}' exists"
+                raise ApiError("ResourceInUse", text)
+            self.store.put(KIND, name, job)
+            self.running[name] = runner
         runner.thread.start()
         return {"HyperParameterTuningJobArn": arn}
 
@@ -109,12 +109,15 @@ class TuningJobs:
         return page(described, request, "HyperParameterTuningJob")
 
     def stop(self, request: dict) -> dict:
-        job = self.describe(request)
-        name, status = job["HyperParameterTuningJobName"], job["HyperParameterTuningJobStatus"]
-        if status in ENDED:
-            raise invalid(f"The request was rejected because the tuning job is in status {status}.")
-        self.store.update(KIND, name, HyperParameterTuningJobStatus="Stopping")
-        self.running[name].stopping.set()
+        with self.store.lock:  # the job may be about to end by itself
+            job = self.describe(request)
+            name, status = job["HyperParameterTuningJobName"], job["HyperParameterTuningJobStatus"]
+            if status in ENDED:
+                raise invalid(
+                    f"The request was rejected because the tuning job is in status {status}."
+                )
+            self.store.update(KIND, name, HyperParameterTuningJobStatus="Stopping")
+            self.running[name].stopping.set()
         return {}
 
     def list_training_jobs(self, request: dict) -> dict:
@@ -216,7 +219,15 @@ def check_request(request: dict) -> None:
     metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
     if objective not in {metric["Name"] for metric in metrics}:
         raise invalid(f"the objective '{objective}' is not among the MetricDefinitions")
-    training.check_definition(definition)
+    training.check_definition({**definition, "ResourceConfig": resources(definition)})
+
+
+def resources(definition: dict) -> dict:
+    """The ResourceConfig of a definition, which may say it in either of two members."""
+    tuned = definition.get("HyperParameterTuningResourceConfig", {})
+    members = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
+    translated = {member: tuned[member] for member in members if member in tuned}
+    return definition.get("ResourceConfig", translated)
 
 
 class TuningJob:
@@ -231,9 +242,9 @@ class TuningJob:
         self.ranges = search.ranges_of(config)
         self.study = search.study(config)
         limits = config["ResourceLimits"]
-        self.limit = limits.get("MaxNumberOfTrainingJobs") or search.grid_size(self.ranges)
+        self.limit = limits.get("MaxNumberOfTrainingJobs", math.inf)
         if config["Strategy"] == "Grid":
-            self.limit = min(self.limit, search.grid_size(self.ranges))
+            self.limit = min(self.limit, len(search.grid(self.ranges)))
         self.parallel = min(limits["MaxParallelTrainingJobs"], self.limit)
         self.stopping, self.closing = threading.Event(), threading.Event()
         self.started: list[tuple[str, dict]] = []
@@ -253,6 +264,7 @@ class TuningJob:
         except Exception as error:
             log.exception("tuning job %s", self.name)
             reason = f"InternalServerError: {type(error).__name__}: {error}"
+            self._stop_jobs()
             self.tuning.end(self.name, "Failed", reason)
         finally:
             self.tuning.running.pop(self.name, None)
@@ -294,6 +306,7 @@ class TuningJob:
         request = {key: value for key, value in definition.items() if key not in left_out}
         objective = config["HyperParameterTuningJobObjective"]["MetricName"]
         request["TrainingJobName"] = name
+        request.setdefault("ResourceConfig", resources(definition))
         request["HyperParameters"] = {
             **definition.get("StaticHyperParameters", {}),
             **tuned,

@@ -68,7 +68,7 @@ PYTHON_TYPES = {
     "long": int,
     "float": (int, float),
     "double": (int, float),
-    "timestamp": (int, float, str),
+    "timestamp": (int, float),
 }
 
 

@@ -1,0 +1,11 @@
+"""What the notebooks import and a reader need not see twice.
+
+`import course; ws = course.connect()` is the first cell of each notebook. Nothing here imports
+sagemaker before `connect` has settled where the notebook runs: the SDK reads region and
+configuration when it is imported.
+"""
+
+from course.lookup import MissingStep
+from course.workspace import Workspace, connect
+
+__all__ = ["MissingStep", "Workspace", "connect"]

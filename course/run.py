@@ -1,0 +1,114 @@
+"""`make course`: run the notebooks in order, keep executed copies and HTML, print a table.
+
+python -m course.run [--in-place] [NOTEBOOK ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbconvert import HTMLExporter
+
+from course.workspace import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+OUTPUT = ROOT / "build" / "notebooks"
+CELL_TIMEOUT_S = 1800
+
+
+class CellFailed(Exception):
+    """A notebook stopped; the text names notebook, cell and error."""
+
+
+def execute(notebook: Path, timeout_s: int = CELL_TIMEOUT_S) -> nbformat.NotebookNode:
+    """Run all cells of `notebook` in its own folder and return it with its outputs.
+
+    Raises:
+        CellFailed: at the first cell that raises or takes longer than `timeout_s` seconds.
+    """
+    content = nbformat.read(notebook, as_version=4)
+    client = NotebookClient(
+        content, timeout=timeout_s, resources={"metadata": {"path": str(notebook.parent)}}
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError) as error:
+        number, source = _failed_cell(content)
+        first = source.splitlines()[0] if source else ""
+        said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+        raise CellFailed(
+            f"{notebook.name}, cell {number} (`{first}`): {said[-1] if said else error}"
+        ) from error
+    return content
+
+
+def _failed_cell(content: nbformat.NotebookNode) -> tuple[int, str]:
+    """The last cell that was begun, counted as a reader counts: from 1, prose included."""
+    code = [(i, c) for i, c in enumerate(content.cells, start=1) if c.cell_type == "code"]
+    begun = [(i, c) for i, c in code if c.execution_count or c.get("outputs")]
+    position, cell = begun[-1] if begun else code[0]
+    failed = [(i, c) for i, c in code if any(o.output_type == "error" for o in c.outputs)]
+    if failed:
+        position, cell = failed[0]
+    return position, cell.source
+
+
+def keep(content: nbformat.NotebookNode, target: Path) -> None:
+    """Write the executed notebook to `target`, and its HTML beside it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(content, target)
+    html, _ = HTMLExporter().from_notebook_node(content)
+    target.with_suffix(".html").write_text(html)
+
+
+def made(content: nbformat.NotebookNode) -> str:
+    """What the notebook says it made: the last line printed that begins with ``Made: ``."""
+    texts = [o.get("text", "") for c in content.cells for o in c.get("outputs", [])]
+    lines = [line for text in texts for line in str(text).splitlines()]
+    return next((x.removeprefix("Made: ") for x in reversed(lines) if x.startswith("Made: ")), "")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the notebooks; the exit code is 1 if one of them failed."""
+    parser = argparse.ArgumentParser(description="Run the course's notebooks in order.")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all four")
+    parser.add_argument("--in-place", action="store_true", help="write outputs into the notebooks")
+    options = parser.parse_args(arguments)
+    rows, failure = [], None
+    for notebook in options.notebooks or sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        print(f"running {notebook.stem} ...", flush=True)
+        begun = time.monotonic()
+        try:
+            content = execute(notebook.resolve())
+        except CellFailed as error:
+            failure = str(error)
+            break
+        keep(content, OUTPUT / notebook.name)
+        if options.in_place:
+            nbformat.write(content, notebook)
+        code = sum(cell.cell_type == "code" for cell in content.cells)
+        rows.append((notebook.stem, code, time.monotonic() - begun, made(content)))
+    _print_table(rows)
+    if failure:
+        print(f"FAILED {failure}", file=sys.stderr)
+        return 1
+    print(f"executed copies and HTML: {OUTPUT.relative_to(ROOT)}/")
+    return 0
+
+
+def _print_table(rows: list[tuple[str, int, float, str]]) -> None:
+    print(f"\n{'notebook':<24}{'cells':>6}{'seconds':>9}  made")
+    for name, cells, seconds, result in rows:
+        print(f"{name:<24}{cells:>6}{seconds:>9.1f}  {result}")
+    print(f"{'total':<24}{sum(r[1] for r in rows):>6}{sum(r[2] for r in rows):>9.1f}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""The command line of `train.py`; no PyTorch here, so that `--help` and mistakes answer at once.
+
+What one may tune is an option with a fixed default. What SageMaker provides (channels and output
+folders) defaults to the environment variable which SageMaker sets, read when the parser is built.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from networks import ARCHITECTURES
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+WEIGHTS = ("auto", "imagenet", "random")
+TRAIN_LAYERS = ("auto", "head", "last-stage", "all")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def _unquoted(text: str) -> str:
+    # A tuner's categorical values reach a job as JSON strings: "\"adamw\"", "\"32\"".
+    return text.strip().strip("\"'")
+
+
+def _number(kind: type, minimum: float, *, above: bool = False):
+    """Return an argparse type: a `kind` of at least `minimum` (more than it with `above`)."""
+    bound = f"{'more than' if above else 'at least'} {minimum:g}"
+
+    def parse(text: str):
+        try:
+            value = kind(_unquoted(text))
+        except ValueError:
+            value = None
+        # NaN fails both comparisons, as it should.
+        if value is None or not (value > minimum if above else value >= minimum):
+            name = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {name} of {bound}")
+        return value
+
+    return parse
+
+
+def _folder(text: str) -> Path:
+    return Path(_unquoted(text))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; its `SM_*` defaults are those of this moment's environment."""
+    parser = argparse.ArgumentParser(
+        description="Fine-tune a torchvision network on folders of photos, one folder a class.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_hyperparameters(parser.add_argument_group("hyperparameters (what one may tune)"))
+    _add_folders(parser.add_argument_group("folders (SageMaker provides them as SM_* variables)"))
+    return parser
+
+
+def _add_hyperparameters(group) -> None:
+    whole, part = _number(int, 1), _number(float, 0)
+
+    def choice(flag: str, values: Sequence[str], default: str, text: str) -> None:
+        group.add_argument(flag, type=_unquoted, choices=values, default=default, help=text)
+
+    def number(flag: str, kind, default, text: str) -> None:
+        group.add_argument(flag, type=kind, default=default, help=text)
+
+    choice("--model", ARCHITECTURES, "resnet50", "architecture")
+    choice("--optimizer", OPTIMIZERS, "adamw", "optimiser; sgd runs with momentum")
+    number("--lr", _number(float, 0, above=True), 1e-3, "peak learning rate, see --warmup")
+    number("--eps", _number(float, 0, above=True), 1e-8, "denominator's floor (adam, adamw)")
+    number("--weight-decay", part, 1e-2, "weight decay (L2 penalty for sgd and adam)")
+    number("--momentum", part, 0.9, "momentum (sgd)")
+    number("--batch-size", whole, 32, "photos a step")
+    number("--epochs", whole, 5, "passes over the training photos")
+    number(
+        "--image-size", _number(int, 32), None, "pixels a side; 224 with ImageNet weights, else 64"
+    )
+    choice("--train-layers", TRAIN_LAYERS, "auto", "what learns; auto: head on ImageNet, else all")
+    number("--head-layers", whole, 1, "fully connected layers of the head")
+    number("--hidden-units", whole, 512, "units of each hidden layer of the head")
+    choice(
+        "--weights", WEIGHTS, "auto", "start; auto: ImageNet's where they can be had, else random"
+    )
+    choice(
+        "--precision", PRECISIONS, "auto", "auto: bf16 where the processor or GPU has it natively"
+    )
+    number("--seed", _number(int, 0), 0, "of the weights, the order and the augmentation")
+    number("--num-workers", _number(int, 0), None, "loader processes; default: none for small sets")
+
+
+def _add_folders(group) -> None:
+    def folder(flag: str, variable: str, text: str) -> None:
+        default = os.environ.get(variable) or None
+        group.add_argument(
+            flag, type=_folder, default=default, metavar="DIR", help=f"{text} [${variable}]"
+        )
+
+    folder("--train-dir", "SM_CHANNEL_TRAIN", "training photos")
+    folder("--valid-dir", "SM_CHANNEL_VALID", "validation photos")
+    folder("--test-dir", "SM_CHANNEL_TEST", "test photos, optional")
+    folder("--weights-dir", "SM_CHANNEL_WEIGHTS", "ImageNet weights as torchvision names the files")
+    folder("--model-dir", "SM_MODEL_DIR", "where the model is saved")
+    folder("--output-data-dir", "SM_OUTPUT_DATA_DIR", "where history.json goes, optional")
+
+
+def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """Return the arguments and those that were not understood; a wrong value exits with 2.
+
+    SageMaker adds hyperparameters of its own (`_tuning_objective_metric`), so that unknown names
+    must not stop a job. Underscores are as good as hyphens: `--batch_size` is `--batch-size`.
+    """
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(_with_hyphens(argv))
+    for flag in ("train_dir", "valid_dir", "model_dir"):
+        if getattr(arguments, flag) is None:
+            name, channel = flag.replace("_", "-"), flag.removesuffix("_dir").upper()
+            variable = "SM_MODEL_DIR" if flag == "model_dir" else f"SM_CHANNEL_{channel}"
+            parser.error(f"--{name} is missing, and so is {variable}: pass the folder")
+    return arguments, unknown
+
+
+def _with_hyphens(argv: Sequence[str] | None) -> list[str] | None:
+    if argv is None:
+        import sys
+
+        argv = sys.argv[1:]
+
+    def fixed(word: str) -> str:
+        if not word.startswith("--") or word.startswith("--_"):
+            return word
+        name, equals, value = word.partition("=")
+        return name.replace("_", "-") + equals + value
+
+    return [fixed(word) for word in argv]

@@ -1,0 +1,86 @@
+"""SageMaker Debugger in a training script: the hook, when a configuration asks for tensors.
+
+Without one, smdebug is not even imported: it costs seconds and is installed in no container.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+DEFAULT_CONFIG = "/opt/ml/input/config/debughookconfig.json"
+
+
+def config_file() -> Path | None:
+    """Return the hook configuration that asks for something, or None.
+
+    SageMaker writes the file into every job; it asks for tensors if it names collections or hook
+    parameters. Raises ValueError if it is not JSON.
+    """
+    path = Path(os.environ.get("SMDEBUG_CONFIG_FILE_PATH") or DEFAULT_CONFIG)
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text() or "{}")
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name}, the Debugger configuration, is no JSON: {error}") from error
+    wanted = config and (config.get("CollectionConfigurations") or config.get("HookParameters"))
+    return path if wanted else None
+
+
+class Debugger:
+    """The Debugger hook, or nothing: every method may be called in any case."""
+
+    hook: Any = None
+
+    def register(self, model: Any, criterion: Any) -> None:
+        """Hook up the network and the loss, if a configuration asks for tensors.
+
+        Raises RuntimeError if it does and smdebug cannot be imported.
+        """
+        if config_file() is None:
+            return
+        # The hook logs one line for each parameter at its default level.
+        os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
+        try:
+            import smdebug.pytorch as smd
+        except ImportError as error:
+            raise RuntimeError(
+                f"the job asks for Debugger tensors, and smdebug cannot be imported ({error}): "
+                "name requirements-debugger.txt as the job's requirements"
+            ) from error
+        self.modes = smd.modes
+        self.hook = smd.get_hook(create_if_not_exists=True)
+        _save_bfloat16(self.hook)
+        self.hook.register_module(model)
+        self.hook.register_loss(criterion)
+        print(f"debugger=on tensors={self.hook.out_dir}", flush=True)
+
+    def training(self) -> None:
+        """Steps from here on count as training."""
+        if self.hook:
+            self.hook.set_mode(self.modes.TRAIN)
+
+    def evaluating(self) -> None:
+        """Steps from here on count as evaluation."""
+        if self.hook:
+            self.hook.set_mode(self.modes.EVAL)
+
+    def close(self) -> None:
+        """Write what is outstanding and mark the end of the job."""
+        if self.hook:
+            self.hook.close()
+
+
+def _save_bfloat16(hook: Any) -> None:
+    """NumPy has no bfloat16: have the hook save such activations as float32."""
+    import torch
+
+    to_numpy = hook._make_numpy_array
+
+    def widened(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+            value = value.float()
+        return to_numpy(value)
+
+    hook._make_numpy_array = widened

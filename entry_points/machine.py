@@ -1,0 +1,51 @@
+"""Where and how the arithmetic is done: device, precision, threads."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def cpu_count() -> int:
+    """Return the number of processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device, and whether forward passes run in bf16 there."""
+
+    device: torch.device
+    bf16: bool
+
+    def precision(self) -> Any:
+        """Return the context of a forward pass."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        precision = "bf16" if self.bf16 else "fp32"
+        return f"device={name!r} precision={precision} threads={torch.get_num_threads()}"
+
+
+def choose_machine(precision: str) -> Machine:
+    """Take the GPU if there is one, and bf16 if asked for, or (`auto`) where it is native."""
+    # Who runs several jobs on a machine shares its processors out by OMP_NUM_THREADS.
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(cpu_count())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Machine(device, precision == "bf16" or (precision == "auto" and _bf16_is_native(device)))
+
+
+def _bf16_is_native(device: torch.device) -> bool:
+    # PyTorch's own checks also say yes to emulation, which is slower than fp32.
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    cpuinfo = Path("/proc/cpuinfo")
+    flags = set(cpuinfo.read_text().split()) if cpuinfo.is_file() else set()
+    return bool(flags & {"avx512_bf16", "amx_bf16"})

@@ -1,0 +1,56 @@
+"""The execution role, and the one IAM question that moto leaves open."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+from moto.iam.models import iam_backends
+
+from local_sagemaker import ACCOUNT, ROLE_ARN
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+RESULT = (
+    "<member><EvalActionName>{action}</EvalActionName>"
+    "<EvalResourceName>*</EvalResourceName><EvalDecision>allowed</EvalDecision></member>"
+)
+SIMULATION = (
+    '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+    "<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated>"
+    "<EvaluationResults>{results}</EvaluationResults></SimulatePrincipalPolicyResult>"
+    "<ResponseMetadata><RequestId>local</RequestId></ResponseMetadata>"
+    "</SimulatePrincipalPolicyResponse>"
+)
+
+
+def make_role() -> None:
+    """Make the role that jobs and endpoints run under, unless it is there."""
+    backend, name = iam_backends[ACCOUNT]["aws"], ROLE_ARN.rpartition("/")[2]
+    if not any(role.name == name for role in backend.roles.values()):
+        backend.create_role(name, json.dumps(TRUST), "/", None, "", [], "3600")
+
+
+def asks_simulation(body: bytes) -> bool:
+    """Whether a request to IAM is SimulatePrincipalPolicy, which the SDK asks before it creates."""
+    return re.search(rb"(^|&)Action=SimulatePrincipalPolicy(&|$)", body) is not None
+
+
+def simulate(body: bytes, start_response: Callable) -> list[bytes]:
+    """Answer SimulatePrincipalPolicy (WSGI): this engine allows every action to everyone."""
+    asked = parse_qs(body.decode("utf-8", "replace"))
+    actions = [value[0] for name, value in asked.items() if name.startswith("ActionNames.member.")]
+    results = "".join(RESULT.format(action=escape(action)) for action in actions)
+    start_response("200 OK", [("Content-Type", "text/xml")])
+    return [SIMULATION.format(results=results).encode()]

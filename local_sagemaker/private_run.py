@@ -1,0 +1,80 @@
+"""``local-sagemaker run``: one command against an engine of its own, and nothing left of either."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from local_sagemaker import engine
+from local_sagemaker.client_environment import REMOVED, client_environment
+
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+def run(command: list[str], state: Path | None = None, port: int = 0) -> int:
+    """Start an engine, run `command` with its environment, end both; the command's exit code.
+
+    Whatever ends this process, SIGKILL included, a pipe closes: the engine stops then, and the
+    command's supervisor kills the command with all that it started.
+
+    Args:
+        state: folder to keep; None takes one that is removed at the end.
+        port: the engine's TCP port; 0 takes a free one.
+    """
+    life, held = os.pipe()  # `held` stays open as long as this process lives
+    started: list[subprocess.Popen] = []
+    _hand_on_signals(started)
+    temporary = state is None
+    state = state or Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
+    server = engine.start(state, port, life=life, temporary=temporary)
+    try:
+        environment = {name: value for name, value in os.environ.items() if name not in REMOVED}
+        environment |= client_environment(engine.find(state).url, state.resolve())
+        started.append(_supervised(command, environment, life, state))
+        return started[0].wait()
+    finally:
+        os.close(held)
+        server.wait()
+
+
+def _hand_on_signals(started: list[subprocess.Popen]) -> None:
+    """Signals to this process end the command; before there is one, they end this process."""
+
+    def hand_on(number: int, _frame) -> None:
+        if not started:
+            raise SystemExit(128 + number)
+        if number != signal.SIGINT or not _holds_the_terminal():
+            started[0].send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, hand_on)
+
+
+def _holds_the_terminal() -> bool:
+    """Whether Ctrl-C reaches the command by itself; then it decides, and we clean up after it."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+def _supervised(
+    command: list[str], environment: dict[str, str], life: int, state: Path
+) -> subprocess.Popen:
+    spec = {
+        "namespaces": "none",
+        "own_session": False,  # the command keeps its terminal
+        "command": command,
+        "environment": environment,
+        "cwd": str(Path.cwd()),
+    }
+    file = state / "run.json"
+    file.write_text(json.dumps(spec))
+    file.chmod(0o600)  # it holds the caller's environment
+    words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(file), str(life)]
+    return subprocess.Popen(words, pass_fds=[life])

@@ -1,0 +1,21 @@
+"""Prices: plain arithmetic, and a clear error for an unknown instance."""
+
+import pytest
+
+from course import costs
+
+
+def test_an_hour_costs_the_hourly_price():
+    assert costs.dollars(3600, "ml.g4dn.xlarge") == pytest.approx(0.736)
+    assert costs.dollars(90, "ml.m5.large") == pytest.approx(0.115 / 40)
+
+
+def test_an_unknown_instance_is_named():
+    with pytest.raises(ValueError, match=r"'ml.moon.large': known are ml.m5.large"):
+        costs.dollars(1, "ml.moon.large")
+
+
+def test_each_notebook_has_a_limit():
+    from course.run import NOTEBOOKS
+
+    assert set(costs.AT_MOST) == {path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}

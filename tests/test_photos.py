@@ -1,0 +1,76 @@
+"""`entry_points/photos.py`: listing class folders, decoding a photo."""
+
+import photos
+import pytest
+from PIL import Image
+from tiny_photos import draw, encode, write_channels
+
+
+def test_labels_follow_the_sorted_class_folders(tmp_path):
+    for name in ("010.Beagle", "002.Afghan_hound", "001.Affenpinscher"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "b.JPG").write_bytes(b"-")
+        (tmp_path / name / "a.png").write_bytes(b"-")
+    (tmp_path / "010.Beagle" / "notes.txt").write_text("no photo")
+    (tmp_path / "recipe.json").write_text("{}")
+    found = photos.list_photos(tmp_path)
+    assert found.classes == ["001.Affenpinscher", "002.Afghan_hound", "010.Beagle"]
+    assert found.labels == [0, 0, 1, 1, 2, 2]
+    assert [f.name for f in found.files] == ["a.png", "b.JPG"] * 3
+    assert all(
+        f.parent.name == found.classes[i] for f, i in zip(found.files, found.labels, strict=True)
+    )
+
+
+def test_a_missing_or_empty_folder_is_named(tmp_path):
+    with pytest.raises(photos.DataError, match=r"no folder .*nowhere"):
+        photos.list_photos(tmp_path / "nowhere")
+    with pytest.raises(photos.DataError, match="no class folders"):
+        photos.list_photos(tmp_path)
+    (tmp_path / "001.Affenpinscher").mkdir()
+    with pytest.raises(photos.DataError, match=r"no photos in .*001\.Affenpinscher"):
+        photos.list_photos(tmp_path)
+
+
+def test_differing_classes_are_named(tmp_path):
+    write_channels(tmp_path)
+    train = photos.list_photos(tmp_path / "train")
+    photos.check_same_classes(train, photos.list_photos(tmp_path / "valid"), "valid")
+    (tmp_path / "valid" / "001.Affenpinscher").rename(tmp_path / "valid" / "009.Poodle")
+    with pytest.raises(photos.DataError) as error:
+        photos.check_same_classes(train, photos.list_photos(tmp_path / "valid"), "valid")
+    assert "'valid'" in str(error.value)
+    assert "missing 001.Affenpinscher, not in train 009.Poodle" in str(error.value)
+
+
+def opened(path, data):
+    path.write_bytes(data)
+    return Image.open(path)
+
+
+def test_the_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees to see it so
+    turned = photos.decode(opened(tmp_path / "a.jpg", encode(draw((9, 99, 200)), exif=exif)), 16)
+    assert turned.size == (40, 48)
+
+
+def test_transparent_pixels_become_white(tmp_path):
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    assert photos.decode(opened(tmp_path / "a.png", encode(clear, "PNG")), 16).getpixel((5, 5)) == (
+        255,
+        255,
+        255,
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "LA", "1"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    image_format = "JPEG" if mode == "CMYK" else "PNG"
+    data = encode(draw((90, 90, 90)).convert(mode), image_format)
+    assert photos.decode(opened(tmp_path / "a", data), 16).mode == "RGB"
+
+
+def test_a_large_jpeg_is_decoded_reduced_but_never_below_twice_the_side(tmp_path):
+    data = encode(draw((90, 90, 90), size=(800, 640)))
+    assert photos.decode(opened(tmp_path / "a.jpg", data), 64).size == (200, 160)

@@ -1,0 +1,226 @@
+"""`entry_points/train.py`: whole runs on tiny photos, and what stops one early."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import networks
+import pytest
+import torch
+import train
+from PIL import Image, ImageFile
+from tiny_photos import COLOURS, write_channels
+
+NUMBER = r"([0-9]+\.[0-9]+)"
+EPOCH = re.compile(
+    rf"epoch=\d+ train_loss={NUMBER} train_accuracy={NUMBER} valid_loss={NUMBER} "
+    rf"valid_accuracy={NUMBER} seconds={NUMBER} images_per_second={NUMBER}"
+)
+TEST = re.compile(rf"test_loss={NUMBER} test_accuracy={NUMBER} chance={NUMBER} images=\d+")
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch, tmp_path):
+    for name in [n for n in os.environ if n.startswith("SM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(tmp_path / "none"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network for any test
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+
+
+def command(root, *options, test=True, weights="random"):
+    words = ["--model", "resnet18", "--weights", weights, "--batch-size", "4", "--epochs", "2"]
+    words += ["--image-size", "32", "--lr", "0.003"]
+    for channel in ("train", "valid", "test") if test else ("train", "valid"):
+        words += [f"--{channel}-dir", str(root / channel)]
+    return [*words, "--model-dir", str(root / "model"), *map(str, options)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run: its folder, its results and its lines on standard output."""
+    root = write_channels(tmp_path_factory.mktemp("run"), photos=16)
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # to be restored afterwards
+        results = train.main(command(root, "--output-data-dir", root / "out", "--epochs", "3"))
+    return root, results, output.getvalue().splitlines()
+
+
+def test_it_prints_one_line_an_epoch_and_one_for_the_test(finished):
+    _, results, lines = finished
+    assert [bool(EPOCH.fullmatch(line)) for line in lines].count(True) == 3
+    assert TEST.fullmatch(lines[-1])
+    assert "chance=0.5000 images=16" in lines[-1]
+    assert f"valid_accuracy={results['valid_accuracy']:.4f}" in lines[-2]
+
+
+def test_each_documented_regex_matches_its_own_lines_only(finished):
+    _, _, lines = finished
+    regexes = re.findall(r"([a-z_]+)=\(\[0-9\.\]\+\)", train.__doc__)
+    assert len(regexes) == 9
+    for name in regexes:
+        # SageMaker searches anywhere in a line: no other name may contain this one.
+        hits = [line for line in lines if re.search(f"{name}=([0-9.]+)", line)]
+        expected = 1 if name.startswith("test") or name == "chance" else 3
+        assert len(hits) == expected, name
+        assert all(len(re.findall(f"{name}=([0-9.]+)", line)) == 1 for line in hits), name
+
+
+def test_it_learns(finished):
+    _, results, _ = finished
+    assert results["test_accuracy"] > 0.9
+    assert results["train_loss"] < 0.69
+
+
+def test_the_card_says_how_to_rebuild_and_feed_the_model(finished):
+    root, results, _ = finished
+    card = json.loads((root / "model" / "model.json").read_text())
+    assert card["class_names"] == list(COLOURS)
+    assert (card["architecture"], card["image_size"]) == ("resnet18", 32)
+    assert card["mean"] == [0.485, 0.456, 0.406]
+    assert card["metrics"]["test_accuracy"] == results["test_accuracy"]
+    assert card["hyperparameters"]["lr"] == 0.003
+    assert str(root) not in json.dumps(card)
+    history = json.loads((root / "out" / "history.json").read_text())
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+
+
+def test_what_is_served_scores_as_what_was_tested(finished):
+    import inference
+
+    root, results, _ = finished
+    model = inference.model_fn(str(root / "model"))
+    right = []
+    for label, name in enumerate(COLOURS):
+        for file in sorted((root / "test" / name).iterdir()):
+            logits = inference.predict_fn(inference.input_fn(file.read_bytes()), model).logits
+            right.append(logits.argmax() == label)
+    assert sum(right) / len(right) == results["test_accuracy"]
+
+
+def test_serving_gives_the_logits_of_training(finished):
+    import inference
+    from loading import Photos, make_loader
+    from modelfile import load_model
+    from photos import list_photos
+    from preprocessing import normalise
+
+    root, _, _ = finished
+    folder = list_photos(root / "test")
+    images, _ = next(iter(make_loader(Photos(folder, 32, augment=False), 1, shuffle=False, seed=0)))
+    network, _ = load_model(root / "model")
+    with torch.no_grad():
+        expected = network(normalise(images))
+    body = folder.files[0].read_bytes()
+    served = inference.predict_fn(inference.input_fn(body), inference.model_fn(root / "model"))
+    assert torch.equal(torch.from_numpy(served.logits), expected)
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    runs = [
+        train.main(command(tmp_path, "--epochs", "1", "--seed", seed, test=False))
+        for seed in (3, 3, 4)
+    ]
+    assert runs[0]["train_loss"] == runs[1]["train_loss"] != runs[2]["train_loss"]
+
+
+def test_without_imagenet_weights_it_says_so_and_starts_from_scratch(tmp_path, capsys):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    train.main(command(tmp_path, "--epochs", "1", test=False, weights="auto"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("weights=random (ImageNet weights could not be had: download.py")
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert card["hyperparameters"]["train_layers"] == "all"
+    assert card["weights"].startswith("random")
+
+
+def test_imagenet_weights_train_the_head_alone(tmp_path, capsys):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    (tmp_path / "weights").mkdir()
+    source = networks.build("resnet18", 1000)
+    torch.save(source.state_dict(), tmp_path / "weights" / "resnet18-f37072fd.pth")
+    options = ["--epochs", "1", "--weights-dir", tmp_path / "weights"]
+    train.main(command(tmp_path, *options, test=False, weights="imagenet"))
+    assert capsys.readouterr().out.startswith("weights=imagenet (resnet18-f37072fd.pth)")
+    from modelfile import load_model
+
+    loaded, card = load_model(tmp_path / "model")
+    assert card["hyperparameters"]["train_layers"] == "head"
+    for name, value in source.state_dict().items():
+        if not name.startswith("fc."):
+            assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_a_file_with_other_weights_stops_the_run_by_name(tmp_path):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    (tmp_path / "weights").mkdir()
+    torch.save({"conv1.weight": torch.ones(1)}, tmp_path / "weights" / "resnet18-f37072fd.pth")
+    options = ["--weights-dir", tmp_path / "weights"]
+    with pytest.raises(SystemExit, match=r"resnet18-f37072fd\.pth: these are no weights of"):
+        train.main(command(tmp_path, *options, test=False, weights="auto"))
+
+
+def test_imagenet_weights_that_are_demanded_and_missing_stop_the_run(tmp_path):
+    write_channels(tmp_path, photos=4)
+    with pytest.raises(SystemExit, match=r"could not be had.*--weights-dir"):
+        train.main(command(tmp_path, weights="imagenet"))
+
+
+def test_the_default_image_size_follows_the_weights():
+    from argparse import Namespace
+
+    for weights, size in (("imagenet", 224), ("random", 64)):
+        arguments = Namespace(image_size=None, train_layers="all")
+        train.settle(arguments, weights)
+        assert arguments.image_size == size
+
+
+def test_a_loss_that_is_no_number_is_printed_and_saved_as_null(tmp_path, capsys):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    options = ["--optimizer", "sgd", "--lr", "1e30", "--precision", "fp32"]
+    train.main(command(tmp_path, *options, test=False))
+    assert "train_loss=nan" in capsys.readouterr().out
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert card["metrics"]["train_loss"] is None
+
+
+def test_ignored_arguments_are_named(tmp_path, capsys):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    extra = ["--_tuning_objective_metric", "valid_accuracy", "--epochs", "1"]
+    train.main(command(tmp_path, *extra, test=False))
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == "ignored arguments: --_tuning_objective_metric valid_accuracy"
+
+
+def test_a_job_fails_early_and_plainly_when_classes_differ(tmp_path):
+    write_channels(tmp_path, photos=2)
+    (tmp_path / "valid" / "001.Affenpinscher").rename(tmp_path / "valid" / "003.Airedale")
+    script = Path(train.__file__)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", script, *command(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "error: the classes of 'valid' differ" in done.stderr
+    assert "003.Airedale" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "| torch\n" not in done.stderr
+
+
+def test_a_missing_channel_and_an_unreadable_photo_are_named(tmp_path):
+    write_channels(tmp_path, photos=2)
+    with pytest.raises(SystemExit, match=r"no folder .*nowhere"):
+        train.main(command(tmp_path, "--valid-dir", tmp_path / "nowhere"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "train" / "002.Afghan_hound" / "ok.png")
+    (tmp_path / "train" / "002.Afghan_hound" / "bad.png").write_bytes(b"not a photo")
+    with pytest.raises(SystemExit, match=r"002\.Afghan_hound/bad\.png"):
+        train.main(command(tmp_path))

@@ -1,0 +1,452 @@
+"""Training jobs: their walk, what they see, what they leave, and how they fail."""
+
+import io
+import itertools
+import json
+import os
+import re
+import tarfile
+import time
+
+import pytest
+from botocore.exceptions import ClientError
+from conftest import (
+    BUCKET,
+    TRAINING_IMAGE,
+    processes_with,
+    toolkit_request,
+    training_request,
+    unique,
+    wait_until,
+)
+
+CORES = os.cpu_count()
+
+
+def archive_of(aws, key):
+    """Names and contents of the files in a tar.gz on S3."""
+    content = aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(content)) as source:
+        return {m.name: source.extractfile(m).read() for m in source if m.isfile()}
+
+
+def steps(job):
+    return [step["Status"] for step in job["SecondaryStatusTransitions"]]
+
+
+def source_archive(aws, **files):
+    """Store a sourcedir.tar.gz with these files; return its address."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as target:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name.replace("__", "/") + ".py")
+            member.size = len(text)
+            target.addfile(member, io.BytesIO(text.encode()))
+    key = f"{unique('code')}/sourcedir.tar.gz"
+    aws.s3.put_object(Bucket=BUCKET, Key=key, Body=buffer.getvalue())
+    return f"s3://{BUCKET}/{key}"
+
+
+# The walk
+
+
+def test_a_job_walks_from_starting_to_completed(aws):
+    job = aws.trained("echo hello")
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Completed"
+    assert steps(job) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    times = [(s["StartTime"], s["EndTime"]) for s in job["SecondaryStatusTransitions"]]
+    assert times == sorted(times)
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(times))
+    assert job["CreationTime"] <= job["TrainingStartTime"] <= job["TrainingEndTime"]
+    assert job["TrainingTimeInSeconds"] >= 1
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{job['TrainingJobName']}"
+    assert job["TrainingJobArn"] == arn
+
+
+def test_describe_gives_back_what_was_asked_and_nothing_empty(aws):
+    request = training_request("true", Environment={"A": "b"}, HyperParameters={"lr": "1"})
+    aws.sagemaker.create_training_job(**request)
+    job = aws.job(request["TrainingJobName"])
+    assert {name: job[name] for name in request} == request
+    assert "VpcConfig" not in job and "TuningJobArn" not in job
+
+
+def test_the_output_is_in_the_log_line_by_line(aws):
+    job = aws.trained(
+        "echo one; echo two >&2; printf 'a\\rb\\n'; printf 'no newline'; echo; echo ü"
+    )
+    name = job["TrainingJobName"]
+    assert aws.log(name) == ["one", "two", "b", "no newline", "ü"]
+    (stream,) = aws.logs.describe_log_streams(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name
+    )["logStreams"]
+    assert stream["logStreamName"].startswith(f"{name}/algo-1-")
+
+
+def test_lines_are_in_the_log_while_the_job_runs(aws):
+    name = aws.train("echo early; sleep 30")
+    wait_until(lambda: _log_or_nothing(aws, name) == ["early"], 10)
+    assert (
+        aws.sagemaker.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training"
+    )
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    aws.job(name)
+
+
+def test_metrics_are_scraped_and_readable(aws):
+    metrics = {"loss": "loss=([0-9.e-]+)", "acc": "acc=(.*)", "never": "never=(.*)"}
+    job = aws.trained("echo loss=0.5; echo loss=2.5e-1 acc=0.9; echo acc=nan", metrics=metrics)
+    final = {m["MetricName"]: m["Value"] for m in job["FinalMetricDataList"]}
+    assert final == pytest.approx({"loss": 0.25, "acc": 0.9})
+    now = time.time()
+    (point,) = aws.cloudwatch.get_metric_statistics(
+        Namespace="/aws/sagemaker/TrainingJobs",
+        MetricName="loss",
+        Dimensions=[{"Name": "TrainingJobName", "Value": job["TrainingJobName"]}],
+        StartTime=now - 3600,
+        EndTime=now + 3600,
+        Period=7200,
+        Statistics=["Minimum", "Maximum", "SampleCount"],
+    )["Datapoints"]
+    assert (point["Minimum"], point["Maximum"], point["SampleCount"]) == (0.25, 0.5, 2)
+
+
+# What a job sees
+
+
+def test_a_real_opt_ml(aws):
+    aws.s3.put_object(Bucket=BUCKET, Key="opt/data/a/b.txt", Body=b"deep")
+    job = aws.trained(
+        "hostname; pwd; getent hosts algo-1; cd /opt/ml && find . -type f | sort;"
+        "cat input/data/train/a/b.txt; echo; cat input/config/hyperparameters.json",
+        channels={"train": f"s3://{BUCKET}/opt/data"},
+        HyperParameters={"lr": "0.1"},
+    )
+    log = aws.log(job["TrainingJobName"])
+    assert log[:2] == ["algo-1", "/opt/ml"]
+    assert log[2].split() == ["127.0.0.1", "algo-1"]
+    assert log[3:] == [
+        "./input/config/hyperparameters.json",
+        "./input/config/inputdataconfig.json",
+        "./input/config/resourceconfig.json",
+        "./input/data/train/a/b.txt",
+        "deep",
+        '{"lr": "0.1"}',
+    ]
+
+
+def test_the_configuration_names_the_host_and_the_channels(aws):
+    aws.s3.put_object(Bucket=BUCKET, Key="conf/x", Body=b"x")
+    job = aws.trained(
+        "cd /opt/ml/input/config; cat resourceconfig.json; echo; cat inputdataconfig.json",
+        channels={"train": f"s3://{BUCKET}/conf/"},
+    )
+    resources, inputs = map(json.loads, aws.log(job["TrainingJobName"]))
+    assert resources["hosts"] == [resources["current_host"]] == ["algo-1"]
+    assert resources["current_instance_type"] == "ml.m5.large"
+    assert inputs["train"]["TrainingInputMode"] == "File"
+
+
+def test_environment_and_dummy_keys_only(aws):
+    job = aws.trained("env", Environment={"MINE": "yes", "OMP_NUM_THREADS": "7"})
+    environment = dict(line.split("=", 1) for line in aws.log(job["TrainingJobName"]))
+    assert environment["MINE"] == "yes"
+    assert environment["OMP_NUM_THREADS"] == "7"
+    assert environment["TRAINING_JOB_NAME"] == job["TrainingJobName"]
+    keys = {name: value for name, value in environment.items() if "KEY" in name}
+    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    assert environment["AWS_ENDPOINT_URL"] == aws.url
+    assert environment["HOME"] != os.environ.get("HOME")
+
+
+def test_a_job_alone_gets_all_cores(aws):
+    wait_until(
+        lambda: (
+            not aws.sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        )
+    )
+    job = aws.trained("echo $OMP_NUM_THREADS")
+    assert aws.log(job["TrainingJobName"]) == [str(CORES)]
+
+
+def test_a_job_reaches_the_engine(aws):
+    code = "import urllib.request as u; print(u.urlopen('$AWS_ENDPOINT_URL/-/health').read())"
+    job = aws.trained(f'python -S -c "{code}"')
+    assert aws.log(job["TrainingJobName"]) == [r"b'ok\n'"]
+
+
+# What a job leaves
+
+
+def test_model_and_output_become_archives(aws):
+    job = aws.trained(
+        "cd /opt/ml; mkdir model/code; echo w > model/weights; echo c > model/code/x.py;"
+        "echo p > output/data/plot"
+    )
+    address = job["ModelArtifacts"]["S3ModelArtifacts"]
+    base = f"out/{job['TrainingJobName']}/output"
+    assert address == f"s3://{BUCKET}/{base}/model.tar.gz"
+    assert archive_of(aws, f"{base}/model.tar.gz") == {"weights": b"w\n", "code/x.py": b"c\n"}
+    assert archive_of(aws, f"{base}/output.tar.gz") == {"plot": b"p\n"}
+
+
+def test_without_output_there_is_no_output_archive(aws):
+    job = aws.trained("true")
+    assert aws.keys(f"out/{job['TrainingJobName']}/") == [
+        f"out/{job['TrainingJobName']}/output/model.tar.gz"
+    ]
+
+
+def test_checkpoints_come_and_go(aws):
+    name = unique("checkpoints")
+    aws.s3.put_object(Bucket=BUCKET, Key=f"{name}/epoch", Body=b"3")
+    aws.trained(
+        "cat /opt/ml/checkpoints/epoch; echo 4 > /opt/ml/checkpoints/epoch;"
+        "ln -s epoch /opt/ml/checkpoints/latest",
+        CheckpointConfig={"S3Uri": f"s3://{BUCKET}/{name}"},
+    )
+    stored = {
+        key: aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in aws.keys(name)
+    }
+    assert stored == {f"{name}/epoch": b"4\n", f"{name}/latest": b"4\n"}
+
+
+def test_a_job_leaves_no_process_and_no_folder(aws):
+    mark = unique("77")
+    name = aws.train(f"sleep 1000 # {mark} \n setsid sh -c 'sleep 1000; : {mark}' & sleep 0.2")
+    wait_until(lambda: processes_with(mark))
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    aws.job(name)
+    wait_until(lambda: not processes_with(mark), 5)
+
+
+def test_what_a_command_left_in_the_background_ends_with_it(aws):
+    mark = unique("78")
+    job = aws.trained(f"setsid sh -c 'sleep 1000; : {mark}' & sleep 0.2; echo done")
+    assert job["TrainingJobStatus"] == "Completed"
+    assert processes_with(mark) == []
+
+
+# Ends
+
+
+def test_a_failure_carries_the_exit_code_and_the_end_of_the_log(aws):
+    job = aws.trained("echo useful; echo 'ValueError: lr is negative' >&2; exit 3")
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
+    assert steps(job)[-1] == "Failed"
+    assert "exit code: 3" in job["FailureReason"]
+    assert job["FailureReason"].endswith("useful\nValueError: lr is negative")
+    assert job["SecondaryStatusTransitions"][-1]["StatusMessage"] == job["FailureReason"]
+    assert "ModelArtifacts" not in job
+
+
+def test_a_long_failure_keeps_its_end(aws):
+    job = aws.trained("seq 1000 9999; echo the end; exit 1")
+    assert len(job["FailureReason"]) <= 1024
+    assert "exit code: 1" in job["FailureReason"]
+    assert job["FailureReason"].endswith("9999\nthe end")
+
+
+def test_the_scripts_own_failure_file_counts(aws):
+    job = aws.trained("echo 'out of dogs' > /opt/ml/output/failure; exit 1")
+    assert "out of dogs, exit code: 1" in job["FailureReason"]
+
+
+def test_the_output_of_a_failed_job_is_kept(aws):
+    job = aws.trained("echo p > /opt/ml/output/data/plot; exit 1")
+    assert aws.keys(f"out/{job['TrainingJobName']}/") == [
+        f"out/{job['TrainingJobName']}/output/output.tar.gz"
+    ]
+
+
+def test_a_command_that_does_not_exist(aws):
+    request = training_request()
+    request["AlgorithmSpecification"]["ContainerEntrypoint"] = ["/no/such/program"]
+    aws.sagemaker.create_training_job(**request)
+    job = aws.job(request["TrainingJobName"])
+    assert "exit code: 127" in job["FailureReason"]
+    assert "cannot run /no/such/program" in job["FailureReason"]
+
+
+def test_a_command_killed_by_a_signal(aws):
+    assert "exit code: 137" in aws.trained("kill -9 $$")["FailureReason"]
+
+
+def test_stopping_sends_sigterm_and_keeps_the_model(aws):
+    name = aws.train(
+        "trap 'echo got it > /opt/ml/model/sign; echo bye; exit 0' TERM; echo ready;"
+        "while :; do sleep 0.05; done"
+    )
+    wait_until(lambda: "ready" in _log_or_nothing(aws, name))
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    job = aws.job(name)
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Stopped"
+    assert steps(job) == ["Starting", "Downloading", "Training", "Stopping", "Stopped"]
+    assert aws.log(name)[-1] == "bye"
+    assert archive_of(aws, f"out/{name}/output/model.tar.gz") == {"sign": b"got it\n"}
+
+
+def _log_or_nothing(aws, name):
+    try:
+        return aws.log(name)
+    except ClientError:
+        return []
+
+
+def test_stopping_twice_is_one_stop(aws):
+    name = aws.train("trap 'sleep 0.5; exit' TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: "ready" in _log_or_nothing(aws, name))
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    assert steps(aws.job(name)).count("Stopping") == 1
+
+
+def test_a_job_past_its_time_is_stopped(aws):
+    job = aws.trained("sleep 30", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
+    assert job["TrainingTimeInSeconds"] < 10
+
+
+def test_more_jobs_than_cores_wait_their_turn(aws):
+    names = [aws.train("sleep 0.7") for _ in range(CORES + 1)]
+    time.sleep(0.4)
+    statuses = [
+        aws.sagemaker.describe_training_job(TrainingJobName=n)["SecondaryStatus"] for n in names
+    ]
+    assert statuses[-1] == "Starting"
+    first, last = aws.job(names[0]), aws.job(names[-1])
+    assert last["TrainingStartTime"] >= first["TrainingStartTime"]
+    assert last["TrainingJobStatus"] == "Completed"
+
+
+def test_a_waiting_job_can_be_stopped(aws):
+    busy = [aws.train("sleep 30") for _ in range(CORES)]
+    name = aws.train("echo never")
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    job = aws.job(name, limit=5)
+    assert steps(job) == ["Starting", "Stopping", "Stopped"]
+    for other in busy:
+        aws.sagemaker.stop_training_job(TrainingJobName=other)
+        aws.job(other)
+
+
+# The toolkit
+
+
+def test_the_toolkit_runs_the_program_of_an_archive(aws):
+    train = """
+import argparse, os, helper
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+lr = parser.parse_args().lr
+print("lr", lr, helper.word, sorted(os.listdir(os.environ["SM_CHANNEL_TRAIN"])), flush=True)
+open(os.environ["SM_MODEL_DIR"] + "/w", "w").write(str(lr))
+"""
+    aws.s3.put_object(Bucket=BUCKET, Key="toolkit/x.csv", Body=b"1")
+    source = source_archive(aws, train=train, helper="word = 'hello'")
+    request = toolkit_request(
+        source,
+        HyperParameters={"lr": "0.5"},
+        channels={"train": f"s3://{BUCKET}/toolkit"},
+    )
+    aws.sagemaker.create_training_job(**request)
+    job = aws.job(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert "lr 0.5 hello ['x.csv']" in aws.log(job["TrainingJobName"])[-8:]
+    assert archive_of(aws, f"out/{job['TrainingJobName']}/output/model.tar.gz") == {"w": b"0.5"}
+
+
+def test_a_program_that_is_not_in_the_archive(aws):
+    request = toolkit_request(source_archive(aws, other="x = 1"), "absent.py")
+    aws.sagemaker.create_training_job(**request)
+    job = aws.job(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "absent.py" in job["FailureReason"]
+
+
+# Refused, or failed with a reason
+
+
+def test_a_name_is_used_once(aws):
+    job = aws.trained("true")
+    with pytest.raises(ClientError, match=job["TrainingJobName"]) as caught:
+        aws.train("false", TrainingJobName=job["TrainingJobName"])
+    assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+    again = aws.sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
+    assert again["TrainingJobStatus"] == "Completed"
+
+
+def test_unknown_jobs(aws):
+    for call in (aws.sagemaker.describe_training_job, aws.sagemaker.stop_training_job):
+        with pytest.raises(ClientError, match="Requested resource not found"):
+            call(TrainingJobName="nobody")
+
+
+def test_an_ended_job_cannot_be_stopped(aws):
+    name = aws.trained("true")["TrainingJobName"]
+    with pytest.raises(ClientError, match="in status Completed"):
+        aws.sagemaker.stop_training_job(TrainingJobName=name)
+    assert aws.job(name)["TrainingJobStatus"] == "Completed"
+
+
+def _with_image(request, image):
+    request["AlgorithmSpecification"]["TrainingImage"] = image
+
+
+def _with_regex(request, regex):
+    definitions = [{"Name": "loss", "Regex": regex}]
+    request["AlgorithmSpecification"]["MetricDefinitions"] = definitions
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: _with_image(r, "ecr/xgboost:1.7"), "'ecr/xgboost:1.7' has no local runtime"),
+        (lambda r: _with_regex(r, "loss=([0-9"), r"Regex of the metric 'loss'.*unterminated"),
+        (lambda r: r["ResourceConfig"].update(InstanceCount=2), "InstanceCount 2"),
+        (lambda r: r["OutputDataConfig"].update(S3OutputPath="s3:/b/k"), "constraint|no S3 addr"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_and_nothing_is_made(aws, change, words):
+    request = training_request()
+    change(request)
+    with pytest.raises(ClientError, match=words):
+        aws.sagemaker.create_training_job(**request)
+    with pytest.raises(ClientError, match="not found"):
+        aws.sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"channels": {"train": f"s3://{BUCKET}/nothing-here/"}}, "'train' has no object under"),
+        ({"channels": {"train": "s3://nowhere/data"}}, "bucket nowhere .* does not exist"),
+        ({"OutputDataConfig": {"S3OutputPath": "s3://nowhere/out"}}, "'nowhere' of OutputData"),
+    ],
+)
+def test_what_lacks_its_data_fails_before_it_runs(aws, members, words):
+    job = aws.trained("echo never", **members)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert re.search(words, job["FailureReason"])
+    assert "Training" not in steps(job)
+
+
+def test_the_image_may_come_from_any_registry(aws):
+    request = training_request("true")
+    request["AlgorithmSpecification"]["TrainingImage"] = TRAINING_IMAGE.split("/", 1)[1]
+    with pytest.raises(ClientError, match="no local runtime"):
+        aws.sagemaker.create_training_job(**request)
+    request["AlgorithmSpecification"]["TrainingImage"] = "public.ecr.aws/x/pytorch:2.13-cpu"
+    aws.sagemaker.create_training_job(**request)
+    assert aws.job(request["TrainingJobName"])["TrainingJobStatus"] == "Completed"
+
+
+def test_rules_that_nobody_evaluates_say_so(aws):
+    job = aws.trained(
+        "true",
+        DebugRuleConfigurations=[{"RuleConfigurationName": "r", "RuleEvaluatorImage": "i"}],
+    )
+    (status,) = job["DebugRuleEvaluationStatuses"]
+    assert status["RuleEvaluationStatus"] == "Error"
+    assert "does not evaluate" in status["StatusDetails"]
