@@ -35,7 +35,8 @@ $(READY): requirements.txt pyproject.toml
 install: $(READY) ## Create .venv with everything in it
 
 .PHONY: course
-course: $(READY) ## Run the four notebooks on a local engine (DATA=folder, CLASSES=133)
+course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder, CLASSES=133)
+	rm -rf $(STATE)
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/python -m course.run
 
 .PHONY: test

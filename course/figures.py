@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image, ImageFilter
 
 from course import dataset
@@ -241,6 +242,7 @@ def _name_ends(axis, ends: Mapping[str, tuple[float, float, str]]) -> None:
 
 # ------------------------------------------------------------------------------------------- tuning
 
+FEW = 4  # values of a hyperparameter that may all be named on the axis
 _NO_PARAMETERS = {
     "trainingjobname", "trainingjobstatus", "trainingstarttime", "trainingendtime",
     "trainingelapsedtimeseconds", "trainingjobarn", "status", "name", "job", "seconds",
@@ -260,7 +262,7 @@ def tuning(table: pd.DataFrame, objective: str | None = None, lowest: bool = Fal
         objective: the objective's column, where it is neither.
         lowest: the best objective is the lowest (a loss).
 
-    A logarithmic axis is drawn where the values span more than two decades.
+    A logarithmic axis is drawn where the values span more than a decade.
 
     Raises:
         ValueError: no objective column, no hyperparameter columns, or no job with an objective.
@@ -312,8 +314,13 @@ def _range(axis, values: pd.Series, scores: pd.Series, done: pd.Series, best: An
         numbers = values.astype(str).str.strip('"').map({n: i for i, n in enumerate(names)})
         axis.set_xticks(range(len(names)), names)
         axis.set_xlim(-0.6, len(names) - 0.4)
-    elif (numbers > 0).all() and numbers.max() > 100 * numbers.min():
+    elif (numbers > 0).all() and numbers.max() > 10 * numbers.min():
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    elif numbers.nunique() <= FEW:
+        axis.set_xticks(sorted(numbers.unique()))
     axis.scatter(numbers[done], scores[done], 34, color=BLUE, alpha=0.75, linewidth=0)
     axis.scatter(numbers[~done], scores[~done], 34, facecolor="none", edgecolor=QUIET)
     axis.scatter(

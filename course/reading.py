@@ -12,7 +12,8 @@ def losses(curves: Mapping[str, Curve]) -> str:
     """Two sentences on a run's losses: how far they fell, and whether validation follows.
 
     Args:
-        curves: ``{"train": (steps, values), "valid": (steps, values)}``; losses in nats.
+        curves: ``{"train": (steps, values), "valid": (steps, values)}``; losses in nats, of
+            validation one for each evaluation (see `per_evaluation`).
 
     Raises:
         ValueError: if one of the two has no values.
@@ -24,7 +25,19 @@ def losses(curves: Mapping[str, Curve]) -> str:
     fall = (begin - end) / begin
     direction = "fell" if fall > FLAT else "rose" if fall < -FLAT else "stayed flat"
     first = f"The training loss {direction} from {begin:.2f} to {end:.2f} ({-fall:+.0%})."
-    return f"{first} {_validation(*curves['valid'], end)}"
+    return f"{first} {_validation(curves['valid'][1], end)}"
+
+
+def per_evaluation(curve: Curve) -> Curve:
+    """The last step and the mean loss of each evaluation, a run of consecutive steps.
+
+    Single batches of an evaluation say little: photos come in the order of their classes.
+    """
+    steps, values = np.asarray(curve[0]), np.asarray(curve[1], dtype=float)
+    breaks = np.flatnonzero(np.diff(steps) > 1) + 1
+    parts = zip(np.split(steps, breaks), np.split(values, breaks), strict=True)
+    pairs = [(int(s[-1]), float(v.mean())) for s, v in parts if len(s)]
+    return [step for step, _ in pairs], [mean for _, mean in pairs]
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
@@ -33,8 +46,7 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values[:count])), float(np.mean(values[-count:]))
 
 
-def _validation(steps: Sequence[float], values: Sequence[float], train_end: float) -> str:
-    means = _means_by_evaluation(steps, values)
+def _validation(means: Sequence[float], train_end: float) -> str:
     lowest, last = int(np.argmin(means)), means[-1]
     gap = f"{abs(last - train_end) / train_end:.0%} {'above' if last > train_end else 'below'}"
     if lowest == len(means) - 1:
@@ -42,9 +54,3 @@ def _validation(steps: Sequence[float], values: Sequence[float], train_end: floa
     else:
         said = f"was lowest after evaluation {lowest + 1} of {len(means)}, so the rest overfitted"
     return f"The validation loss {said}; it ended at {last:.2f}, {gap} the training loss."
-
-
-def _means_by_evaluation(steps: Sequence[float], values: Sequence[float]) -> list[float]:
-    """Mean loss of each evaluation: a run of consecutive steps."""
-    breaks = np.flatnonzero(np.diff(steps) > 1) + 1
-    return [float(np.mean(part)) for part in np.split(np.asarray(values, dtype=float), breaks)]

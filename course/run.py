@@ -15,6 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbconvert import HTMLExporter
+from traitlets.config import Config
 
 from course.workspace import ROOT
 
@@ -35,7 +36,10 @@ def execute(notebook: Path, timeout_s: int = CELL_TIMEOUT_S) -> nbformat.Noteboo
     """
     content = nbformat.read(notebook, as_version=4)
     client = NotebookClient(
-        content, timeout=timeout_s, resources={"metadata": {"path": str(notebook.parent)}}
+        content,
+        config=Config(KernelManager={"transport": "ipc"}),  # no port is opened
+        timeout=timeout_s,
+        resources={"metadata": {"path": str(notebook.parent)}},
     )
     try:
         client.execute()

@@ -24,8 +24,6 @@ INSTANCES = {
     "local": {"training": "ml.m5.large", "endpoint": "ml.m5.large", "device": "cpu"},
     "aws": {"training": "ml.g4dn.xlarge", "endpoint": "ml.m5.large", "device": "gpu"},
 }
-# Talkative at INFO, and no part of the lesson.
-QUIET = ("sagemaker", "botocore", "urllib3", "s3transfer")
 
 
 class WorkspaceError(RuntimeError):
@@ -75,8 +73,7 @@ def connect() -> Workspace:
         _use_local_engine()
     else:
         _check_aws()
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # the SDK's talk is no part of the lesson; warnings stay
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
     workspace = _workspace(mode)
     print(_banner(workspace))

@@ -14,11 +14,16 @@ ARCHITECTURES = ("resnet50", "resnet18", "vgg16")
 
 
 def build(
-    architecture: str, classes: int, head_layers: int = 1, hidden_units: int = 512
+    architecture: str,
+    classes: int,
+    head_layers: int = 1,
+    hidden_units: int = 512,
+    dropout: float = 0.5,
 ) -> "nn.Module":
     """Return the network with random weights: (N, 3, H, W) floats to (N, classes) logits.
 
-    Its head is `head_layers` fully connected layers, with `hidden_units` between them.
+    Its head is `head_layers` fully connected layers, with `hidden_units` between them; `dropout`
+    is that of VGG16's classifier (a ResNet has none).
     Raises ValueError for an architecture other than those in ARCHITECTURES.
     """
     if architecture not in ARCHITECTURES:
@@ -26,7 +31,7 @@ def build(
     if architecture == "vgg16":
         from torchvision.models.vgg import vgg16
 
-        model = vgg16(weights=None)
+        model = vgg16(weights=None, dropout=dropout)
         model.classifier[6] = _head(4096, classes, head_layers, hidden_units)
         return model
     from torchvision.models import resnet

@@ -24,7 +24,6 @@ which the regexes leave out.
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -56,23 +55,28 @@ def start_network(arguments: Any, classes: int) -> tuple[Any, str, str]:
     import networks
     from pretrained import WeightsUnavailable, load_imagenet
 
-    model = networks.build(arguments.model, classes, arguments.head_layers, arguments.hidden_units)
-    if arguments.weights == "random":
-        return model, "random", "weights=random (as asked)"
-    try:
-        state, file = load_imagenet(arguments.model, arguments.weights_dir)
-    except WeightsUnavailable as reason:
-        if arguments.weights == "imagenet":
-            raise DataError(
-                f"ImageNet weights could not be had: {reason}; give a folder with torchvision's "
-                "file as --weights-dir (channel 'weights'), or --weights random"
-            ) from reason
-        return model, "random", f"weights=random (ImageNet weights could not be had: {reason})"
-    try:
-        networks.load_body(model, arguments.model, state)
-    except ValueError as error:
-        raise DataError(f"{file}: {error}; give torchvision's own file") from error
-    return model, "imagenet", f"weights=imagenet ({file})"
+    def build(dropout: float) -> Any:
+        head = (arguments.head_layers, arguments.hidden_units)
+        return networks.build(arguments.model, classes, *head, dropout=dropout)
+
+    about = "weights=random (as asked)"
+    if arguments.weights != "random":
+        try:
+            state, file = load_imagenet(arguments.model, arguments.weights_dir)
+            model = build(dropout=0.5)
+            networks.load_body(model, arguments.model, state)
+            return model, "imagenet", f"weights=imagenet ({file})"
+        except ValueError as error:
+            raise DataError(f"{file}: {error}; give torchvision's own file") from error
+        except WeightsUnavailable as reason:
+            about = f"weights=random (ImageNet weights could not be had: {reason})"
+            if arguments.weights == "imagenet":
+                raise DataError(
+                    f"ImageNet weights could not be had: {reason}; give a folder with torchvision's"
+                    " file as --weights-dir (channel 'weights'), or --weights random"
+                ) from reason
+    # Dropout pays in long training; in a few epochs from scratch it drowns what VGG16 learns.
+    return build(dropout=0.0), "random", about
 
 
 def settle(arguments: Any, weights: str) -> None:
@@ -141,8 +145,6 @@ def train(arguments: Any) -> dict[str, float]:
     channels = read_channels(arguments)
     classes = channels["train"].classes
 
-    # Large tensors in huge pages: a third off a step of VGG16. Read when torch is imported.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
     from torch import nn
 
@@ -167,6 +169,7 @@ def train(arguments: Any) -> dict[str, float]:
         history.append(metrics)
     results = dict(history[-1])
     if "test" in loaders:
+        debugger.testing()
         test = run_pass(model, loaders["test"], criterion, machine)
         chance = 1 / len(classes)
         tested = {"test_loss": test.loss, "test_accuracy": test.accuracy, "chance": chance}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
+VARIABLE = "LOCAL_SAGEMAKER_ISOLATION"
 HOST = "algo-1"  # the name SageMaker gives to a job's first instance
 
 # One pipe for the engine's lifetime: supervisors read it and kill their trees when it closes.
@@ -42,8 +43,10 @@ def isolation() -> Isolation:
 
     ``LOCAL_SAGEMAKER_ISOLATION=full|mount|none`` skips the stronger ones.
     """
-    levels = ["full", "mount", "none"]
-    levels = levels[levels.index(os.environ.get("LOCAL_SAGEMAKER_ISOLATION", "full")) :]
+    levels, strongest = ["full", "mount", "none"], os.environ.get(VARIABLE, "full")
+    if strongest not in levels:
+        raise ValueError(f"{VARIABLE}={strongest!r}: it can be full, mount or none")
+    levels = levels[levels.index(strongest) :]
     if sys.platform == "linux":
         users = [False, True] if os.getuid() == 0 else [True]
         for candidate in [Isolation(n, u) for n in levels if n != "none" for u in users]:

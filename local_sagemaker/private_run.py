@@ -70,11 +70,10 @@ def _supervised(
         "namespaces": "none",
         "own_session": False,  # the command keeps its terminal
         "command": command,
-        "environment": environment,
         "cwd": str(Path.cwd()),
     }
     file = state / "run.json"
     file.write_text(json.dumps(spec))
-    file.chmod(0o600)  # it holds the caller's environment
     words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(file), str(life)]
-    return subprocess.Popen(words, pass_fds=[life])
+    # The environment is handed on, not written down: it may hold the caller's secrets.
+    return subprocess.Popen(words, env=environment, pass_fds=[life])

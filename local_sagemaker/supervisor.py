@@ -115,7 +115,7 @@ def _reap_all() -> None:
 
 
 def first_process(spec: dict) -> int:
-    """Run the command, reap what it leaves behind, and return its exit code."""
+    """Run the command and return its exit code; what it leaves behind is the supervisor's."""
     if sys.platform == "linux":
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -131,8 +131,6 @@ def first_process(spec: dict) -> int:
         pid, status = os.wait()
         if pid == command:
             break
-    if spec["namespaces"] != "full" and sys.platform == "linux":
-        _kill_descendants()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -148,7 +146,8 @@ def _become(spec: dict) -> None:
         if spec.get("own_session", True):
             os.setsid()
         os.chdir(spec["cwd"])
-        os.execvpe(spec["command"][0], spec["command"], spec["environment"])
+        environment = spec.get("environment", os.environ)  # jobs get theirs, `run` hands on its own
+        os.execvpe(spec["command"][0], spec["command"], environment)
     except OSError as error:
         print(f"cannot run {spec['command'][0]}: {error.strerror}", flush=True)
     finally:

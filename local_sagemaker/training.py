@@ -385,7 +385,7 @@ class TrainingJob:
         if entrypoint := algorithm.get("ContainerEntrypoint"):
             words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
             return [container.inside(self.ml, word) for word in words]
-        return ["train"]
+        return ["python", "-m", "local_sagemaker.toolkit"]
 
     def _environment(self) -> dict[str, str]:
         job = self.description

@@ -172,7 +172,7 @@ def processes_with(text: str) -> list[psutil.Process]:
 
 @contextmanager
 def running_engine(state: Path, **environment: str):
-    """An engine of one's own on `state`, with clients; `.process` is the engine's Popen."""
+    """An engine of one's own on `state`: clients that know its `state` and its `process`."""
     life, held = os.pipe()
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
@@ -183,7 +183,7 @@ def running_engine(state: Path, **environment: str):
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     clients = Clients(engine.find(state).url)
-    clients.process = process
+    clients.process, clients.state = process, state.resolve()
     try:
         yield clients
     finally:

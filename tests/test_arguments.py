@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import arguments
 import pytest
+
+import arguments
 
 FOLDERS = ["--train-dir", "a", "--valid-dir", "b", "--model-dir", "m"]
 CHANNELS = ("TRAIN", "VALID", "TEST", "WEIGHTS")

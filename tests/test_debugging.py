@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import debugging
 import pytest
 from tiny_photos import write_channels
+
+import debugging
 
 TRAIN = Path(debugging.__file__).with_name("train.py")
 COLLECTIONS = [
@@ -83,12 +84,14 @@ def test_without_a_configuration_smdebug_is_not_imported(tmp_path):
 
 
 def test_a_debugged_job_saves_losses_gradients_and_bf16_activations(tmp_path):
-    write_channels(tmp_path, channels=["train", "valid"])  # 4 steps of training, 2 of evaluation
+    # 4 steps of training, 2 of evaluation; those of the test must not count as evaluation.
+    write_channels(tmp_path, channels=["train", "valid", "test"])
     config = {
         "LocalPath": str(tmp_path / "tensors"),
         "CollectionConfigurations": COLLECTIONS,
     }
-    output = train(tmp_path, config, "--precision", "bf16")
+    output = train(tmp_path, config, "--precision", "bf16", "--test-dir", str(tmp_path / "test"))
+    assert "test_accuracy=" in output
     assert "smdebug imported: True" in output
     assert output.count("epoch=") == 1
 

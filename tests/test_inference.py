@@ -7,15 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import inference
-import modelfile
-import networks
 import numpy as np
 import pytest
 import torch
 from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.transformer import Transformer
 from tiny_photos import draw, encode
+
+import inference
+import modelfile
+import networks
 
 # Not in alphabetical order: the order of the labels is the card's, not the names'.
 CLASSES = ["003.Poodle", "001.Affenpinscher", "002.Afghan_hound", "6.Pug", "5.Boxer", "4.Beagle"]

@@ -2,9 +2,10 @@
 
 from argparse import Namespace
 
-import learning
 import pytest
 import torch
+
+import learning
 from machine import Machine
 
 CPU = Machine(torch.device("cpu"), bf16=False)

@@ -1,11 +1,12 @@
 """`entry_points/loading.py`: cached and uncached photos, order, damaged files."""
 
-import loading
 import pytest
 import torch
-from photos import DataError, list_photos
 from PIL import ImageFile
 from tiny_photos import write_channels
+
+import loading
+from photos import DataError, list_photos
 
 
 @pytest.fixture
@@ -38,7 +39,11 @@ def test_the_same_seed_gives_the_same_epoch(folder):
     for _ in range(2):
         torch.manual_seed(1)
         epochs.append(batches(photos, shuffle=True))
-    assert all(torch.equal(a, b) for one, two in zip(*epochs) for a, b in zip(one, two))
+    assert all(
+        torch.equal(a, b)
+        for one, two in zip(*epochs, strict=True)
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 def test_a_last_batch_of_one_is_dropped_only_in_training(folder):

@@ -1,8 +1,9 @@
 """`entry_points/machine.py`: device, precision and threads."""
 
-import machine
 import pytest
 import torch
+
+import machine
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,11 @@
 
 import json
 
-import modelfile
-import networks
 import pytest
 import torch
+
+import modelfile
+import networks
 
 CARD = {
     "architecture": "resnet18",

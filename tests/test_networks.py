@@ -1,8 +1,9 @@
 """`entry_points/networks.py`: heads, what learns and what stays frozen."""
 
-import networks
 import pytest
 import torch
+
+import networks
 
 SHAPES = {"resnet18": 512, "resnet50": 2048}
 

@@ -1,9 +1,10 @@
 """`entry_points/photos.py`: listing class folders, decoding a photo."""
 
-import photos
 import pytest
 from PIL import Image
 from tiny_photos import draw, encode, write_channels
+
+import photos
 
 
 def test_labels_follow_the_sorted_class_folders(tmp_path):

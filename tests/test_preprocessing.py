@@ -1,12 +1,13 @@
 """`entry_points/preprocessing.py`: crops and normalisation, against torchvision's own."""
 
-import preprocessing
 import pytest
 import torch
 from PIL import Image
 from tiny_photos import draw
 from torchvision.models import ResNet50_Weights
 from torchvision.transforms.functional import normalize, to_tensor
+
+import preprocessing
 
 
 def test_normalisation_is_imagenets():

@@ -4,10 +4,11 @@ import http.server
 import threading
 import time
 
-import networks
-import pretrained
 import pytest
 import torch
+
+import networks
+import pretrained
 
 
 @pytest.fixture

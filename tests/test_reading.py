@@ -6,12 +6,10 @@ from course import reading
 
 
 def curves(train, *evaluations):
-    """Training losses, then evaluations of three steps each, as smdebug's global steps lie."""
-    steps, values = [], []
-    for number, loss in enumerate(evaluations):
-        steps += [100 * number + i for i in range(3)]
-        values += [loss] * 3
-    return {"train": (list(range(len(train))), train), "valid": (steps, values)}
+    return {
+        "train": (list(range(len(train))), train),
+        "valid": (list(range(len(evaluations))), list(evaluations)),
+    }
 
 
 def test_a_healthy_run():
@@ -30,6 +28,12 @@ def test_an_overfitted_run():
 @pytest.mark.parametrize("last,word", [(3.0, "rose"), (2.01, "stayed flat")])
 def test_a_run_that_does_not_learn(last, word):
     assert f"The training loss {word} from 2.00" in reading.losses(curves([2.0, last], 2.0))
+
+
+def test_an_evaluation_is_a_run_of_consecutive_steps():
+    curve = ([10, 11, 12, 23, 24, 25], [1.0, 2.0, 3.0, 0.5, 0.5, 2.0])
+    assert reading.per_evaluation(curve) == ([12, 25], [2.0, 1.0])
+    assert reading.per_evaluation(([], [])) == ([], [])
 
 
 def test_no_losses_is_an_error():

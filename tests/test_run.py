@@ -1,4 +1,4 @@
-"""`make course`: a failing cell stops it and is named; nbval fails on a cell that raises or hangs."""
+"""`make course` stops at a failing cell and names it; nbval fails where a cell raises or hangs."""
 
 import subprocess
 import sys

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import networks
 import pytest
 import torch
-import train
 from PIL import Image, ImageFile
 from tiny_photos import COLOURS, write_channels
+
+import networks
+import train
 
 NUMBER = r"([0-9]+\.[0-9]+)"
 EPOCH = re.compile(
@@ -172,6 +173,19 @@ def test_imagenet_weights_that_are_demanded_and_missing_stop_the_run(tmp_path):
     write_channels(tmp_path, photos=4)
     with pytest.raises(SystemExit, match=r"could not be had.*--weights-dir"):
         train.main(command(tmp_path, weights="imagenet"))
+
+
+@pytest.mark.parametrize(("weights", "dropout"), [("random", 0.0), ("imagenet", 0.5)])
+def test_vgg16_drops_out_only_on_imagenet_weights(weights, dropout, monkeypatch):
+    import pretrained
+
+    with torch.device("meta"):
+        state = networks.build("vgg16", 1000).state_dict()
+        monkeypatch.setattr(pretrained, "load_imagenet", lambda *_: (state, "vgg16.pth"))
+        arguments, _ = train.parse(command(Path("x"), "--model", "vgg16", weights=weights))
+        model, started, _ = train.start_network(arguments, classes=3)
+    assert started == weights
+    assert [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)] == [dropout] * 2
 
 
 def test_the_default_image_size_follows_the_weights():

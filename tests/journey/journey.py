@@ -66,13 +66,17 @@ model = ModelBuilder(
     instance_type="ml.m5.large",
 )
 model.build(model_name="journey")
-endpoint = model.deploy(endpoint_name="journey", initial_instance_count=1)
+# Not wait=True: the SDK looks only every 30 s.
+endpoint = model.deploy(endpoint_name="journey", initial_instance_count=1, wait=False)
+sagemaker = boto3.client("sagemaker")
+sagemaker.get_waiter("endpoint_in_service").wait(
+    EndpointName="journey", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+)
 answer = endpoint.invoke(
     body=bytes([1, 2, 200]), content_type="application/octet-stream", accept="application/json"
 )
 print("ANSWER", json.loads(answer.body.read()))
 
-sagemaker = boto3.client("sagemaker")
 config = sagemaker.describe_endpoint(EndpointName="journey")["EndpointConfigName"]
 endpoint.delete()
 sagemaker.delete_endpoint_config(EndpointConfigName=config)

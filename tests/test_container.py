@@ -1,0 +1,135 @@
+"""What a container's folders and environment hold."""
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from local_sagemaker import container, isolation
+
+
+def job(**members):
+    return {
+        "AlgorithmSpecification": {"TrainingInputMode": "File"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large"},
+        **members,
+    }
+
+
+@pytest.fixture(params=["real", "relocated"])
+def how(request, monkeypatch):
+    kind = (
+        isolation.RELOCATED if request.param == "relocated" else isolation.Isolation("full", True)
+    )
+    monkeypatch.setattr(container, "isolation", lambda: kind)
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("image", "runs"),
+    [
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.10.0-cpu", True),
+        ("763104351884.dkr.ecr.eu-west-1.amazonaws.com/pytorch-inference:2.6.0-cpu", True),
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.13-cpu-amzn2023", True),
+        ("1.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-training:2@sha256:x", True),
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-training:2.19", False),
+        ("1.dkr.ecr.us-east-1.amazonaws.com/my-pytorch-training:1", False),
+        ("", False),
+    ],
+)
+def test_images_that_run_here(image, runs):
+    assert container.has_runtime(image) is runs
+
+
+def test_configuration_files(tmp_path, how):
+    hook = {"S3OutputPath": "s3://b/p", "HookParameters": {"save_interval": "5"}}
+    described = job(
+        HyperParameters={"lr": "1"},
+        DebugHookConfig=hook,
+        ProfilerConfig={"S3OutputPath": "s3://b/p"},
+    )
+    container.write_configuration(tmp_path, described)
+    files = {f.stem: json.loads(f.read_text()) for f in (tmp_path / "input/config").iterdir()}
+    assert files["hyperparameters"] == {"lr": "1"}
+    root = "/opt/ml" if how == "real" else str(tmp_path)
+    assert files["debughookconfig"] == {**hook, "LocalPath": f"{root}/output/tensors"}
+    assert files["profilerconfig"] == {"S3OutputPath": "s3://b/p"}
+    host = "algo-1" if how == "real" else "localhost"
+    assert files["resourceconfig"]["hosts"] == [host]
+
+
+def test_a_job_without_debugging_has_no_such_files(tmp_path, how):
+    container.write_configuration(tmp_path, job())
+    names = {file.name for file in (tmp_path / "input/config").iterdir()}
+    assert names == {"hyperparameters.json", "resourceconfig.json", "inputdataconfig.json"}
+
+
+def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE", "MY_TOKEN"):
+        monkeypatch.setenv(name, "the caller's")
+    found = container.environment("http://127.0.0.1:1", tmp_path / "home", tmp_path)
+    assert "the caller's" not in found.values()
+    assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+    assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")
+
+
+def test_words_are_relocated(tmp_path, how):
+    expected = "cat /opt/ml/a /opt/ml/b"
+    if how == "relocated":
+        expected = f"cat {tmp_path}/a {tmp_path}/b"
+    assert container.inside(tmp_path, "cat /opt/ml/a /opt/ml/b") == expected
+
+
+def test_packing_and_unpacking(tmp_path):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep/file").write_bytes(bytes(range(256)) * 5000)
+    (source / "empty").mkdir()
+    (source / "link").symlink_to("deep/file")
+    container.pack(source, tmp_path / "a.tar.gz")
+    container.unpack(tmp_path / "a.tar.gz", tmp_path / "back")
+    assert (tmp_path / "back/deep/file").read_bytes() == (source / "deep/file").read_bytes()
+    assert (tmp_path / "back/link").read_bytes() == (source / "deep/file").read_bytes()
+    assert (tmp_path / "back/empty").is_dir()
+
+
+def archive(path, name, **members):
+    with tarfile.open(path, "w:gz") as target:
+        member = tarfile.TarInfo(name)
+        member.size = 1
+        for key, value in members.items():
+            setattr(member, key, value)
+        target.addfile(member, io.BytesIO(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("name", "members"),
+    [
+        ("../escape", {}),
+        ("a/../../escape", {}),
+        ("link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}),
+        ("pipe", {"type": tarfile.FIFOTYPE, "size": 0}),
+    ],
+)
+def test_archives_that_reach_outside_are_refused(tmp_path, name, members):
+    archive(tmp_path / "a.tar.gz", name, **members)
+    with pytest.raises(tarfile.TarError):
+        container.unpack(tmp_path / "a.tar.gz", tmp_path / "in/back")
+    assert not (tmp_path / "escape").exists() and not (tmp_path / "in/escape").exists()
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"no archive")
+    with pytest.raises((tarfile.TarError, OSError)):
+        container.unpack(tmp_path / "a.tar.gz", tmp_path / "back")
+
+
+def test_drivers_are_rewritten_and_nothing_else(tmp_path):
+    drivers = tmp_path / "input/data/sm_drivers"
+    drivers.mkdir(parents=True)
+    (drivers / "sm_train.sh").write_text("python /opt/ml/input/data/code/x.py")
+    (drivers / "data.bin").write_bytes(b"/opt/ml\xff")
+    container.relocate_drivers(tmp_path)
+    assert (drivers / "sm_train.sh").read_text() == f"python {tmp_path}/input/data/code/x.py"
+    assert (drivers / "data.bin").read_bytes() == b"/opt/ml\xff"

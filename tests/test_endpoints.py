@@ -1,0 +1,305 @@
+"""Models, configurations and endpoints: the operations, and what an invocation passes through."""
+
+import io
+import json
+import tarfile
+import time
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+from conftest import BUCKET, INFERENCE_IMAGE, ROLE_ARN, processes_with, unique, wait_until
+
+from local_sagemaker.endpoints import Endpoints
+from local_sagemaker.store import Store
+
+INFERENCE = """
+import json, os, sys, threading
+from sagemaker_inference.errors import BaseInferenceToolkitError
+
+def model_fn(model_dir):
+    return json.load(open(model_dir + "/model.json"))
+
+def input_fn(body, content_type):
+    if content_type == "application/x-bad":
+        raise BaseInferenceToolkitError(415, "no such media type", "Unsupported")
+    if content_type == "application/x-die":
+        os._exit(3)
+    return bytes(body), content_type
+
+def predict_fn(data, model):
+    body, content_type = data
+    return {"name": model["name"], "size": len(body), "first": list(body[:3]), "type": content_type}
+
+def output_fn(prediction, accept):
+    if accept == "application/x-bytes":
+        return bytes([0, 255, 128]), accept
+    return json.dumps(prediction | {"accept": accept}), "application/json"
+"""
+
+
+def store_model(aws, code=INFERENCE, name="one"):
+    """Store a model.tar.gz; return its address."""
+    buffer = io.BytesIO()
+    files = {"model.json": json.dumps({"name": name}), "code/inference.py": code}
+    with tarfile.open(fileobj=buffer, mode="w:gz") as target:
+        for file, text in files.items():
+            member = tarfile.TarInfo(file)
+            member.size = len(text)
+            target.addfile(member, io.BytesIO(text.encode()))
+    key = f"{unique('model')}/model.tar.gz"
+    aws.s3.put_object(Bucket=BUCKET, Key=key, Body=buffer.getvalue())
+    return f"s3://{BUCKET}/{key}"
+
+
+def make_model(aws, address):
+    name = unique("model")
+    primary = {"Image": INFERENCE_IMAGE, "ModelDataUrl": address}
+    aws.sagemaker.create_model(ModelName=name, PrimaryContainer=primary, ExecutionRoleArn=ROLE_ARN)
+    return name
+
+
+def make_config(aws, **models):
+    """A configuration of one variant for each of `models` (variant -> model)."""
+    name = unique("config")
+    variants = [
+        {
+            "VariantName": variant,
+            "ModelName": model,
+            "InitialInstanceCount": 1,
+            "InstanceType": "ml.m5.large",
+        }
+        for variant, model in models.items()
+    ]
+    aws.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=variants)
+    return name
+
+
+def deploy(aws, code=INFERENCE, name="one"):
+    """An endpoint of one variant; its description when it serves or failed."""
+    config = make_config(aws, AllTraffic=make_model(aws, store_model(aws, code, name)))
+    endpoint = unique("endpoint")
+    aws.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    return aws.endpoint(endpoint)
+
+
+def invoke(aws, endpoint, body=b"\x00\xff\x80", **members):
+    return aws.runtime.invoke_endpoint(EndpointName=endpoint, Body=body, **members)
+
+
+def error_of(aws, endpoint, *arguments, **members):
+    with pytest.raises(ClientError) as caught:
+        invoke(aws, endpoint, *arguments, **members)
+    return caught.value.response
+
+
+@pytest.fixture(scope="module")
+def endpoint(aws):
+    """One endpoint for the tests that only invoke."""
+    made = deploy(aws)
+    assert made["EndpointStatus"] == "InService", made.get("FailureReason")
+    yield made["EndpointName"]
+    aws.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
+
+
+def test_bytes_go_in_and_types_are_passed(aws, endpoint):
+    answer = invoke(aws, endpoint, ContentType="image/jpeg", Accept="application/json")
+    assert json.loads(answer["Body"].read()) == {
+        "name": "one",
+        "size": 3,
+        "first": [0, 255, 128],
+        "type": "image/jpeg",
+        "accept": "application/json",
+    }
+    assert answer["ContentType"] == "application/json"
+    assert answer["InvokedProductionVariant"] == "AllTraffic"
+
+
+def test_bytes_come_out(aws, endpoint):
+    answer = invoke(aws, endpoint, Accept="application/x-bytes")
+    assert answer["Body"].read() == bytes([0, 255, 128])
+    assert answer["ContentType"] == "application/x-bytes"
+
+
+def test_a_handlers_refusal_is_a_model_error_and_the_endpoint_serves_on(aws, endpoint):
+    error = error_of(aws, endpoint, ContentType="application/x-bad")
+    assert error["Error"]["Code"] == "ModelError"
+    assert error["OriginalStatusCode"] == 415
+    assert error["OriginalMessage"] == "no such media type"
+    assert "no such media type" in error["Error"]["Message"]
+    assert invoke(aws, endpoint)["Body"].read()
+
+
+def test_a_body_over_the_limit_is_refused(aws, endpoint):
+    error = error_of(aws, endpoint, bytes(6_291_457))
+    assert "6291457 bytes" in error["Error"]["Message"]
+    answer = json.loads(invoke(aws, endpoint, bytes(6_291_456))["Body"].read())
+    assert answer["size"] == 6_291_456
+
+
+def test_an_unknown_endpoint_or_variant(aws, endpoint):
+    assert "not found" in error_of(aws, "nobody")["Error"]["Message"]
+    error = error_of(aws, endpoint, TargetVariant="nobody")
+    assert "Variant nobody not found" in error["Error"]["Message"]
+
+
+def test_invocations_are_counted_and_logged(aws, endpoint):
+    dimensions = [
+        {"Name": "EndpointName", "Value": endpoint},
+        {"Name": "VariantName", "Value": "AllTraffic"},
+    ]
+
+    def total(metric):
+        points = aws.cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=dimensions,
+            StartTime=time.time() - 3600,
+            EndTime=time.time() + 3600,
+            Period=7200,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return sum(point["Sum"] for point in points)
+
+    before = {metric: total(metric) for metric in ("Invocations", "Invocation4XXErrors")}
+    invoke(aws, endpoint)
+    error_of(aws, endpoint, ContentType="application/x-bad")
+    assert total("Invocations") - before["Invocations"] == 2
+    assert total("Invocation4XXErrors") - before["Invocation4XXErrors"] == 1
+    assert total("ModelLatency") > 0
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    wait_until(lambda: "model loaded" in aws.log("", group), 5)
+    (stream,) = aws.logs.describe_log_streams(logGroupName=group)["logStreams"]
+    assert stream["logStreamName"].startswith("AllTraffic/i-")
+
+
+def test_describe_names_what_it_serves(aws, endpoint):
+    described = aws.sagemaker.describe_endpoint(EndpointName=endpoint)
+    (variant,) = described["ProductionVariants"]
+    assert (variant["VariantName"], variant["CurrentInstanceCount"]) == ("AllTraffic", 1)
+    assert endpoint in [e["EndpointName"] for e in aws.sagemaker.list_endpoints()["Endpoints"]]
+
+
+def test_a_name_is_used_once(aws, endpoint):
+    config = aws.sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    with pytest.raises(ClientError, match="Cannot create already existing"):
+        aws.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    assert invoke(aws, endpoint)["Body"].read()
+
+
+def test_two_variants_an_update_and_the_end(aws):
+    one, two = (make_model(aws, store_model(aws, name=name)) for name in ("one", "two"))
+    endpoint, before = unique("endpoint"), set(serving(aws))
+    config = make_config(aws, a=one, b=two)
+    aws.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    assert aws.endpoint(endpoint)["EndpointStatus"] == "InService"
+    assert len(set(serving(aws)) - before) == 2
+    for variant, name in (("a", "one"), ("b", "two")):
+        answer = invoke(aws, endpoint, TargetVariant=variant)
+        assert json.loads(answer["Body"].read())["name"] == name
+        assert answer["InvokedProductionVariant"] == variant
+    config = make_config(aws, b=two)
+    aws.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    updated = aws.endpoint(endpoint)
+    assert updated["EndpointConfigName"] == config
+    assert [v["VariantName"] for v in updated["ProductionVariants"]] == ["b"]
+    assert json.loads(invoke(aws, endpoint)["Body"].read())["name"] == "two"
+    aws.sagemaker.delete_endpoint(EndpointName=endpoint)
+    assert not set(serving(aws)) - before
+    with pytest.raises(ClientError, match="Could not find"):
+        aws.sagemaker.describe_endpoint(EndpointName=endpoint)
+
+
+def serving(aws) -> dict[str, psutil.Process]:
+    """The containers of this engine's endpoints that run: identifier -> supervisor."""
+    folder = f"{aws.state}/endpoints/"
+    running = [p for p in processes_with(folder) if "supervisor.py" in str(p.info["cmdline"])]
+    words = [" ".join(process.info["cmdline"]) for process in running]
+    return {
+        w.partition(folder)[2].partition("/")[0]: p for w, p in zip(words, running, strict=True)
+    }
+
+
+def test_a_deployment_that_is_no_longer_wanted_changes_nothing(tmp_path):
+    store = Store(tmp_path)
+    endpoints = Endpoints(store, None, None, "http://127.0.0.1:1")
+    store.put("endpoint", "e", {"EndpointStatus": "Creating", "CreationTime": 1.0})
+    former, present = {"a": "former"}, {"a": "present"}
+    endpoints.deploying["e"] = present
+    assert endpoints._settle("e", "config", former, "was closed") == ["former"]
+    assert store.get("endpoint", "e")["EndpointStatus"] == "Creating"
+    assert endpoints._settle("e", "config", present, None) == []
+    assert store.get("endpoint", "e")["EndpointStatus"] == "InService"
+    assert endpoints.hosted == {"e": present}
+    store.close()
+
+
+def test_an_update_that_fails_leaves_the_former_in_service(aws):
+    made = deploy(aws)
+    endpoint = made["EndpointName"]
+    broken = make_model(aws, store_model(aws, "raise ImportError('no dogs')"))
+    config = make_config(aws, AllTraffic=broken)
+    aws.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    described = aws.endpoint(endpoint)
+    assert described["EndpointStatus"] == "InService"
+    assert described["EndpointConfigName"] == made["EndpointConfigName"]
+    assert "no dogs" in described["FailureReason"]
+    assert json.loads(invoke(aws, endpoint)["Body"].read())["name"] == "one"
+    aws.sagemaker.delete_endpoint(EndpointName=endpoint)
+
+
+def test_a_model_that_does_not_load_fails_with_its_log(aws):
+    code = "def model_fn(model_dir):\n    raise RuntimeError('weights of another net')\n"
+    made = deploy(aws, code)
+    assert made["EndpointStatus"] == "Failed"
+    assert "did not pass the ping health check" in made["FailureReason"]
+    assert "RuntimeError: weights of another net" in made["FailureReason"]
+    assert error_of(aws, made["EndpointName"])["Error"]["Code"] == "ValidationError"
+    aws.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
+
+
+def test_deleting_while_it_is_made_leaves_no_process_and_frees_the_name(aws):
+    slow = "import time\ndef model_fn(model_dir):\n    time.sleep(60)\n"
+    config = make_config(aws, a=make_model(aws, store_model(aws, slow)))
+    good = make_config(aws, a=make_model(aws, store_model(aws)))
+    name, before = unique("endpoint"), set(serving(aws))
+    aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+    mine = wait_until(lambda: set(serving(aws)) - before)
+    aws.sagemaker.delete_endpoint(EndpointName=name)
+    with pytest.raises(ClientError, match="Could not find"):
+        aws.sagemaker.describe_endpoint(EndpointName=name)
+    aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=good)
+    wait_until(lambda: not mine & set(serving(aws)), 10)
+    described = aws.endpoint(name)
+    assert (described["EndpointStatus"], described["EndpointConfigName"]) == ("InService", good)
+    assert invoke(aws, name)["Body"].read()
+    aws.sagemaker.delete_endpoint(EndpointName=name)
+
+
+@pytest.mark.parametrize(
+    ("primary", "words"),
+    [
+        ({"Image": "ecr/xgboost:1"}, "'ecr/xgboost:1' has no local runtime"),
+        ({"Image": INFERENCE_IMAGE, "ModelDataUrl": f"s3://{BUCKET}/absent.tar.gz"}, "model data"),
+        ({"Image": INFERENCE_IMAGE, "ModelDataUrl": "s3://nowhere/m.tar.gz"}, "model data"),
+    ],
+)
+def test_models_that_cannot_be_served_are_refused(aws, primary, words):
+    name = unique("model")
+    with pytest.raises(ClientError, match=words):
+        aws.sagemaker.create_model(
+            ModelName=name, PrimaryContainer=primary, ExecutionRoleArn=ROLE_ARN
+        )
+    with pytest.raises(ClientError, match="Could not find model"):
+        aws.sagemaker.describe_model(ModelName=name)
+
+
+def test_what_does_not_exist_is_not_configured_or_deployed(aws):
+    with pytest.raises(ClientError, match="Could not find model"):
+        make_config(aws, a="nobody")
+    with pytest.raises(ClientError, match="Could not find endpoint configuration"):
+        aws.sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="nobody")
+    for kind in ("model", "endpoint", "endpoint_config"):
+        member = "".join(word.title() for word in kind.split("_")) + "Name"
+        with pytest.raises(ClientError, match="Could not find"):
+            getattr(aws.sagemaker, f"delete_{kind}")(**{member: "nobody"})
