@@ -39,6 +39,15 @@ course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder,
 	rm -rf $(STATE)
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/python -m course.run
 
+.PHONY: render
+render: $(READY) ## Execute the notebooks in place, for the outputs that are committed
+	rm -rf $(STATE)
+	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/python -m course.run --in-place
+
+.PHONY: img
+img: $(READY) ## Take the README's pictures from the last run
+	$(BIN)/python -m course.pictures
+
 .PHONY: test
 test: $(READY) ## Lint, unit and fault tests, and all notebooks by nbval
 	$(BIN)/ruff check .

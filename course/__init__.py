@@ -6,6 +6,7 @@ configuration when it is imported.
 """
 
 from course.lookup import MissingStep
+from course.preflight import Preflight, preflight
 from course.workspace import Workspace, connect
 
-__all__ = ["MissingStep", "Workspace", "connect"]
+__all__ = ["MissingStep", "Preflight", "Workspace", "connect", "preflight"]

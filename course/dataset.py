@@ -25,7 +25,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".we
 _LAYOUT = "Expected class folders of images in train/, valid/ and test/, as in dogImages.zip."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a data set holds. Sizes are (width, height) in pixels, `bytes` counts all images."""
 
@@ -79,6 +79,9 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<18} {value}" for name, value in self.facts())
+
+    # A notebook shows the representation: it must be readable, and name no path of this machine.
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = "".join(

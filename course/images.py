@@ -1,15 +1,40 @@
 """The container images of the course: exact tags, and the registry of each region.
 
-Training: PyTorch 2.13, Python 3.12, torchvision 0.28; patched by AWS until 2027-07-20. Inference:
-PyTorch 2.6, Python 3.12, the last image that serves `model_fn` handlers; patched until 2026-06-30.
-The SDK's own tables end before these tags, so the addresses are built here from its registries.
+Training: PyTorch 2.13, Python 3.12, torchvision 0.28. Inference: PyTorch 2.6, Python 3.12, the last
+image that serves `model_fn` handlers. The SDK's own tables end before these tags, so the addresses
+are built here from its registries.
 """
+
+from datetime import date
 
 TRAINING = {
     "cpu": "pytorch:2.13-cpu-amzn2023-sagemaker",
     "gpu": "pytorch:2.13-cu133-amzn2023-sagemaker",
 }
 INFERENCE = {"cpu": "pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker"}
+# The last day on which AWS publishes security patches of an image, read in November 2026.
+PATCHED_UNTIL = {
+    TRAINING["cpu"]: date(2027, 7, 20),
+    TRAINING["gpu"]: date(2027, 7, 20),
+    INFERENCE["cpu"]: date(2026, 6, 30),
+}
+
+
+def unpatched(*addresses: str, today: date | None = None) -> str:
+    """A warning with a line for each image that AWS no longer patches; empty if there is none.
+
+    Args:
+        addresses: images as `training` and `inference` give them; others are not judged.
+        today: the day to judge by, in place of the calendar's.
+    """
+    now = today or date.today()
+    tags = [address.rpartition("/")[2] for address in addresses]
+    return "\n".join(
+        f"WARNING: AWS patched the image {tag} until {PATCHED_UNTIL[tag]}. It still runs, without "
+        "security fixes since: see docs/aws.md"
+        for tag in tags
+        if tag in PATCHED_UNTIL and now > PATCHED_UNTIL[tag]
+    )
 
 
 def training(region: str, device: str = "gpu") -> str:

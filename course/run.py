@@ -37,6 +37,7 @@ def execute(notebook: Path, timeout_s: int = CELL_TIMEOUT_S) -> nbformat.Noteboo
     client = NotebookClient(
         content,
         timeout=timeout_s,
+        record_timing=False,  # times of each cell would make every rendering a change
         extra_arguments=["--log-level=ERROR"],  # not that its sockets on 127.0.0.1 are unencrypted
         resources={"metadata": {"path": str(notebook.parent)}},
     )

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course import costs
+from course import costs, images
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "dog-breeds"
 STUDIO = Path("/opt/ml/metadata/resource-metadata.json")  # only Studio and notebook instances
+SHOWN_VERSIONS = ("sagemaker", "boto3", "torch", "smdebug")
 INSTANCES = {
     "local": {"training": "ml.m5.large", "endpoint": "ml.m5.large", "device": "cpu"},
     "aws": {"training": "ml.g4dn.xlarge", "endpoint": "ml.m5.large", "device": "gpu"},
@@ -77,6 +79,7 @@ def connect() -> Workspace:
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
     workspace = _workspace(mode)
     print(_banner(workspace))
+    print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
     return workspace
 
 
@@ -131,8 +134,6 @@ def _workspace(mode: str) -> Workspace:
 
     from sagemaker.core.helper.session_helper import Session
 
-    from course import images
-
     session, chosen = Session(), INSTANCES[mode]
     return Workspace(
         mode=mode,
@@ -171,8 +172,11 @@ def _banner(ws: Workspace) -> str:
         )
     account = ws.role.split(":")[4]
     most = ", ".join(f"{name} ${value:.2f}" for name, value in costs.AT_MOST.items())
-    return (
+    banner = (
         f"AWS: account …{account[-4:]}, region {ws.region}, role {ws.role.rpartition('/')[2]}\n"
         f"bucket {ws.bucket}, prefix {ws.prefix}\n"
         f"costs at most: {most}"
+    )
+    return "\n".join(
+        filter(None, [banner, images.unpatched(ws.training_image, ws.inference_image)])
     )

@@ -33,12 +33,8 @@ REMOVED = (
 )
 
 
-def client_environment(url: str, state: Path) -> dict[str, str]:
-    """Variables for a client of the engine at `url`; writes the files they name into `state`."""
-    sdk = state / "sdk.yaml"
-    sdk.write_text(SDK_CONFIG)
-    empty = state / "no-aws-config"
-    empty.write_text("")
+def aws_variables(url: str) -> dict[str, str]:
+    """What every AWS client needs: the engine's address, dummy keys, a region."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "local",
@@ -46,6 +42,17 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def client_environment(url: str, state: Path) -> dict[str, str]:
+    """Variables for a client of the engine at `url`; writes the files they name into `state`."""
+    sdk = state / "sdk.yaml"
+    sdk.write_text(SDK_CONFIG)
+    empty = state / "no-aws-config"
+    empty.write_text("")
+    return {
+        **aws_variables(url),
         "AWS_CONFIG_FILE": str(empty),
         "AWS_SHARED_CREDENTIALS_FILE": str(empty),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),

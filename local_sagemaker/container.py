@@ -13,7 +13,7 @@ from pathlib import Path
 
 from isal import igzip_threaded
 
-from local_sagemaker import REGION
+from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.isolation import HOST, isolation
 
 # AWS's PyTorch images, whatever the registry and tag; they all run in the engine's environment.
@@ -58,12 +58,8 @@ def environment(url: str, home: Path, ml: Path) -> dict[str, str]:
         "PIP_NO_INDEX": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        "PIP_CONFIG_FILE": os.devnull,
+        **aws_variables(url),
     }
     if not isolation().real_opt_ml:
         variables["SAGEMAKER_BASE_DIR"] = str(ml)

@@ -1,10 +1,11 @@
 """Image addresses: the right registry, the exact tag."""
 
 import re
+from datetime import date, timedelta
 
 import pytest
 
-from course import images
+from course import images, workspace
 from local_sagemaker import container
 
 REGISTRIES = {  # account of AWS's images, by region, as AWS documents them
@@ -37,3 +38,48 @@ def test_the_local_engine_runs_all_of_them():
     addresses = [images.training("us-east-1", device) for device in images.TRAINING]
     for address in [*addresses, images.inference("us-east-1")]:
         assert container.has_runtime(address), address
+
+
+def test_every_image_has_the_day_until_which_it_is_patched():
+    tags = {*images.TRAINING.values(), *images.INFERENCE.values()}
+    assert set(images.PATCHED_UNTIL) == tags
+
+
+def test_an_image_is_warned_of_after_its_last_day_only():
+    address = images.inference("us-east-1")
+    last = images.PATCHED_UNTIL[images.INFERENCE["cpu"]]
+    assert images.unpatched(address, today=last) == ""
+    said = images.unpatched(address, today=last + timedelta(days=1))
+    assert images.INFERENCE["cpu"] in said and "until 2026-06-30" in said
+
+
+def test_each_image_is_judged_by_itself_and_unknown_ones_are_not():
+    training, inference = images.training("us-east-1"), images.inference("us-east-1")
+    said = images.unpatched(training, inference, "mine:1", today=date(2026, 12, 1))
+    assert said.count("WARNING") == 1 and "pytorch-inference" in said
+    later = images.unpatched(training, inference, today=date(2027, 12, 1))
+    assert later.count("WARNING") == 2
+
+
+def _workspace(mode):
+    return workspace.Workspace(
+        mode=mode,
+        session=None,
+        role="arn:aws:iam::123456789012:role/mine",
+        bucket="b",
+        prefix="dog-breeds",
+        region="us-east-1",
+        training_instance="ml.g4dn.xlarge",
+        endpoint_instance="ml.m5.large",
+        training_image=images.training("us-east-1"),
+        inference_image=images.inference("us-east-1"),
+    )
+
+
+def test_the_banner_warns_on_aws_only(monkeypatch):
+    monkeypatch.setitem(images.PATCHED_UNTIL, images.INFERENCE["cpu"], date(2000, 1, 1))
+    assert "until 2000-01-01" in workspace._banner(_workspace("aws"))
+    assert "2000-01-01" not in workspace._banner(_workspace("local"))
+    monkeypatch.setitem(images.PATCHED_UNTIL, images.INFERENCE["cpu"], date.max)
+    monkeypatch.setitem(images.PATCHED_UNTIL, images.TRAINING["gpu"], date.max)
+    assert "WARNING" not in workspace._banner(_workspace("aws"))
