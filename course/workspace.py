@@ -139,7 +139,7 @@ def _workspace(mode: str) -> Workspace:
         mode=mode,
         session=session,
         role=_role(mode, session),
-        bucket=session.default_bucket(),
+        bucket=_default_bucket(session),
         prefix=PREFIX,
         region=region,
         training_instance=chosen["training"],
@@ -147,6 +147,20 @@ def _workspace(mode: str) -> Workspace:
         training_image=images.training(region, chosen["device"]),
         inference_image=images.inference(region),
     )
+
+
+def _default_bucket(session: Session) -> str:
+    """The SDK's default bucket, made on first use."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return session.default_bucket()
+    except (BotoCoreError, ClientError) as error:
+        raise WorkspaceError(
+            f"the account's default bucket cannot be had: {error}. Check AWS_PROFILE and the "
+            "credentials (`aws sts get-caller-identity` must answer), and that this user may "
+            "list and create buckets"
+        ) from error
 
 
 def _role(mode: str, session: Session) -> str:

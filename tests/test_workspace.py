@@ -1,5 +1,6 @@
 """course.connect(): which mode, which engine, and what it refuses."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ def clean(monkeypatch, tmp_path):
     for name in ("COURSE_MODE", "COURSE_ROLE", "AWS_ENDPOINT_URL", "LOCAL_SAGEMAKER_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(workspace, "STUDIO", tmp_path / "no-studio.json")
-    return monkeypatch
+    yield monkeypatch
+    logging.disable(logging.NOTSET)  # connect() quiets the SDK
 
 
 def test_a_wrong_mode_is_named(clean):
@@ -55,6 +57,19 @@ def test_aws_mode_outside_studio_asks_for_the_role(clean):
         workspace._role("aws", session=None)
     clean.setenv("COURSE_ROLE", "arn:aws:iam::123456789012:role/mine")
     assert workspace._role("aws", session=None) == "arn:aws:iam::123456789012:role/mine"
+
+
+def test_aws_mode_without_credentials_says_what_to_check(clean):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        clean.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        clean.setenv(name, os.devnull)
+    clean.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    clean.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    clean.setenv("COURSE_MODE", "aws")
+    clean.setenv("COURSE_ROLE", "arn:aws:iam::123456789012:role/mine")
+    with pytest.raises(WorkspaceError, match=r"Unable to locate credentials.*get-caller-identity"):
+        connect()
 
 
 def test_importing_course_leaves_sagemaker_alone():
