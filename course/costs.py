@@ -1,7 +1,8 @@
 """What the course would cost on AWS.
 
-On-demand list prices in US dollars an hour, region us-east-1, read in November 2026; other
-regions differ by up to a half. A price list is no bill: look at yours.
+On-demand prices in US dollars an hour, region us-east-1. Those of ml.g4dn.xlarge and ml.m5.xlarge
+were checked in November 2026; the other two are approximate and were not. Other regions have other
+prices, and no table is a bill: look at yours.
 """
 
 HOURLY = {
@@ -9,7 +10,6 @@ HOURLY = {
     "ml.m5.xlarge": 0.23,
     "ml.c5.xlarge": 0.204,
     "ml.g4dn.xlarge": 0.736,
-    "ml.g5.xlarge": 1.408,
 }
 # The most a notebook can cost on AWS: its jobs' limits times their instances' prices.
 AT_MOST = {

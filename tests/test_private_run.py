@@ -76,7 +76,7 @@ def test_the_exit_code_is_the_commands_and_nothing_is_left(start, line, code):
 
 JOB = """
 import boto3
-boto3.client("s3").create_bucket(Bucket="work")
+boto3.client("s3").create_bucket(Bucket="results")
 boto3.client("sagemaker").create_training_job(
     TrainingJobName="j",
     RoleArn="arn:aws:iam::123456789012:role/r-role",
@@ -85,7 +85,7 @@ boto3.client("sagemaker").create_training_job(
         "TrainingInputMode": "File",
         "ContainerEntrypoint": ["/bin/sh", "-c", "setsid sleep 600 & sleep 601 # MARK"],
     },
-    OutputDataConfig={"S3OutputPath": "s3://work/out"},
+    OutputDataConfig={"S3OutputPath": "s3://results/out"},
     ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
     StoppingCondition={"MaxRuntimeInSeconds": 600},
 )
