@@ -1,5 +1,6 @@
 """ImageNet weights: from a folder, from torchvision's cache, or by download."""
 
+import hashlib
 import os
 import threading
 import urllib.request
@@ -15,20 +16,38 @@ class WeightsUnavailable(Exception):
     """ImageNet weights cannot be had; the message says why, in one line."""
 
 
+class WeightsDamaged(Exception):
+    """A file of weights is there and is not what its name promises; the message says what to do."""
+
+
 def load_imagenet(architecture: str, folder: Path | None) -> tuple[dict[str, torch.Tensor], str]:
     """Return torchvision's ImageNet state dict for the architecture and the file's name.
 
     Looks for any of torchvision's own file names (`resnet50-11ad3fa6.pth`) in `folder`, then in
-    torchvision's cache ($TORCH_HOME), and downloads the best one otherwise.
-    Raises WeightsUnavailable.
+    torchvision's cache ($TORCH_HOME), and downloads the best one otherwise. A file that is found
+    must have the SHA-256 that its name begins to tell.
+    Raises WeightsUnavailable, or WeightsDamaged.
     """
     urls = _urls(architecture)
     names = [url.rpartition("/")[2] for url in urls]
     file = _find(names, folder) or _download(urls[0])
+    check_digest(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True), file.name
     except Exception as error:  # torch.load raises half a dozen kinds on a damaged file
         raise WeightsUnavailable(f"{file.name} cannot be read: {_one_line(error)}") from error
+
+
+def check_digest(file: Path) -> None:
+    """Raise WeightsDamaged unless the file's SHA-256 begins as torchvision's name for it says."""
+    promised = file.stem.rpartition("-")[2]
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not digest.startswith(promised):
+        raise WeightsDamaged(
+            f"{file.name} is not torchvision's file: its SHA-256 begins with "
+            f"{digest[: len(promised)]}, not {promised}; copy or download it anew"
+        )
 
 
 def _urls(architecture: str) -> list[str]:

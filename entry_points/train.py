@@ -53,7 +53,7 @@ def read_channels(arguments: Any) -> dict[str, PhotoFolder]:
 def start_network(arguments: Any, classes: int) -> tuple[Any, str, str]:
     """Return the network, its starting weights (imagenet or random) and a line about them."""
     import networks
-    from pretrained import WeightsUnavailable, load_imagenet
+    from pretrained import WeightsDamaged, WeightsUnavailable, load_imagenet
 
     def build(dropout: float) -> Any:
         head = (arguments.head_layers, arguments.hidden_units)
@@ -68,6 +68,8 @@ def start_network(arguments: Any, classes: int) -> tuple[Any, str, str]:
             return model, "imagenet", f"weights=imagenet ({file})"
         except ValueError as error:
             raise DataError(f"{file}: {error}; give torchvision's own file") from error
+        except WeightsDamaged as error:  # whoever put it there does not want to start from scratch
+            raise DataError(str(error)) from error
         except WeightsUnavailable as reason:
             about = f"weights=random (ImageNet weights could not be had: {reason})"
             if arguments.weights == "imagenet":

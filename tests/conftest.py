@@ -6,6 +6,7 @@ tested against the real engine over HTTP.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import sys
@@ -199,3 +200,30 @@ def aws(tmp_path_factory):
     with running_engine(tmp_path_factory.mktemp("engine"), **secret) as clients:
         clients.s3.create_bucket(Bucket=BUCKET)
         yield clients
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Writes weights as torchvision would publish them: under a name that begins with their hash.
+
+    `entry_points/pretrained.py` then takes that name for one of torchvision's own.
+    """
+    import torch
+
+    import pretrained
+
+    own = pretrained._urls
+    names: dict[str, list[str]] = {}
+
+    def write(folder: Path, architecture: str, state: dict) -> Path:
+        draft = folder / "draft"
+        torch.save(state, draft)
+        digest = hashlib.sha256(draft.read_bytes()).hexdigest()[:8]
+        names.setdefault(architecture, []).append(f"{architecture}-{digest}.pth")
+        return draft.rename(folder / names[architecture][-1])
+
+    def urls(architecture: str) -> list[str]:
+        return [f"https://example.org/{n}" for n in names.get(architecture, [])] + own(architecture)
+
+    monkeypatch.setattr(pretrained, "_urls", urls)
+    return write

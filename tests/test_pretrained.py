@@ -25,20 +25,20 @@ def offline(monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: refused at once
 
 
-def write_weights(folder, name, marker):
+def resnet18(marker):
     state = networks.build("resnet18", 1000).state_dict()
     state["bn1.bias"] += marker
-    torch.save(state, folder / name)
+    return state
 
 
-def test_the_weights_folder_comes_before_the_cache(tmp_path, cache, offline):
-    write_weights(cache, "resnet18-f37072fd.pth", marker=1)
+def test_the_weights_folder_comes_before_the_cache(tmp_path, cache, offline, published):
+    first = published(cache, "resnet18", resnet18(marker=1))
     state, name = pretrained.load_imagenet("resnet18", None)
-    assert name == "resnet18-f37072fd.pth"
+    assert name == first.name
     assert state["bn1.bias"].unique().tolist() == [1]
     own = tmp_path / "weights"
     own.mkdir()
-    write_weights(own, "resnet18-f37072fd.pth", marker=2)
+    published(own, "resnet18", resnet18(marker=2))
     state, _ = pretrained.load_imagenet("resnet18", own)
     assert state["bn1.bias"].unique().tolist() == [2]
 
@@ -53,8 +53,16 @@ def test_a_missing_folder_and_a_damaged_file_are_named(tmp_path, cache):
     with pytest.raises(pretrained.WeightsUnavailable, match="nowhere"):
         pretrained.load_imagenet("resnet18", tmp_path / "nowhere")
     (cache / "resnet18-f37072fd.pth").write_bytes(b"half a file")
-    with pytest.raises(pretrained.WeightsUnavailable, match=r"resnet18-f37072fd\.pth"):
+    with pytest.raises(pretrained.WeightsDamaged, match=r"resnet18-f37072fd\.pth .* f37072fd;"):
         pretrained.load_imagenet("resnet18", None)
+
+
+def test_a_file_that_lost_its_end_on_the_way_is_found_by_its_hash(tmp_path, cache, published):
+    file = published(cache, "resnet18", resnet18(marker=1))
+    pretrained.check_digest(file)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(pretrained.WeightsDamaged, match="copy or download it anew"):
+        pretrained.check_digest(file)
 
 
 class Unpleasant:
@@ -62,8 +70,8 @@ class Unpleasant:
         return print, ("code ran",)
 
 
-def test_a_file_with_code_in_it_is_refused_and_not_run(cache, capsys):
-    torch.save({"fc.weight": Unpleasant()}, cache / "resnet18-f37072fd.pth")
+def test_a_file_with_code_in_it_is_refused_and_not_run(cache, capsys, published):
+    published(cache, "resnet18", {"fc.weight": Unpleasant()})
     with pytest.raises(pretrained.WeightsUnavailable):
         pretrained.load_imagenet("resnet18", None)
     assert "code ran" not in capsys.readouterr().out

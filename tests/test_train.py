@@ -143,14 +143,14 @@ def test_without_imagenet_weights_it_says_so_and_starts_from_scratch(tmp_path, c
     assert card["weights"].startswith("random")
 
 
-def test_imagenet_weights_train_the_head_alone(tmp_path, capsys):
+def test_imagenet_weights_train_the_head_alone(tmp_path, capsys, published):
     write_channels(tmp_path, photos=4, channels=["train", "valid"])
     (tmp_path / "weights").mkdir()
     source = networks.build("resnet18", 1000)
-    torch.save(source.state_dict(), tmp_path / "weights" / "resnet18-f37072fd.pth")
+    file = published(tmp_path / "weights", "resnet18", source.state_dict())
     options = ["--epochs", "1", "--weights-dir", tmp_path / "weights"]
     train.main(command(tmp_path, *options, test=False, weights="imagenet"))
-    assert capsys.readouterr().out.startswith("weights=imagenet (resnet18-f37072fd.pth)")
+    assert capsys.readouterr().out.startswith(f"weights=imagenet ({file.name})")
     from modelfile import load_model
 
     loaded, card = load_model(tmp_path / "model")
@@ -160,12 +160,21 @@ def test_imagenet_weights_train_the_head_alone(tmp_path, capsys):
             assert torch.equal(loaded.state_dict()[name], value), name
 
 
-def test_a_file_with_other_weights_stops_the_run_by_name(tmp_path):
+def test_a_file_with_other_weights_stops_the_run_by_name(tmp_path, published):
     write_channels(tmp_path, photos=4, channels=["train", "valid"])
     (tmp_path / "weights").mkdir()
-    torch.save({"conv1.weight": torch.ones(1)}, tmp_path / "weights" / "resnet18-f37072fd.pth")
+    file = published(tmp_path / "weights", "resnet18", {"conv1.weight": torch.ones(1)})
     options = ["--weights-dir", tmp_path / "weights"]
-    with pytest.raises(SystemExit, match=r"resnet18-f37072fd\.pth: these are no weights of"):
+    with pytest.raises(SystemExit, match=f"{file.name}: these are no weights of"):
+        train.main(command(tmp_path, *options, test=False, weights="auto"))
+
+
+def test_a_damaged_file_of_weights_stops_the_run_though_random_ones_would_do(tmp_path):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "resnet18-f37072fd.pth").write_bytes(b"half a file")
+    options = ["--weights-dir", tmp_path / "weights"]
+    with pytest.raises(SystemExit, match=r"resnet18-f37072fd\.pth is not torchvision's file"):
         train.main(command(tmp_path, *options, test=False, weights="auto"))
 
 
