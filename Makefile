@@ -7,6 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STATE := build/state
+DRY := build/dry
+# Another region and another name of the role than local mode's, so that neither can hide.
+DRY_REGION := eu-west-1
+DRY_ROLE := arn:aws:iam::123456789012:role/service-role/local-sagemaker
 
 # Where the notebooks get their photos and how many breeds are drawn; see README.
 DATA ?=
@@ -21,7 +25,7 @@ UV_TORCH := $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND))
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -39,6 +43,24 @@ course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder,
 	rm -rf $(STATE)
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/python -m course.run
 
+.PHONY: course-aws-dry
+course-aws-dry: $(READY) ## Run the notebooks in AWS mode without AWS, and check every request
+	rm -rf $(DRY)
+	$(BIN)/python -c 'from course import sample; sample.make("$(DRY)/photos", 2, (16, 4, 4))'
+	@$(MAKE) --no-print-directory -j2 $(DRY)/local.jsonl $(DRY)/aws.jsonl
+	$(BIN)/python -m course.audit $(DRY)/local.jsonl $(DRY)/aws.jsonl --role $(DRY_ROLE)
+
+# The notebooks as they are, on few photos; at once, because each waits for its jobs most of the time.
+$(DRY)/%.jsonl: export COURSE_DATA = $(abspath $(DRY)/photos)
+$(DRY)/aws.jsonl: export COURSE_MODE = aws
+$(DRY)/aws.jsonl: export COURSE_ROLE = $(DRY_ROLE)
+$(DRY)/aws.jsonl: export AWS_REGION = $(DRY_REGION)
+$(DRY)/aws.jsonl: AS_AWS := --as-aws --deny iam:SimulatePrincipalPolicy
+$(DRY)/%.jsonl:
+	$(BIN)/local-sagemaker run --record $@ $(AS_AWS) -- $(BIN)/jupyter nbconvert --execute \
+	    --to notebook --log-level=WARN --ExecutePreprocessor.extra_arguments=--log-level=ERROR \
+	    --output-dir $(DRY)/$* $(sort $(wildcard notebooks/0*.ipynb))
+
 .PHONY: render
 render: $(READY) ## Execute the notebooks in place, for the outputs that are committed
 	rm -rf $(STATE)
@@ -49,15 +71,21 @@ img: $(READY) ## Take the README's pictures from the last run
 	$(BIN)/python -m course.pictures
 
 .PHONY: test
-test: $(READY) ## Lint, unit and fault tests, and all notebooks by nbval
+test: $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dry run of AWS mode
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest tests
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 --no-header notebooks
+	@$(MAKE) --no-print-directory course-aws-dry
+
+.PHONY: check-containers
+check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)
+	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py
 
 .PHONY: lab
 lab: $(READY) ## JupyterLab on a local engine
-	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/jupyter lab notebooks
+	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/jupyter lab \
+	    --ServerApp.tornado_settings="{'websocket_max_message_size': 104857600}" notebooks
 
 .PHONY: lock
 lock: ## Compile requirements.txt anew from pyproject.toml

@@ -1,23 +1,41 @@
 """What the course would cost on AWS.
 
-On-demand prices in US dollars an hour, region us-east-1. Those of ml.g4dn.xlarge and ml.m5.xlarge
-were checked in November 2026; the other two are approximate and were not. Other regions have other
-prices, and no table is a bill: look at yours.
+On-demand prices in US dollars an hour, region us-east-1; other regions have other prices, and no
+table is a bill: look at yours. Checked in November 2026, none of them on an account of ours:
+
+- ml.g4dn.xlarge and ml.m5.xlarge against AWS's published list;
+- ml.m5.large as an endpoint (``USE1-Host:ml.m5.large``, 0.115) and ml.t3.medium as a Studio space
+  (``USE1-Studio:JupyterLab-ml.t3.medium``, 0.05) against readings of AWS's Price List API that
+  others published on 2026-07-30 and 2026-09-16;
+- ml.c5.xlarge (0.204) against AWS's pricing page as others quote it, for endpoints; that training
+  costs the same is not checked.
 """
 
 HOURLY = {
+    "ml.t3.medium": 0.05,
     "ml.m5.large": 0.115,
     "ml.m5.xlarge": 0.23,
     "ml.c5.xlarge": 0.204,
     "ml.g4dn.xlarge": 0.736,
 }
-# The most a notebook can cost on AWS: its jobs' limits times their instances' prices.
-AT_MOST = {
-    "01-data-to-s3": 0.05,  # 1.1 GB of storage for a month
-    "02-hpo": 6 * 0.5 * HOURLY["ml.g4dn.xlarge"],  # six jobs, each stopped after half an hour
-    "03-train-debug-profile": 2 * 1.0 * HOURLY["ml.g4dn.xlarge"],  # two jobs of an hour at most
-    "04-deploy-query": 1.0 * HOURLY["ml.m5.large"],  # an endpoint deleted within the hour
+STORED = 0.05  # notebook 01: 1.1 GB of photos in S3 for a month
+# The most that the jobs of a notebook may run, in hours of one instance: their limits, added up.
+TRAINING_HOURS = {
+    "02-hpo": 6 * 0.5,  # six jobs, each stopped after half an hour
+    "03-train-debug-profile": 2 * 1.0,  # two jobs of an hour at most
 }
+ENDPOINT_HOURS = {"04-deploy-query": 1.0}  # an endpoint deleted within the hour
+
+
+def at_most(training_instance: str, endpoint_instance: str) -> dict[str, float]:
+    """US dollars that each notebook may cost at most, by its name.
+
+    Raises:
+        ValueError: if the price of an instance is not in the table.
+    """
+    jobs = {name: dollars(h * 3600, training_instance) for name, h in TRAINING_HOURS.items()}
+    asked = {name: dollars(h * 3600, endpoint_instance) for name, h in ENDPOINT_HOURS.items()}
+    return {"01-data-to-s3": STORED} | jobs | asked
 
 
 def dollars(seconds: float, instance_type: str) -> float:

@@ -2,8 +2,9 @@
 
     python -m course.pictures
 
-Each is what a cell of the last `make course` (or `make render`) showed; nothing is drawn anew, so
-the pictures cannot say other things than the run.
+Each is what a cell of the last `make course` (or `make render`) showed, so the pictures cannot say
+other things than the run. Tables become pictures with the same rows. The one exception is what runs
+where, which no cell shows (see `course.architecture`).
 """
 
 from __future__ import annotations
@@ -11,20 +12,30 @@ from __future__ import annotations
 import base64
 import io
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
+from matplotlib.figure import Figure
 from PIL import Image
 
+from course.architecture import architecture
+from course.figures import FAINT, STYLE
 from course.run import OUTPUT
 from course.workspace import ROOT
 
-PICTURES = {  # file in img/ -> notebook, and the call whose output it is
+PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture it is
     "gallery": ("01-data-to-s3", "figures.gallery("),
     "tuning": ("02-hpo", "figures.tuning("),
     "losses": ("03-train-debug-profile", "figures.losses("),
     "comparison": ("03-train-debug-profile", "figures.comparison("),
+    "endpoint": ("04-deploy-query", "widgets.watch("),
     "answers": ("04-deploy-query", "figures.answers("),
+}
+TABLES = {  # the same, where the cell shows a table
+    "listing": ("01-data-to-s3", ".sample("),
+    "jobs": ("02-hpo", "table[shown]"),
 }
 MAX_BYTES = 150_000
 COLOURS = 128  # enough for drawings; a palette takes a third of the bytes
@@ -34,19 +45,71 @@ class NoPicture(LookupError):
     """The executed notebook or the cell's picture is not there; the text says what to run."""
 
 
-def shown(notebook: Path, call: str) -> bytes:
-    """The PNG that the cell with `call` shows in an executed notebook.
+def shown(notebook: Path, piece: str, kind: str = "image/png") -> str:
+    """What the cell with `piece` in it shows in an executed notebook, as `kind` of output.
+
+    Returns:
+        The output's data as notebooks store it: text, and of pictures their base64.
 
     Raises:
-        NoPicture: the notebook was not executed, or no such cell shows a picture.
+        NoPicture: the notebook was not executed, or no such cell shows that.
     """
     if not notebook.exists():
         raise NoPicture(f"{notebook.name} has not been executed: run make course first")
     for cell in nbformat.read(notebook, as_version=4).cells:
-        for output in cell.get("outputs", []) if call in cell.source else []:
-            if "image/png" in output.get("data", {}):
-                return base64.b64decode(output["data"]["image/png"])
-    raise NoPicture(f"no cell of {notebook.name} with {call}...) shows a picture")
+        for output in cell.get("outputs", []) if piece in cell.source else []:
+            if kind in output.get("data", {}):
+                return output["data"][kind]
+    raise NoPicture(f"no cell of {notebook.name} with {piece}...) shows {kind}")
+
+
+class _Rows(HTMLParser):
+    """Collects the texts of a table, row by row."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.inside = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in {"th", "td"}:
+            self.rows[-1].append("")
+            self.inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag not in {"th", "td"}
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.rows[-1][-1] += data.strip()
+
+
+def drawn(html: str) -> Figure:
+    """The figure of a table that a notebook shows: its header and rows, without the index."""
+    header, *rows = [row[1:] for row in _Rows(html).rows]
+    widths = [max(len(row[i]) for row in [header, *rows]) + 3 for i in range(len(header))]
+    places = [sum(widths[: i + 1]) - 1 for i in range(len(widths))]  # columns end there
+    with plt.rc_context(STYLE | {"figure.constrained_layout.use": False}):
+        figure = plt.figure(figsize=(sum(widths) * 0.083, 0.3 * (len(rows) + 1.4)))
+        axis = figure.add_axes((0, 0, 1, 1), xlim=(0, sum(widths)), ylim=(len(rows) + 0.7, -0.7))
+        axis.axis("off")
+        axis.axhline(0.5, color=FAINT)
+        for number, row in enumerate([header, *rows]):
+            weight = "normal" if number else "bold"
+            for place, text in zip(places, row, strict=True):
+                axis.text(place, number, text, ha="right", va="center", weight=weight)
+        plt.close(figure)
+        return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG."""
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=100)
+    return target.getvalue()
 
 
 def small(png: bytes) -> bytes:
@@ -58,21 +121,28 @@ def small(png: bytes) -> bytes:
     return target.getvalue()
 
 
+def _taken(folder: Path) -> dict[str, bytes]:
+    """All pictures, by name, from the executed notebooks in `folder`."""
+    pictures = {"architecture": png(architecture())}
+    for name, (notebook, piece) in PICTURES.items():
+        pictures[name] = base64.b64decode(shown(folder / f"{notebook}.ipynb", piece))
+    for name, (notebook, piece) in TABLES.items():
+        pictures[name] = png(drawn(shown(folder / f"{notebook}.ipynb", piece, "text/html")))
+    return {name: small(picture) for name, picture in pictures.items()}
+
+
 def main() -> int:
     """Write all pictures; the exit code is 1 if one could not be had."""
     folder = ROOT / "img"
     folder.mkdir(exist_ok=True)
     try:
-        taken = {
-            name: small(shown(OUTPUT / f"{notebook}.ipynb", call))
-            for name, (notebook, call) in PICTURES.items()
-        }
+        taken = _taken(OUTPUT)
     except NoPicture as error:
         print(f"make img: {error}", file=sys.stderr)
         return 1
-    for name, png in taken.items():
-        (folder / f"{name}.png").write_bytes(png)
-        print(f"img/{name}.png  {len(png) / 1000:.0f} kB")
+    for name, picture in taken.items():
+        (folder / f"{name}.png").write_bytes(picture)
+        print(f"img/{name}.png  {len(picture) / 1000:.0f} kB")
     return 0
 
 

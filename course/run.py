@@ -6,6 +6,7 @@ python -m course.run [--in-place] [NOTEBOOK ...]
 from __future__ import annotations
 
 import argparse
+import copy
 import re
 import sys
 import time
@@ -21,6 +22,7 @@ from course.workspace import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUT = ROOT / "build" / "notebooks"
 CELL_TIMEOUT_S = 1800
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class CellFailed(Exception):
@@ -50,7 +52,25 @@ def execute(notebook: Path, timeout_s: int = CELL_TIMEOUT_S) -> nbformat.Noteboo
         raise CellFailed(
             f"{notebook.name}, cell {number} (`{first}`): {said[-1] if said else error}"
         ) from error
-    return content
+    return without_views(content)
+
+
+def without_views(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy of an executed notebook without what only its own kernel can show.
+
+    Widgets' states and views carry ids that are new with each run, and leave an empty place in the
+    HTML: pictures and sentences stay. An output that is nothing but a view goes.
+    """
+    notebook = copy.deepcopy(notebook)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        seen = [output for output in cell.get("outputs", []) if VIEW in output.get("data", {})]
+        for output in seen:
+            del output.data[VIEW]
+            output.get("metadata", {}).pop(VIEW, None)
+            if not output.data:
+                cell.outputs.remove(output)
+    return notebook
 
 
 def _failed_cell(content: nbformat.NotebookNode) -> tuple[int, str]:
@@ -68,7 +88,9 @@ def keep(content: nbformat.NotebookNode, target: Path) -> None:
     """Write the executed notebook to `target`, and its HTML beside it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(content, target)
-    html, _ = HTMLExporter().from_notebook_node(content)
+    html, _ = HTMLExporter(embed_images=True).from_notebook_node(
+        content, resources={"metadata": {"path": str(NOTEBOOKS)}}
+    )
     target.with_suffix(".html").write_text(html)
 
 
@@ -83,22 +105,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the notebooks; the exit code is 1 if one of them failed."""
     parser = argparse.ArgumentParser(description="Run the course's notebooks in order.")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all four")
-    parser.add_argument("--in-place", action="store_true", help="write outputs into the notebooks")
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="write outputs into the notebooks; run those in solutions/ as well",
+    )
     options = parser.parse_args(arguments)
     rows, failure = [], None
-    for notebook in options.notebooks or sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        print(f"running {notebook.stem} ...", flush=True)
+    for notebook in map(Path.resolve, options.notebooks or _all(options.in_place)):
+        name = _name(notebook)
+        print(f"running {name} ...", flush=True)
         begun = time.monotonic()
         try:
-            content = execute(notebook.resolve())
+            content = execute(notebook)
         except CellFailed as error:
             failure = str(error)
             break
-        keep(content, OUTPUT / notebook.name)
+        keep(content, OUTPUT / f"{name}.ipynb")
         if options.in_place:
             nbformat.write(content, notebook)
         code = sum(cell.cell_type == "code" for cell in content.cells)
-        rows.append((notebook.stem, code, time.monotonic() - begun, made(content)))
+        rows.append((name, code, time.monotonic() - begun, made(content)))
     _print_table(rows)
     if failure:
         print(f"FAILED {failure}", file=sys.stderr)
@@ -107,11 +134,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _all(with_solutions: bool) -> list[Path]:
+    solutions = NOTEBOOKS.glob("solutions/[0-9]*.ipynb") if with_solutions else []
+    return [*sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), *sorted(solutions)]
+
+
+def _name(notebook: Path) -> str:
+    """The notebook's path below notebooks/ without its ending, else its bare name."""
+    inside = notebook.is_relative_to(NOTEBOOKS)
+    return (
+        (notebook.relative_to(NOTEBOOKS) if inside else Path(notebook.name))
+        .with_suffix("")
+        .as_posix()
+    )
+
+
 def _print_table(rows: list[tuple[str, int, float, str]]) -> None:
-    print(f"\n{'notebook':<24}{'cells':>6}{'seconds':>9}  made")
+    print(f"\n{'notebook':<34}{'cells':>6}{'seconds':>9}  made")
     for name, cells, seconds, result in rows:
-        print(f"{name:<24}{cells:>6}{seconds:>9.1f}  {result}")
-    print(f"{'total':<24}{sum(r[1] for r in rows):>6}{sum(r[2] for r in rows):>9.1f}\n")
+        print(f"{name:<34}{cells:>6}{seconds:>9.1f}  {result}")
+    print(f"{'total':<34}{sum(r[1] for r in rows):>6}{sum(r[2] for r in rows):>9.1f}\n")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,32 @@ ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "dog-breeds"
 STUDIO = Path("/opt/ml/metadata/resource-metadata.json")  # only Studio and notebook instances
 SHOWN_VERSIONS = ("sagemaker", "boto3", "torch", "smdebug")
-INSTANCES = {
-    "local": {"training": "ml.m5.large", "endpoint": "ml.m5.large", "device": "cpu"},
-    "aws": {"training": "ml.g4dn.xlarge", "endpoint": "ml.m5.large", "device": "gpu"},
-}
+LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine has
+TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
+ENDPOINT_INSTANCE = "ml.m5.large"
+ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
+# The optional packages `engine` of pyproject.toml, which the student's environment leaves out.
+ENGINE = (
+    "moto",
+    "optuna",
+    "waitress",
+    "regex",
+    "isal",
+    "cryptography",
+    "sagemaker-training",
+    "sagemaker-pytorch-training",
+    "sagemaker-inference",
+)
+ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
+NO_PROFILE = (
+    "set AWS_PROFILE to one that `aws configure list-profiles` names, or make it with "
+    "`aws configure sso`"
+)
+# boto3 reads AWS_DEFAULT_REGION, and not AWS_REGION as other tools of AWS do.
+NO_REGION = (
+    "no region is set: set AWS_DEFAULT_REGION (boto3 does not read AWS_REGION), for instance "
+    "`%env AWS_DEFAULT_REGION=us-east-1` in a cell above, or a region in the profile"
+)
 
 
 class WorkspaceError(RuntimeError):
@@ -64,20 +87,21 @@ class Workspace:
 def connect() -> Workspace:
     """Settle where this notebook runs, say so, and return its workspace.
 
-    Environment: ``COURSE_MODE`` is ``local`` (default outside Studio) or ``aws``; in AWS mode
-    ``AWS_PROFILE`` chooses the account and ``COURSE_ROLE`` the execution role.
+    Environment: ``COURSE_MODE`` is ``local`` (default outside Studio) or ``aws``. In AWS mode
+    ``AWS_PROFILE`` chooses the account, ``COURSE_ROLE`` the execution role, and ``COURSE_DEVICE``
+    (``gpu``, the default, or ``cpu``) the training jobs' instance and image.
 
     Raises:
-        WorkspaceError: if mode, role or address are missing or contradict each other.
+        WorkspaceError: if one of them is missing or wrong, or they contradict each other.
     """
-    mode = _mode()
+    mode, device = _mode(), _device()
     if mode == "local":
         _use_local_engine()
     else:
         _check_aws()
     logging.disable(logging.INFO)  # the SDK's talk is no part of the lesson; warnings stay
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-    workspace = _workspace(mode)
+    workspace = _workspace(mode, device)
     print(_banner(workspace))
     print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
     return workspace
@@ -96,10 +120,43 @@ def _mode() -> str:
     return mode or "local"
 
 
+def _device() -> str:
+    """What training jobs on AWS compute on; the local engine has its own machine."""
+    device = os.environ.get("COURSE_DEVICE") or "gpu"
+    if device not in TRAINING_INSTANCES:
+        raise WorkspaceError(
+            f"COURSE_DEVICE is '{device}': set it to 'cpu' for training on "
+            f"{TRAINING_INSTANCES['cpu']}, or to 'gpu' for {TRAINING_INSTANCES['gpu']}"
+        )
+    return device
+
+
+def missing_engine() -> list[str]:
+    """The packages of the local engine that are not installed in this environment."""
+    missing = []
+    for name in ENGINE:
+        try:
+            version(name)
+        except PackageNotFoundError:
+            missing.append(name)
+    return missing
+
+
+def without_engine(missing: list[str]) -> str:
+    """What to do where the local engine cannot run."""
+    return (
+        f"local mode needs the engine, and this environment lacks its packages "
+        f"({', '.join(missing)}), as the one of environment.yml does. Either run `make install` "
+        "and take .venv as the kernel, or work on AWS: COURSE_MODE=aws"
+    )
+
+
 def _use_local_engine() -> None:
     """Point this process at the engine that is running, or start one for this repository."""
     if "LOCAL_SAGEMAKER_URL" in os.environ:  # inside `local-sagemaker run`
         return
+    if missing := missing_engine():
+        raise WorkspaceError(without_engine(missing))
     engine = [sys.executable, "-m", "local_sagemaker.cli"]
     state = ["--state", str(ROOT / ".local_sagemaker")]
     if subprocess.run([*engine, "status", *state], capture_output=True).returncode != 0:
@@ -124,17 +181,13 @@ def _check_aws() -> None:
         )
 
 
-def _workspace(mode: str) -> Workspace:
-    import boto3
-
-    region = boto3.session.Session().region_name
-    if region is None:
-        raise WorkspaceError("no region is set: set AWS_REGION, for instance to us-east-1")
+def _workspace(mode: str, device: str) -> Workspace:
+    region = _region()
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # sagemaker.serve asks at import
 
     from sagemaker.core.helper.session_helper import Session
 
-    session, chosen = Session(), INSTANCES[mode]
+    session, here = Session(), mode == "local"
     return Workspace(
         mode=mode,
         session=session,
@@ -142,11 +195,25 @@ def _workspace(mode: str) -> Workspace:
         bucket=_default_bucket(session),
         prefix=PREFIX,
         region=region,
-        training_instance=chosen["training"],
-        endpoint_instance=chosen["endpoint"],
-        training_image=images.training(region, chosen["device"]),
+        training_instance=LOCAL_INSTANCE if here else TRAINING_INSTANCES[device],
+        endpoint_instance=ENDPOINT_INSTANCE,
+        training_image=images.training(region, "cpu" if here else device),
         inference_image=images.inference(region),
     )
+
+
+def _region() -> str:
+    """The region of the environment or of the profile."""
+    import boto3
+    from botocore.exceptions import ProfileNotFound
+
+    try:
+        region = boto3.session.Session().region_name
+    except ProfileNotFound as error:
+        raise WorkspaceError(f"{error}: {NO_PROFILE}") from error
+    if region is None:
+        raise WorkspaceError(NO_REGION)
+    return region
 
 
 def _default_bucket(session: Session) -> str:
@@ -159,23 +226,45 @@ def _default_bucket(session: Session) -> str:
         raise WorkspaceError(
             f"the account's default bucket cannot be had: {error}. Check AWS_PROFILE and the "
             "credentials (`aws sts get-caller-identity` must answer), and that this user may "
-            "list and create buckets"
+            f"list and create buckets; {ALL_THAT_IS_MISSING}"
         ) from error
 
 
-def _role(mode: str, session: Session) -> str:
+def _role(mode: str, session: Session | None) -> str:
+    """ARN of the execution role: named, or Studio's own."""
     if mode == "local":
         return os.environ["SAGEMAKER_ROLE"]
     if role := os.environ.get("COURSE_ROLE"):
-        return role
+        return _checked(role)
     if not STUDIO.exists():
         raise WorkspaceError(
             "outside Studio the jobs' role must be named: set COURSE_ROLE to the ARN of a role "
-            "with the policy AmazonSageMakerFullAccess that sagemaker.amazonaws.com may assume"
+            "with the policy AmazonSageMakerFullAccess that sagemaker.amazonaws.com may assume "
+            f"(docs/aws.md makes one); {ALL_THAT_IS_MISSING}"
         )
+    return _studio_role(session)
+
+
+def _checked(role: str) -> str:
+    if not ROLE_ARN.fullmatch(role):
+        raise WorkspaceError(
+            f"COURSE_ROLE is '{role}', which is no role's ARN: it reads "
+            "arn:aws:iam::ACCOUNT:role/NAME and stands in the IAM console, Roles, at the role"
+        )
+    return role
+
+
+def _studio_role(session: Session | None) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError
     from sagemaker.core.helper.session_helper import get_execution_role
 
-    return get_execution_role(session)
+    try:
+        return get_execution_role(session)
+    except (BotoCoreError, ClientError, ValueError) as error:
+        raise WorkspaceError(
+            f"Studio's execution role cannot be found ({error}): set COURSE_ROLE to its ARN, which "
+            f"stands in the SageMaker console at the domain; {ALL_THAT_IS_MISSING}"
+        ) from error
 
 
 def _banner(ws: Workspace) -> str:
@@ -185,12 +274,22 @@ def _banner(ws: Workspace) -> str:
             f"bucket {ws.bucket}, prefix {ws.prefix}"
         )
     account = ws.role.split(":")[4]
-    most = ", ".join(f"{name} ${value:.2f}" for name, value in costs.AT_MOST.items())
+    prices = costs.at_most(ws.training_instance, ws.endpoint_instance)
+    most = ", ".join(f"{name} ${value:.2f}" for name, value in prices.items())
     banner = (
         f"AWS: account …{account[-4:]}, region {ws.region}, role {ws.role.rpartition('/')[2]}\n"
         f"bucket {ws.bucket}, prefix {ws.prefix}\n"
         f"costs at most: {most}"
     )
-    return "\n".join(
-        filter(None, [banner, images.unpatched(ws.training_image, ws.inference_image)])
+    old = images.unpatched(ws.training_image, ws.inference_image)
+    return "\n".join(filter(None, [banner, _on_cpu(ws), old]))
+
+
+def _on_cpu(ws: Workspace) -> str:
+    """A line that says so, when training jobs run without a GPU."""
+    if not ws.training_image.endswith(images.TRAINING["cpu"]):
+        return ""
+    return (
+        f"training on a CPU ({ws.training_instance}, COURSE_DEVICE=cpu): an epoch takes many times "
+        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws.md, No GPU yet)"
     )

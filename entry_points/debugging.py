@@ -5,6 +5,8 @@ Without one, smdebug is not even imported: it costs seconds and is installed in 
 
 import json
 import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +38,13 @@ class Debugger:
     def register(self, model: Any, criterion: Any) -> None:
         """Hook up the network and the loss, if a configuration asks for tensors.
 
-        Raises RuntimeError if it does and smdebug cannot be imported.
+        Raises RuntimeError if it does and smdebug cannot be imported or used.
         """
         if config_file() is None:
             return
         # The hook logs one line for each parameter at its default level.
         os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
+        _allow_newer_protobuf()
         try:
             import smdebug.pytorch as smd
         except ImportError as error:
@@ -49,6 +52,7 @@ class Debugger:
                 f"the job asks for Debugger tensors, and smdebug cannot be imported ({error}): "
                 "name requirements-debugger.txt as the job's requirements"
             ) from error
+        _allow_newer_numpy()
         self.modes = smd.modes
         self.hook = smd.get_hook(create_if_not_exists=True)
         _save_bfloat16(self.hook)
@@ -75,6 +79,44 @@ class Debugger:
         """Write what is outstanding and mark the end of the job."""
         if self.hook:
             self.hook.close()
+
+
+def _allow_newer_protobuf() -> None:
+    """Have protobuf 4 and later, as the containers hold it, take smdebug's older descriptors.
+
+    Only its implementation in Python does, which is chosen when protobuf is first imported.
+    Raises RuntimeError if another one has been by then.
+    """
+    try:
+        if int(version("protobuf").partition(".")[0]) < 4:
+            return
+    except PackageNotFoundError:
+        return  # the import of smdebug will say so
+    chosen = sys.modules.get("google.protobuf.internal.api_implementation")
+    if chosen is not None and chosen.Type() != "python":
+        raise RuntimeError(
+            "the job asks for Debugger tensors, but protobuf has been imported in the form that "
+            "smdebug cannot use: set PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python in the job's "
+            "environment"
+        )
+    os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
+
+
+def _allow_newer_numpy() -> None:
+    """Give smdebug's writer arrays with `tostring`, which NumPy 2.3 dropped."""
+    import numpy as np
+    from smdebug.core import writer
+
+    class Array(np.ndarray):
+        def tostring(self) -> bytes:
+            return self.tobytes()
+
+    make_tensor_proto = writer.make_tensor_proto
+
+    def with_tostring(nparray_data: Any, tag: str) -> Any:
+        return make_tensor_proto(np.asarray(nparray_data).view(Array), tag)
+
+    writer.make_tensor_proto = with_tostring
 
 
 def _save_bfloat16(hook: Any) -> None:

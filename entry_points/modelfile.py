@@ -4,6 +4,7 @@ Nothing in them is code, so that any version of PyTorch, and any other program, 
 """
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "model.json"
+
+
+def require_safetensors() -> None:
+    """Raise RuntimeError now, and not after the training, if no model could be written."""
+    if find_spec("safetensors") is None:
+        raise RuntimeError(
+            "safetensors is not installed, so no model could be saved: name requirements.txt as "
+            "the job's requirements (ModelTrainer installs none by itself)"
+        )
 
 
 def save_model(model: "nn.Module", card: dict[str, Any], folder: Path) -> None:

@@ -83,7 +83,7 @@ def _download(url: str) -> Path:
         partial.replace(target)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        raise WeightsUnavailable(f"download of {url} failed: {_one_line(error)}") from error
+        raise WeightsUnavailable(f"download of {target.name} failed: {_one_line(error)}") from error
     return target
 
 
@@ -103,11 +103,11 @@ def _probe(url: str) -> None:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
-    host = url.split("/")[2]
     if not outcome:
-        raise WeightsUnavailable(f"no answer from {host} within {PROBE_SECONDS:g} s")
+        raise WeightsUnavailable(f"torchvision's server gave no answer within {PROBE_SECONDS:g} s")
     if isinstance(outcome[0], OSError):
-        raise WeightsUnavailable(f"{host}: {_one_line(outcome[0])}")
+        reason = _one_line(outcome[0])
+        raise WeightsUnavailable(f"torchvision's server cannot be reached: {reason}")
 
 
 def _one_line(error: object) -> str:

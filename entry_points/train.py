@@ -153,7 +153,9 @@ def train(arguments: Any) -> dict[str, float]:
     from debugging import Debugger
     from learning import run_pass
     from machine import choose_machine
+    from modelfile import require_safetensors
 
+    require_safetensors()
     machine = choose_machine(arguments.precision)
     torch.manual_seed(arguments.seed)
     model, weights, about = start_network(arguments, len(classes))

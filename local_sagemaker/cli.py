@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("job", help="name of the training job or endpoint")
     sub = command("run", _run, "run a command against a private engine, then stop the engine")
     sub.add_argument("--port", type=int, default=0, help="TCP port (default: a free one)")
+    _add_recording(sub)
     sub.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND ARGUMENTS...")
     sub.set_defaults(state=None)
     sub = command("serve", _serve, None)  # what start and run execute
@@ -63,6 +64,30 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--tell", type=int)
     sub.add_argument("--temporary", action="store_true")
     return parser
+
+
+def _add_recording(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--record", type=Path, metavar="FILE", help="write each request to FILE")
+    sub.add_argument(
+        "--as-aws",
+        action="store_true",
+        help="with --record: the command sees AWS's own hosts, over TLS, and no other host",
+    )
+    sub.add_argument(
+        "--deny",
+        action="append",
+        default=[],
+        metavar="SERVICE:OPERATION",
+        help="with --record: answer AccessDenied to this operation; may be given again",
+    )
+
+
+def _recording(options: argparse.Namespace) -> private_run.Recording | None:
+    if options.record is None:
+        if options.as_aws or options.deny:
+            raise EngineError("--as-aws and --deny need --record FILE")
+        return None
+    return private_run.Recording(options.record, options.as_aws, tuple(options.deny))
 
 
 def _start(options: argparse.Namespace) -> int:
@@ -157,7 +182,7 @@ def _run(options: argparse.Namespace) -> int:
         raise EngineError(f"there is no command '{command[0]}'")
     if options.state and (running := engine.find(options.state)):
         raise EngineError(_taken(running))
-    return private_run.run(command, options.state, options.port)
+    return private_run.run(command, options.state, options.port, _recording(options))
 
 
 def _serve(options: argparse.Namespace) -> int:

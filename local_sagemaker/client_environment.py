@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
@@ -31,6 +32,17 @@ REMOVED = (
     "AWS_ENDPOINT_URL_SAGEMAKER",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 )
+# What local mode sets and a client on AWS has not; a run on the stand-in starts without them.
+LOCAL_ONLY = (
+    "AWS_ENDPOINT_URL",
+    "AWS_EC2_METADATA_DISABLED",
+    "SAGEMAKER_USER_CONFIG_OVERRIDE",
+    "SAGEMAKER_ADMIN_CONFIG_OVERRIDE",
+    "SAGEMAKER_VALIDATE_ROLE",
+    "SAGEMAKER_ROLE",
+    "LOCAL_SAGEMAKER_URL",
+)
+LOOPBACK = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
 def aws_variables(url: str) -> dict[str, str]:
@@ -49,17 +61,41 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
     """Variables for a client of the engine at `url`; writes the files they name into `state`."""
     sdk = state / "sdk.yaml"
     sdk.write_text(SDK_CONFIG)
-    empty = state / "no-aws-config"
-    empty.write_text("")
     return {
         **aws_variables(url),
-        "AWS_CONFIG_FILE": str(empty),
-        "AWS_SHARED_CREDENTIALS_FILE": str(empty),
+        **_empty_config(state),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_VALIDATE_ROLE": "false",
         "SAGEMAKER_ROLE": ROLE_ARN,
         "LOCAL_SAGEMAKER_URL": url,
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        **LOOPBACK,
     }
+
+
+def stand_in_environment(proxy: str, certificate: Path, state: Path) -> dict[str, str]:
+    """What a client has on AWS: keys and a region, no address; the network is the stand-in.
+
+    Every library that a client may ask by is told of the proxy and of its certificate: what
+    leaves past the stand-in would leave this machine, and what it refuses is recorded.
+    """
+    region = os.environ.get("AWS_REGION", REGION)  # the engine answers for all of them
+    trusted = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+    proxied = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
+    return {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        **_empty_config(state),
+        **dict.fromkeys(trusted, str(certificate)),
+        **dict.fromkeys(proxied, proxy),
+        **LOOPBACK,
+    }
+
+
+def _empty_config(state: Path) -> dict[str, str]:
+    """Variables that keep the caller's own AWS configuration out."""
+    empty = state / "no-aws-config"
+    empty.write_text("")
+    return {"AWS_CONFIG_FILE": str(empty), "AWS_SHARED_CREDENTIALS_FILE": str(empty)}

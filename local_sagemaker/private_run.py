@@ -8,15 +8,41 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from local_sagemaker import engine
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker.client_environment import (
+    LOCAL_ONLY,
+    REMOVED,
+    client_environment,
+    stand_in_environment,
+)
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
-def run(command: list[str], state: Path | None = None, port: int = 0) -> int:
+@dataclass(frozen=True)
+class Recording:
+    """How `run` records its command's requests.
+
+    Attributes:
+        file: gets a line of JSON for each request.
+        as_aws: let the command believe that it is on AWS: AWS's own hosts, over TLS.
+        deny: operations, as ``iam:GetRole``, that are answered with AccessDenied.
+    """
+
+    file: Path
+    as_aws: bool = False
+    deny: tuple[str, ...] = ()
+
+
+def run(
+    command: list[str],
+    state: Path | None = None,
+    port: int = 0,
+    recording: Recording | None = None,
+) -> int:
     """Start an engine, run `command` with its environment, end both; the command's exit code.
 
     Whatever ends this process, SIGKILL included, a pipe closes: the engine stops then, and the
@@ -25,6 +51,7 @@ def run(command: list[str], state: Path | None = None, port: int = 0) -> int:
     Args:
         state: folder to keep; None takes one that is removed at the end.
         port: the engine's TCP port; 0 takes a free one.
+        recording: record the command's requests; None does not.
     """
     life, held = os.pipe()  # `held` stays open as long as this process lives
     started: list[subprocess.Popen] = []
@@ -33,13 +60,27 @@ def run(command: list[str], state: Path | None = None, port: int = 0) -> int:
     state = state or Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
     server = engine.start(state, port, life=life, temporary=temporary)
     try:
-        environment = {name: value for name, value in os.environ.items() if name not in REMOVED}
-        environment |= client_environment(engine.find(state).url, state.resolve())
+        environment = _environment(engine.find(state).url, state.resolve(), recording)
         started.append(_supervised(command, environment, life, state))
         return started[0].wait()
     finally:
         os.close(held)
         server.wait()
+
+
+def _environment(url: str, state: Path, recording: Recording | None) -> dict[str, str]:
+    """The caller's environment, changed so that it leads to the engine and nowhere else."""
+    inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    if recording is None:
+        return inherited | client_environment(url, state)
+    from local_sagemaker.stand_in import StandIn  # two seconds of imports
+
+    stand_in = StandIn(url, recording.file, recording.deny)
+    if not recording.as_aws:
+        return inherited | client_environment(stand_in.url, state)
+    certificate = stand_in.authority.write(state / "stand-in.pem")
+    kept = {name: value for name, value in inherited.items() if name not in LOCAL_ONLY}
+    return kept | stand_in_environment(stand_in.url, certificate, state)
 
 
 def _hand_on_signals(started: list[subprocess.Popen]) -> None:

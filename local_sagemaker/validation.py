@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime
 import functools
 
-import botocore.session
 import regex  # AWS's patterns use \p{L} and the like
-from botocore.model import OperationModel, Shape
+from botocore.loaders import create_loader
+from botocore.model import OperationModel, ServiceModel, Shape
 
 
 class ApiError(Exception):
@@ -27,13 +27,15 @@ def invalid(message: str) -> ApiError:
 
 
 @functools.cache
-def _service(name: str):
-    return botocore.session.Session().get_service_model(name)
+def service_model(name: str) -> ServiceModel:
+    """botocore's model of a service."""
+    # Not by a session: that would read the caller's profile, which need not be there.
+    return ServiceModel(create_loader().load_service_model(name, "service-2"), name)
 
 
 def operation(name: str) -> OperationModel | None:
     """The model of a SageMaker operation, or None if AWS has no such operation."""
-    service = _service("sagemaker")
+    service = service_model("sagemaker")
     return service.operation_model(name) if name in service.operation_names else None
 
 

@@ -11,11 +11,19 @@ def test_an_hour_costs_the_hourly_price():
 
 
 def test_an_unknown_instance_is_named():
-    with pytest.raises(ValueError, match=r"'ml.moon.large': known are ml.m5.large"):
+    with pytest.raises(ValueError, match=r"'ml.moon.large': known are ml.t3.medium, "):
         costs.dollars(1, "ml.moon.large")
 
 
 def test_each_notebook_has_a_limit():
     from course.run import NOTEBOOKS
 
-    assert set(costs.AT_MOST) == {path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+    most = costs.at_most("ml.g4dn.xlarge", "ml.m5.large")
+    assert set(most) == {path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+
+
+def test_the_limits_follow_the_instances():
+    most = costs.at_most("ml.g4dn.xlarge", "ml.m5.large")
+    assert most["02-hpo"] == pytest.approx(6 * 0.5 * 0.736)
+    assert most["04-deploy-query"] == pytest.approx(0.115)
+    assert costs.at_most("ml.m5.xlarge", "ml.m5.large")["02-hpo"] == pytest.approx(0.69)

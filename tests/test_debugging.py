@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tiny_photos import write_channels
 
@@ -107,3 +109,44 @@ def test_a_debugged_job_saves_losses_gradients_and_bf16_activations(tmp_path):
     assert gradient.value(2, mode=ModeKeys.TRAIN).shape == (2, 512)
     activation = next(n for n in trial.tensor_names() if "layer4.1.relu_input" in n)
     assert trial.tensor(activation).value(0, mode=ModeKeys.TRAIN).shape[:2] == (4, 512)
+
+
+class WithoutToString(np.ndarray):
+    """An array as NumPy 2.3 and later make them."""
+
+    @property
+    def tostring(self):
+        raise AttributeError("'numpy.ndarray' object has no attribute 'tostring'")
+
+
+def test_arrays_of_newer_numpy_are_written(monkeypatch):
+    from smdebug.core import writer
+
+    monkeypatch.setattr(writer, "make_tensor_proto", writer.make_tensor_proto)  # to be restored
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    with pytest.raises(AttributeError, match="tostring"):
+        writer.make_tensor_proto(values.view(WithoutToString), "x")
+    debugging._allow_newer_numpy()
+    written = writer.make_tensor_proto(values.view(WithoutToString), "x")
+    assert written.tensor_content == values.tobytes()
+
+
+def fake_protobuf(monkeypatch, installed, imported=None):
+    """Have `installed` be protobuf's version, and `imported` its implementation in use, if any."""
+    monkeypatch.setattr(debugging, "version", lambda name: installed)
+    monkeypatch.delenv("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", raising=False)
+    module = imported and SimpleNamespace(Type=lambda: imported)
+    monkeypatch.setitem(sys.modules, "google.protobuf.internal.api_implementation", module)
+
+
+@pytest.mark.parametrize(("installed", "chosen"), [("3.20.3", None), ("6.33.6", "python")])
+def test_newer_protobuf_is_told_to_run_in_python(monkeypatch, installed, chosen):
+    fake_protobuf(monkeypatch, installed)
+    debugging._allow_newer_protobuf()
+    assert os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == chosen
+
+
+def test_newer_protobuf_that_was_imported_before_stops_the_job_with_the_way_out(monkeypatch):
+    fake_protobuf(monkeypatch, "6.33.6", imported="upb")
+    with pytest.raises(RuntimeError, match="PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python"):
+        debugging._allow_newer_protobuf()

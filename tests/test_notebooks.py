@@ -1,12 +1,15 @@
 """The notebooks' form, and what they say when they are run out of order."""
 
+import ast
+import re
 import statistics
+from itertools import pairwise
 
 import nbformat
 import pytest
 from conftest import running_engine
 
-from course import run
+from course import exercises, run
 from course.workspace import ROOT
 from local_sagemaker.client_environment import client_environment
 
@@ -33,20 +36,66 @@ class TestStyle:
         assert max(lengths) <= 20
         assert statistics.median(lengths) <= 6
 
-    def test_it_opens_with_a_title_and_a_table_and_ends_with_clean_up(self, notebook):
-        prose = "\n\n".join(cells(notebook, "markdown"))
-        assert prose.startswith(f"# {int(notebook.stem[:2])} · ")
+    def test_it_opens_with_a_title_and_a_table(self, notebook):
+        opening = cells(notebook, "markdown")[0]
+        assert opening.startswith(f"# {int(notebook.stem[:2])} · ")
         for row in ("**You learn**", "**You need**", "**Time**", "**Cost**"):
-            assert row in cells(notebook, "markdown")[0]
-        headings = [line for line in prose.splitlines() if line.startswith("## ")]
-        assert headings[-3:] == ["## Recap", "## Exercises", "## Clean-up"]
+            assert re.search(rf"^\| {re.escape(row)} \| .+ \| .+ \|$", opening, re.M), row
+
+    def test_sections_are_numbered_and_end_with_recap_exercises_and_clean_up(self, notebook):
+        prose = "\n\n".join(cells(notebook, "markdown"))
+        headings = re.findall(r"^## (.+)$", prose, re.M)
+        assert headings[-3:] == ["Recap", "Exercises", "Clean-up"]
         number = int(notebook.stem[:2])
-        sections = [line.split()[1] for line in headings[:-3]]
+        sections = [heading.split()[0] for heading in headings[:-3]]
         assert sections == [f"{number}.{i}" for i in range(1, len(sections) + 1)]
+        recap = re.search(r"^## Recap\n(.+?)^## ", prose, re.M | re.S)[1]
+        assert len(re.findall(r"^- ", recap, re.M)) >= 3
+        assert len(re.search(r"^## Clean-up\n(.+)", prose, re.M | re.S)[1].split()) >= 20
 
     def test_there_is_as_much_prose_as_code(self, notebook):
         kinds = [c.cell_type for c in nbformat.read(notebook, as_version=4).cells]
         assert kinds.count("markdown") >= 0.6 * kinds.count("code")
+        words = sum(len(source.split()) for source in cells(notebook, "markdown"))
+        lines = sum(len(source.splitlines()) for source in cells(notebook, "code"))
+        assert words >= 3 * lines
+
+    def test_no_function_is_longer_than_ten_lines(self, notebook):
+        for source in cells(notebook, "code"):
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.FunctionDef):
+                    assert node.end_lineno - node.lineno < 10, node.name
+
+    def test_questions_are_asked_before_what_answers_them(self, notebook):
+        """At least two, each answered below, with something to run in between."""
+        open_question, answered = False, 0
+        code_since = False
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            code_since |= cell.cell_type == "code"
+            for word in re.findall(r"\*\*(Question|Answer)\.\*\*", cell.source):
+                if word == "Question":
+                    assert not open_question, cell.source
+                    open_question, code_since = True, False
+                else:
+                    assert open_question and code_since, cell.source
+                    open_question, answered = False, answered + 1
+        assert not open_question and answered >= 2
+
+    def test_two_exercises_each_with_a_checking_cell_and_a_solution(self, notebook):
+        all_cells = nbformat.read(notebook, as_version=4).cells
+        titles = re.findall(
+            r"^### (Exercise \d) · .+$", "\n".join(c.source for c in all_cells), re.M
+        )
+        assert titles == ["Exercise 1", "Exercise 2"]
+        checks = []
+        for before, cell in pairwise(all_cells):
+            if "### Exercise" in before.source:
+                assert "..." in cell.source, "the exercise is solved already"
+                checks += re.findall(r"^exercises\.(\w+)\(", cell.source, re.M)
+        solutions = "\n".join(cells(notebook.parent / "solutions" / notebook.name, "code"))
+        assert re.findall(r"\bexercises\.(\w+)\(", solutions) == checks
+        assert len(checks) == solutions.count("assert verdict, verdict") == 2
+        assert all(hasattr(exercises, check) for check in checks)
 
 
 EARLIER = {

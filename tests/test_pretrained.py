@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-import torch
 
 import networks
 import pretrained
@@ -80,7 +79,7 @@ def test_a_file_with_code_in_it_is_refused_and_not_run(cache, capsys, published)
 def test_without_a_network_the_reason_is_one_line(cache, offline):
     with pytest.raises(pretrained.WeightsUnavailable) as error:
         pretrained.load_imagenet("resnet18", None)
-    assert "download.pytorch.org" in str(error.value)
+    assert str(error.value).startswith("torchvision's server cannot be reached: ")
     assert "\n" not in str(error.value)
     assert not list(cache.iterdir())
 
@@ -91,7 +90,7 @@ def test_a_network_that_never_answers_is_given_up_soon(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     begin = time.monotonic()
     # Nobody accepts the connection: it stays open in the listening socket's queue.
-    with pytest.raises(pretrained.WeightsUnavailable, match=r"127\.0\.0\.1"):
+    with pytest.raises(pretrained.WeightsUnavailable, match=r"gave no answer within 0\.3 s"):
         pretrained._probe(f"http://127.0.0.1:{silent.server_port}/w.pth")
     assert time.monotonic() - begin < 5
     silent.server_close()
@@ -103,7 +102,7 @@ def test_a_resolver_that_hangs_is_given_up_soon(monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     begin = time.monotonic()
-    with pytest.raises(pretrained.WeightsUnavailable, match=r"no answer from example\.org"):
+    with pytest.raises(pretrained.WeightsUnavailable, match=r"gave no answer within 0\.3 s"):
         pretrained._probe("https://example.org/w.pth")
     assert time.monotonic() - begin < 2
 

@@ -5,13 +5,16 @@ import sys
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+import widget_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from widget_notebook import PICKER, WATCH, outputs
 
 from course import run
 
 PASSES = "print('Made: one thing')"
 RAISES = "values = {}\nvalues['breed']"
 HANGS = "import time\ntime.sleep(600)"
+WIDGET = "import ipywidgets\nipywidgets.HTML('words')"
 
 
 @pytest.fixture
@@ -66,3 +69,38 @@ def test_nbval_fails_on_a_cell_that_hangs(notebook):
     answer = nbval(notebook(PASSES, HANGS), 5)
     assert answer.returncode == 1, answer.stdout
     assert "1 failed, 1 passed" in answer.stdout
+
+
+def test_what_only_the_kernel_can_show_is_not_in_what_is_executed(notebook):
+    content = run.execute(notebook(WIDGET))
+    assert "widgets" not in content.metadata
+    (output,) = content.cells[1].outputs
+    assert set(output.data) == {"text/plain"}
+
+
+def test_without_views_only_pictures_and_words_are_left():
+    executed = widget_notebook.executed()
+    clean = run.without_views(executed)
+    text = nbformat.writes(clean)
+    for trace in (run.VIEW, "model_id", "widget-state", "HBox(", "VBox(", "Error displaying"):
+        assert trace not in text
+    (output,) = outputs(clean, PICKER)
+    assert set(output["data"]) == {"image/png", "text/plain"}
+    assert outputs(clean, WATCH) == outputs(executed, WATCH)
+    assert run.VIEW in nbformat.writes(executed)  # a copy was cleaned, not the notebook
+    nbformat.validate(clean)
+
+
+def test_an_output_that_is_only_a_view_goes():
+    view = {run.VIEW: {"model_id": "1"}}
+    cell = new_code_cell("x", outputs=[new_output("display_data", view)])
+    assert run.without_views(new_notebook(cells=[cell])).cells[0].outputs == []
+
+
+def test_the_html_shows_the_pictures_and_nothing_that_needs_a_kernel(tmp_path):
+    run.keep(run.without_views(widget_notebook.executed()), tmp_path / "widgets.ipynb")
+    html = (tmp_path / "widgets.html").read_text()
+    body = html[html.index("<body") :]
+    assert body.count("<img") == 4
+    assert "widget-view" not in body
+    assert "widget-state" not in body

@@ -137,7 +137,7 @@ def test_without_imagenet_weights_it_says_so_and_starts_from_scratch(tmp_path, c
     write_channels(tmp_path, photos=4, channels=["train", "valid"])
     train.main(command(tmp_path, "--epochs", "1", test=False, weights="auto"))
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("weights=random (ImageNet weights could not be had: download.py")
+    assert lines[0].startswith("weights=random (ImageNet weights could not be had: torchvision's")
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert card["hyperparameters"]["train_layers"] == "all"
     assert card["weights"].startswith("random")
@@ -247,3 +247,11 @@ def test_a_missing_channel_and_an_unreadable_photo_are_named(tmp_path):
     (tmp_path / "train" / "002.Afghan_hound" / "bad.png").write_bytes(b"not a photo")
     with pytest.raises(SystemExit, match=r"002\.Afghan_hound/bad\.png"):
         train.main(command(tmp_path))
+
+
+def test_without_safetensors_it_stops_before_it_trains(tmp_path, monkeypatch, capsys):
+    write_channels(tmp_path, photos=4)
+    monkeypatch.setattr("modelfile.find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"name requirements\.txt as the job's requirements"):
+        train.main(command(tmp_path))
+    assert "epoch=" not in capsys.readouterr().out

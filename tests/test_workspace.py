@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -15,7 +17,14 @@ from course.workspace import WorkspaceError, connect
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
     """An environment without any of the variables that connect() reads."""
-    for name in ("COURSE_MODE", "COURSE_ROLE", "AWS_ENDPOINT_URL", "LOCAL_SAGEMAKER_URL"):
+    read = (
+        "COURSE_MODE",
+        "COURSE_ROLE",
+        "COURSE_DEVICE",
+        "AWS_ENDPOINT_URL",
+        "LOCAL_SAGEMAKER_URL",
+    )
+    for name in read:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(workspace, "STUDIO", tmp_path / "no-studio.json")
     yield monkeypatch
@@ -43,12 +52,22 @@ def test_aws_mode_refuses_a_local_address_left_over(clean):
         connect()
 
 
-def test_aws_mode_without_a_region_says_so(clean):
+def test_aws_mode_without_a_region_says_which_variable_boto3_reads(clean):
     clean.setenv("COURSE_MODE", "aws")
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
         clean.delenv(name, raising=False)
+    clean.setenv("AWS_REGION", "us-east-1")
     clean.setenv("AWS_CONFIG_FILE", os.devnull)
-    with pytest.raises(WorkspaceError, match="AWS_REGION"):
+    with pytest.raises(WorkspaceError, match=r"set AWS_DEFAULT_REGION \(boto3 does not read AWS_"):
+        connect()
+
+
+def test_aws_mode_with_a_profile_that_does_not_exist(clean):
+    clean.setenv("COURSE_MODE", "aws")
+    clean.setenv("AWS_PROFILE", "dogs")
+    clean.setenv("AWS_CONFIG_FILE", os.devnull)
+    clean.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    with pytest.raises(WorkspaceError, match=r"\(dogs\) could not be found.*list-profiles"):
         connect()
 
 
@@ -57,6 +76,77 @@ def test_aws_mode_outside_studio_asks_for_the_role(clean):
         workspace._role("aws", session=None)
     clean.setenv("COURSE_ROLE", "arn:aws:iam::123456789012:role/mine")
     assert workspace._role("aws", session=None) == "arn:aws:iam::123456789012:role/mine"
+
+
+@pytest.mark.parametrize(
+    "role", ["mine", "arn:aws:iam::123456789012:user/me", "arn:aws:iam::1:role/x"]
+)
+def test_a_role_that_is_no_arn_is_named(clean, role):
+    clean.setenv("COURSE_ROLE", role)
+    with pytest.raises(WorkspaceError, match=f"'{role}', which is no role's ARN"):
+        workspace._role("aws", session=None)
+
+
+class Session:
+    """As much of the SDK's session as a workspace asks for."""
+
+    def default_bucket(self):
+        return "sagemaker-us-east-1-123456789012"
+
+
+def aws_workspace(patch, device):
+    from sagemaker.core.helper import session_helper
+
+    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    patch.setenv("COURSE_MODE", "aws")
+    patch.setenv("COURSE_ROLE", "arn:aws:iam::123456789012:role/mine")
+    patch.setenv("COURSE_DEVICE", device)
+    patch.delenv("AWS_PROFILE", raising=False)
+    patch.setattr(session_helper, "Session", Session)
+    return connect()
+
+
+@pytest.mark.parametrize("device", ["", "gpu"])
+def test_on_aws_jobs_train_on_a_gpu(clean, capsys, device):
+    ws = aws_workspace(clean, device)
+    assert ws.training_instance == "ml.g4dn.xlarge" and "-cu133-" in ws.training_image
+    said = capsys.readouterr().out
+    assert "02-hpo $2.21" in said and "CPU" not in said
+
+
+def test_course_device_takes_a_cpu_instance_its_image_and_its_price(clean, capsys):
+    ws = aws_workspace(clean, "cpu")
+    assert ws.training_instance == "ml.m5.xlarge" and "-cpu-" in ws.training_image
+    said = capsys.readouterr().out
+    assert "training on a CPU (ml.m5.xlarge, COURSE_DEVICE=cpu)" in said
+    assert "02-hpo $0.69" in said and "04-deploy-query $0.12" in said
+
+
+def test_a_wrong_device_is_named_in_either_mode(clean):
+    clean.setenv("COURSE_DEVICE", "tpu")
+    for mode in ("aws", "local"):
+        clean.setenv("COURSE_MODE", mode)
+        with pytest.raises(WorkspaceError, match=r"'tpu': set it to 'cpu' .*ml\.m5\.xlarge"):
+            connect()
+
+
+def test_local_mode_without_the_engine_says_what_to_do(clean):
+    clean.setattr(workspace, "ENGINE", ("numpy", "no-such-engine"))
+    with pytest.raises(WorkspaceError, match=r"\(no-such-engine\).*make install.*COURSE_MODE=aws"):
+        connect()
+
+
+def test_an_engine_elsewhere_needs_none_here(clean):
+    """Inside `local-sagemaker run` the engine's own environment is another process's."""
+    clean.setattr(workspace, "ENGINE", ("no-such-engine",))
+    clean.setenv("LOCAL_SAGEMAKER_URL", "http://127.0.0.1:1")
+    workspace._use_local_engine()
+
+
+def test_the_engines_packages_are_those_of_the_project():
+    project = tomllib.loads((workspace.ROOT / "pyproject.toml").read_text())["project"]
+    extra = project["optional-dependencies"]["engine"]
+    assert set(workspace.ENGINE) == {re.match(r"[\w-]+", line)[0] for line in extra}
 
 
 def test_aws_mode_without_credentials_says_what_to_check(clean):

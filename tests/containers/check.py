@@ -1,0 +1,300 @@
+"""Run the course's scripts in environments like those of AWS's containers: `make check-containers`.
+
+Two environments are built (`training.txt`, `inference.txt`). In the first, `train.py` runs by every
+way in which SageMaker starts it, and as notebook 03 makes its jobs; in the second, `inference.py`
+serves the model that came out. Every result is held against another's: the same seed and photos
+must give the same losses and weights, the same photo the same answer. Ends with 1 if any differ.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jobs
+import venvs
+from jobs import Result
+from lessons import lessons
+from venvs import Venv
+
+from course import sample
+from local_sagemaker import isolation
+
+HERE = Path(__file__).parent
+# One step an epoch, so that an epoch's training loss is that of a step.
+CLASSES, PHOTOS = 8, (4, 2, 2)
+PLAIN = {
+    "model": "resnet18",
+    "weights": "random",
+    "optimizer": "adamw",
+    "lr": "0.003",
+    "batch-size": "32",
+    "epochs": "4",
+    "image-size": "32",
+    "precision": "fp32",
+    "seed": "5",
+    "verbose": "true",  # no option of train.py: a boolean it does not know must not stop it
+}
+# A tuner delivers text, and every categorical value, as JSON.
+CATEGORICAL = ("model", "weights", "optimizer", "batch-size", "precision")
+QUOTED = {k: json.dumps(v) if k in CATEGORICAL else v for k, v in PLAIN.items()}
+TUNED = {**QUOTED, "_tuning_objective_metric": "valid_accuracy"}
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "protobuf")
+PROBABILITY, LOGIT = 1e-4, 1e-3  # differences that float32 on another version may make
+SAME_LOSS = 1e-6  # relative: a tensor is saved as float32
+OTHER_PILLOW = 1e-3  # relative: augmented photos differ in some pixels' last bit
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; `verdict` is OK or what differs."""
+
+    path: str
+    arguments: str
+    value: str
+    verdict: str = "OK"
+
+
+def differences(result: Result, expected: Result | None) -> str:
+    """OK, or in what a job differs from the expected one; without one, whether it completed."""
+    if result.code != 0:
+        return f"exit code {result.code}: {_reason(result.log)}"
+    if expected is None:
+        return "OK"
+    found = []
+    pairs = enumerate(zip(result.losses, expected.losses, strict=False), start=1)
+    if wrong := [(step, loss, other) for step, (loss, other) in pairs if loss != other]:
+        found.append("step {}: {:.9f}, not {:.9f}".format(*wrong[0]))
+    if result.weights != expected.weights:
+        found.append(f"weights {result.weights}, not {expected.weights}")
+    return "; ".join(found) or "OK"
+
+
+def _reason(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error: " in line and "CalledProcess" not in line]
+    return (errors or lines or ["no output"])[-1][:200]
+
+
+def _first_loss(result: Result) -> str:
+    return f"{result.losses[0]:.9f}" if result.code == 0 else "-"
+
+
+def launches(venv: Venv) -> Iterator[tuple[str, str, Callable[[], Result]]]:
+    """Every way in which SageMaker starts a script: name, form of the arguments, the job."""
+    typed = {k: {"true": True}.get(v, v) for k, v in PLAIN.items()}
+    typed |= {"lr": 0.003, "batch-size": 32, "epochs": 4}
+    yield "SDK v3 driver", "plain", partial(jobs.driver, venv, "driver", typed)
+    yield "SDK v3 driver", "quoted", partial(jobs.driver, venv, "driver-quoted", QUOTED)
+    yield "toolkit", "plain", partial(jobs.toolkit, venv, "toolkit", PLAIN)
+    yield "toolkit", "quoted, tuner's", partial(jobs.toolkit, venv, "toolkit-quoted", TUNED)
+    one = partial(jobs.driver, venv, "torchrun-driver", typed, processes=1)
+    yield "torchrun by the driver", "plain", one
+    yield "torchrun by hand", "quoted", partial(jobs.torchrun, venv, "torchrun", QUOTED, 1)
+
+
+def check_launches(venv: Venv) -> tuple[list[Row], Result]:
+    """Run them all; the first is what the others are held against."""
+    rows, first = [], None
+    for path, arguments, start in launches(venv):
+        result = _timed(f"{path}, {arguments}", start)
+        rows.append(Row(path, arguments, _first_loss(result), differences(result, first)))
+        first = first or result
+    return [*rows, _two_processes(venv, first), _course(first)], first
+
+
+def _two_processes(venv: Venv, expected: Result) -> Row:
+    """Two processes under torchrun: what each prints as the first step's loss."""
+    start = partial(jobs.driver, venv, "torchrun-2", PLAIN, processes=2)
+    result = _timed("torchrun, two processes", start)
+    printed = re.findall(r"epoch=1 train_loss=([0-9.]+)", result.log)
+    verdict = differences(result, None)
+    if verdict == "OK" and set(printed) != {f"{expected.losses[0]:.4f}"}:
+        verdict = f"not {expected.losses[0]:.4f}"
+    return Row("torchrun by the driver, 2 processes", "plain", " ".join(printed) or "-", verdict)
+
+
+def _course(expected: Result) -> Row:
+    """The same in the course's own environment, where another Pillow crops the photos."""
+    start = partial(jobs.alone, Path(sys.executable), "course", PLAIN)
+    result = _timed("python, course's .venv", start)
+    verdict = differences(result, None)
+    if verdict == "OK" and abs(result.losses[0] / expected.losses[0] - 1) > OTHER_PILLOW:
+        verdict = f"not {expected.losses[0]:.9f} within {OTHER_PILLOW:.1%}"
+    return Row(
+        "python, course's .venv", f"plain, within {OTHER_PILLOW:.1%}", _first_loss(result), verdict
+    )
+
+
+def check_lessons(venv: Venv, expected: Result) -> list[Row]:
+    """Run the jobs as notebook 03 makes them, on the tiny photos."""
+    rows = []
+    venv.reset()
+    held = venv.versions(*PACKAGES)
+    for lesson in lessons():
+        name, requirements = f"notebook 03, {lesson.variable}", lesson.requirements
+        job = partial(
+            jobs.driver,
+            venv,
+            f"lesson-{lesson.variable}",
+            PLAIN,
+            requirements=requirements,
+            environment=lesson.environment,
+            hook=lesson.hook,
+        )
+        result = _timed(name, job)
+        verdict = differences(result, expected)
+        if changed := dict(venv.versions(*PACKAGES).items() - held.items()):
+            verdict = f"the requirements replaced packages by {changed}"
+        rows.append(Row(name, requirements or "no requirements", _first_loss(result), verdict))
+        if lesson.hook and result.code == 0:
+            rows += check_tensors(venv, result)
+    return rows
+
+
+def check_tensors(venv: Venv, result: Result) -> list[Row]:
+    """Read the saved losses in the job's environment and in the course's: both are the job's."""
+    rows = []
+    for where, python in (("container", venv.python), ("course's .venv", Path(sys.executable))):
+        found = _ask(python, "TENSORS", HERE / "tensors.py", result.ml / "output/tensors")
+        if isinstance(found, str):
+            rows.append(Row("saved losses", f"read in the {where}", "-", found))
+            continue
+        saved = {int(step): value for step, value in found["losses"]["TRAIN"].items()}
+        wrong = [
+            f"step {step}: {value}, not {result.losses[step]}"
+            for step, value in saved.items()
+            if abs(value / result.losses[step] - 1) > SAME_LOSS
+        ]
+        if not saved or not found["losses"]["EVAL"]:
+            wrong.append(f"steps saved: {found['losses']}")
+        by = f"protobuf {found['protobuf']}, numpy {found['numpy']}"
+        first = f"{saved[0]:.9f}" if 0 in saved else "-"
+        rows.append(Row(f"saved losses, {where}", by, first, "; ".join(wrong) or "OK"))
+    return rows
+
+
+def check_serving(venv: Venv, trained: Result) -> list[Row]:
+    """Serve a job's model archive in the inference environment and in the course's own."""
+    folder = venvs.BUILD / "served" / "model"
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    archive = folder.parent / "model.tar.gz"
+    folder.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(trained.ml / "model", arcname=".")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    shutil.copytree(jobs.ENTRY_POINTS, folder / "code", ignore=jobs.IGNORED)  # as ModelBuilder does
+    venv.install(folder / "code/requirements.txt")  # as the container does at its start
+    photos = sorted((jobs.PHOTOS / "test").rglob("*.jpg"))
+    answers = {}
+    for where, python in (("inference", venv.python), ("course", Path(sys.executable))):
+        answers[where] = _timed(
+            f"serving, {where}",
+            partial(
+                _ask, python, "ANSWERS", HERE / "ask.py", folder, *photos, code=folder / "code"
+            ),
+        )
+    return [compare_answers(answers["inference"], answers["course"], len(photos))]
+
+
+def compare_answers(container: dict | str, course: dict | str, photos: int) -> Row:
+    """One row for the answers of two environments to the same photos."""
+    path, by = "inference.py, container and course", f"{photos} photos"
+    for found in (container, course):
+        if isinstance(found, str):
+            return Row(path, by, "-", found)
+    by += f", torch {container['torch']} and {course['torch']}"
+    probability = logit = 0.0
+    others = []
+    for photo, ours in course["answers"].items():
+        theirs = container["answers"][photo]
+        names = [[p["class_name"] for p in a["predictions"]] for a in (theirs, ours)]
+        if names[0] != names[1]:
+            others.append(f"{photo}: {names[0]}, not {names[1]}")
+        probability = max(probability, _distance(theirs, ours, _probabilities))
+        logit = max(logit, _distance(theirs, ours, lambda answer: answer["logits"]))
+    wrong = [f"{len(others)} photos answered otherwise, as {others[0]}"] if others else []
+    if probability > PROBABILITY or logit > LOGIT:
+        wrong.append(f"over {PROBABILITY:g} for probabilities or {LOGIT:g} for logits")
+    value = f"apart {probability:.0e}, logits {logit:.0e}" if logit else "the same bits"
+    return Row(path, by, value, "; ".join(wrong) or "OK")
+
+
+def _probabilities(answer: dict) -> list[float]:
+    return [prediction["probability"] for prediction in answer["predictions"]]
+
+
+def _distance(a: dict, b: dict, values: Callable[[dict], list[float]]) -> float:
+    return max(abs(x - y) for x, y in zip(values(a), values(b), strict=True))
+
+
+def _ask(
+    python: Path, mark: str, script: Path, *arguments: Path, code: Path | None = None
+) -> dict | str:
+    """Run a script of this folder in an environment; return its JSON, or why there is none."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(venvs.BUILD), "OMP_NUM_THREADS": "1"}
+    environment |= {"SAGEMAKER_PROGRAM": "inference.py", "AWS_REGION": "us-east-1"}
+    environment |= {"PYTHONPATH": str(code)} if code else {}
+    done = subprocess.run(
+        [python, script, *arguments], capture_output=True, text=True, env=environment
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith(mark):
+            return json.loads(line.removeprefix(mark))
+    return _reason(done.stdout + done.stderr)
+
+
+def _timed(what: str, start: Callable):
+    begin = time.perf_counter()
+    result = start()
+    print(f"{what}: {time.perf_counter() - begin:.0f} s", flush=True)
+    return result
+
+
+def show(rows: list[Row]) -> None:
+    """Print the table."""
+    lines = [Row("path", "arguments", "first-step loss", "result"), *rows]
+    cells = [(r.path, r.arguments, r.value, r.verdict) for r in lines]
+    widths = [max(len(line[i]) for line in cells) for i in range(3)]
+    print()
+    for line in cells:
+        shown = zip(line, [*widths, 0], strict=True)
+        print("  ".join(cell.ljust(width) for cell, width in shown).rstrip())
+
+
+def lacking(venv: Venv) -> list[Row]:
+    """A row if the environment holds what AWS's containers lack."""
+    there = {k: v for k, v in venv.versions("safetensors", "smdebug").items() if v}
+    return [Row(venv.folder.name, "must lack", "-", f"holds {there}")] if there else []
+
+
+def main() -> int:
+    begin = time.perf_counter()
+    sample.make(jobs.PHOTOS, CLASSES, PHOTOS)
+    training = _timed("training environment", partial(venvs.build, "training"))
+    inference = _timed("inference environment", partial(venvs.build, "inference"))
+    rows = lacking(training) + lacking(inference)
+    launched, first = check_launches(training)
+    rows += launched
+    rows += check_lessons(training, first)
+    rows += check_serving(inference, first)
+    show(rows)
+    ml = "real" if isolation.isolation().real_opt_ml else "replaced in the driver's files"
+    print(f"\n/opt/ml: {ml}; {time.perf_counter() - begin:.0f} s")
+    for venv in (training, inference):
+        venv.reset()
+        held = venv.versions(*PACKAGES, "sagemaker-training", "sagemaker-pytorch-inference")
+        print(f"{venv.folder.name}: " + ", ".join(f"{k} {v}" for k, v in held.items() if v))
+    return int(any(row.verdict != "OK" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

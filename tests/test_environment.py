@@ -1,0 +1,87 @@
+"""environment.yml: what the notebooks need and no engine, in the versions that are tested."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+from course.workspace import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SPEC = yaml.safe_load((ROOT / "environment.yml").read_text())
+CONDA_NAMES = {"pytorch": "torch"}  # conda's name, and pip's
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def packages(lines):
+    """Name → what follows it (version, build), of conda's and pip's lines alike."""
+    split = (re.fullmatch(r"([\w.-]+)(?:\[\w+\])?\s*(.*)", line) for line in lines)
+    return {canonical(CONDA_NAMES.get(found[1], found[1])): found[2] for found in split}
+
+
+(PIP_LINES,) = (entry["pip"] for entry in SPEC["dependencies"] if isinstance(entry, dict))
+CONDA = packages(entry for entry in SPEC["dependencies"] if isinstance(entry, str))
+PIP = packages(line for line in PIP_LINES if not line.startswith("-"))
+TESTED = dict(  # pinned without a marker, or the same everywhere that conda makes Python 3.12
+    re.fullmatch(r"([\w.-]+)==(\S+)", line).groups()
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if ";" not in line
+)
+
+
+def version(pin):
+    """The version in ``=2.13.0=cpu*``, ``==1.0`` or ``>=1``, without what is no equality."""
+    found = re.fullmatch(r"==?([\w.]+)(=.*)?", pin)
+    return found and found[1]
+
+
+def test_pip_takes_the_versions_that_are_tested():
+    assert "-c requirements.txt" in PIP_LINES
+    assert (ROOT / "requirements.txt").exists()
+
+
+@pytest.mark.parametrize("name", sorted((CONDA | PIP).keys() & TESTED.keys() - {"pip"}))
+def test_a_version_that_both_name_is_the_same(name):
+    pin = (CONDA | PIP)[name]
+    if pin or name in CONDA:  # pip's bare names have theirs from the constraints
+        assert version(pin) == TESTED[name]
+
+
+def test_pytorch_is_condas_and_for_the_cpu():
+    assert {"torch", "torchvision"} <= set(CONDA) and not {"torch", "torchvision"} & set(PIP)
+    assert CONDA["torch"].split("=")[-1].startswith("cpu")
+    assert SPEC["channels"] == ["conda-forge"]
+
+
+def test_python_is_one_that_the_project_takes():
+    assert PROJECT["requires-python"] == ">=3.11,<3.13"
+    assert version(CONDA["python"]) in {"3.11", "3.12"}
+
+
+@pytest.mark.parametrize("name", sorted(packages(PROJECT["dependencies"])))
+def test_each_dependency_of_the_project_is_there(name):
+    assert name in CONDA | PIP
+
+
+@pytest.mark.parametrize("name", sorted(packages(PROJECT["optional-dependencies"]["engine"])))
+def test_nothing_of_the_engine_is_there(name):
+    assert name not in CONDA | PIP
+
+
+def test_the_project_itself_is_there_without_its_extras():
+    assert [line for line in PIP_LINES if line.startswith("-e")] == ["-e ."]
+
+
+def test_no_address_is_named():
+    text = (ROOT / "environment.yml").read_text()
+    assert "://" not in text and "-index" not in text and "--find-links" not in text
+
+
+def test_the_readme_makes_it_and_registers_its_kernel():
+    text = (ROOT / "README.md").read_text()
+    assert "conda env create --file environment.yml" in text
+    assert f"-m ipykernel install --user --name {SPEC['name']}" in text

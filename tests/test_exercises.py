@@ -1,0 +1,223 @@
+"""The checking cells accept a right answer and meet each plausible slip with its own hint."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+from sagemaker.core.shapes import CollectionConfiguration
+
+from course import exercises
+
+SIZES = [1_000_000 * n for n in range(1, 21)]  # 210 MB; the largest two are 39, the smallest 3
+REPORT = SimpleNamespace(
+    counts={
+        "train": {"a": 50, "b": 40},
+        "valid": {"a": 12, "b": 8},
+        "test": {"a": 9, "b": 9},
+    }
+)
+LINES = [
+    "epoch=1 train_loss=2.42 train_accuracy=0.20 valid_loss=2.08 valid_accuracy=0.34 seconds=10.3",
+    "epoch=2 train_loss=1.83 train_accuracy=0.37 valid_loss=1.50 valid_accuracy=0.40 seconds=9.24",
+    "test_loss=1.6200 test_accuracy=0.3900",
+]
+
+
+def definition(expression):
+    return {"Name": "valid_loss", "Regex": expression}
+
+
+def collection(name="gradients", **parameters):
+    return CollectionConfiguration(collection_name=name, collection_parameters=parameters)
+
+
+def photo(wide: int = 60, high: int = 40) -> bytes:
+    ramp = np.linspace(0, 255, wide * high, dtype=np.uint8).reshape(high, wide)
+    buffer = io.BytesIO()
+    Image.fromarray(np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=2)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def turned(change):
+    def turn(body):
+        buffer = io.BytesIO()
+        change(Image.open(io.BytesIO(body))).save(buffer, "JPEG")
+        return buffer.getvalue()
+
+    return turn
+
+
+def stable(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def naive(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+BODY = photo()
+CHECKS = {
+    "without_largest_tenth": lambda answer: exercises.without_largest_tenth(answer, SIZES),
+    "one_photo": lambda answer: exercises.one_photo(answer, REPORT),
+    "objective": lambda answer: exercises.objective(*answer, LINES),
+    "weight_decay": exercises.weight_decay,
+    "gradients": exercises.gradients,
+    "half_width": lambda answer: exercises.half_width(answer, 0.8, 100),
+    "softmax": exercises.softmax,
+    "turned": lambda answer: exercises.turned(answer, BODY),
+}
+RIGHT = {
+    "without_largest_tenth": [171, np.float64(171.0), 171.2],
+    "one_photo": [12.5],
+    "objective": [
+        (definition(r"valid_loss=([0-9.]+)"), "Minimize"),
+        (definition(r"\bvalid_loss=(\S+)"), "Minimize"),
+    ],
+    "weight_decay": [
+        ContinuousParameter(1e-4, 1e-1, scaling_type="Logarithmic"),
+        ContinuousParameter(1e-6, 1, scaling_type="Logarithmic"),
+    ],
+    "gradients": [collection(**{"train.save_interval": "20"})],
+    "half_width": [7.84, 7.83],
+    "softmax": [stable],
+    "turned": [
+        turned(lambda image: image.rotate(90, expand=True)),
+        turned(lambda image: image.transpose(Image.Transpose.ROTATE_270)),
+    ],
+}
+WRONG = {
+    "without_largest_tenth": [
+        (210, "all of them"),
+        (39, "the largest tenth itself"),
+        (207, "smallest tenth"),
+        (189, "Nine tenths of the bytes"),
+        (171_000_000, "divide by a million"),
+        (163.08, "mebibytes"),
+        (100, "too small"),
+        (300, "too large"),
+        (float("nan"), "finite"),
+        ("171 MB", "a single number"),
+    ],
+    "one_photo": [
+        (0.125, "a share"),
+        (5, "for all classes"),
+        (2.5, "not train"),
+        (8, "number of photos"),
+        (1, "too small"),
+        ((1, 2), "a single number"),
+    ],
+    "objective": [
+        ((definition(r"valid_loss=([0-9.]+)"), "Maximize"), "larger loss"),
+        ((definition(r"valid_loss=([0-9.]+)"), "minimise"), "either Maximize or Minimize"),
+        ((definition(r"loss=([0-9.]+)"), "Minimize"), "finds '2.42' where the validation loss is"),
+        ((definition(r"valid_loss=([0-9]+)"), "Minimize"), "finds '2' where"),
+        ((definition(r"(valid|test)_loss=([0-9.]+)"), "Minimize"), "2 groups"),
+        ((definition(r"valid_loss=[0-9.]+"), "Minimize"), "0 groups"),
+        ((definition(r"valid_loss: ([0-9.]+)"), "Minimize"), "finds nothing in this line"),
+        ((definition(r"(?:valid|test)_loss=([0-9.]+)"), "Minimize"), "without a validation loss"),
+        ((definition(r"valid_loss=([0-9.]+"), "Minimize"), "no regular expression"),
+        ((definition(rf"valid_loss=([0-9.]+)|{'x' * 500}"), "Minimize"), "500 characters"),
+        ((r"valid_loss=([0-9.]+)", "Minimize"), 'a dict with "Name"'),
+    ],
+    "weight_decay": [
+        (ContinuousParameter(1e-4, 1e-1), "Which scale is even"),
+        (ContinuousParameter(0, 1e-1, scaling_type="Logarithmic"), "has no zero"),
+        (ContinuousParameter(0.1, 10, scaling_type="Logarithmic"), "0.01, is not inside"),
+        (ContinuousParameter(1e-4, 10, scaling_type="Logarithmic"), "above 1"),
+        (ContinuousParameter(0.005, 0.05, scaling_type="Logarithmic"), "two decades"),
+        (IntegerParameter(1, 10), "no whole number"),
+        (CategoricalParameter(["0.01", "0.1"]), "not a list of values"),
+        (0.01, "ContinuousParameter is asked for"),
+    ],
+    "gradients": [
+        (collection("gradient", **{"train.save_interval": "20"}), "named in the plural"),
+        (collection(**{"save_interval": "20"}), "in evaluation, too"),
+        (collection(**{"train.save_interval": "3"}), "Every 3 steps"),
+        (collection(**{"train.save_steps": "20"}), "lists single steps"),
+        (collection(), "Which parameter"),
+        ("gradients", "CollectionConfiguration is asked for"),
+    ],
+    "half_width": [
+        (4.0, "one standard error"),
+        (0.0784, "a share"),
+        (15.68, "whole width"),
+        (0.3136, "square root"),
+        (78.4, "How many photos"),
+        (90, "too large"),
+    ],
+    "softmax": [
+        (naive, "overflow"),
+        (np.exp, "do not add up to 1 for a photo"),
+        (lambda logits: np.exp(logits) / np.exp(logits).sum(), "over all photos"),
+        (lambda logits: np.exp(logits) / np.exp(logits).sum(axis=0), "other axis"),
+        (lambda logits: np.log(stable(logits)), "log-probabilities"),
+        (lambda logits: stable(logits)[0], "Shape"),
+        (lambda logits: logits / 3, "For the logits 2, 1, 0 it gives"),
+        (lambda logits: logits / 0 if len(logits) > 9 else logits.nothing, "AttributeError"),
+    ],
+    "turned": [
+        (turned(lambda image: image), "as it was"),
+        (turned(lambda image: image.rotate(180)), "upside down"),
+        (turned(lambda image: image.rotate(90)), "expand=True"),
+        (turned(lambda image: image.resize((40, 60))), "not that of the photo"),
+        (lambda body: Image.open(io.BytesIO(body)).rotate(90, expand=True), "Save it to a buffer"),
+        (lambda body: np.rot90(np.asarray(Image.open(io.BytesIO(body)))), "see getvalue"),
+        (lambda body: Image.open(io.BytesIO(body)).tobytes(), "no image file"),
+        (lambda body: body.rotate(90), "AttributeError"),
+    ],
+}
+UNANSWERED = {
+    "without_largest_tenth": ...,
+    "one_photo": ...,
+    "objective": (definition(...), ...),
+    "weight_decay": ...,
+    "gradients": ...,
+    "half_width": ...,
+    "softmax": lambda logits: ...,
+    "turned": lambda body: ...,
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_right_answer_is_accepted(name):
+    for answer in RIGHT[name]:
+        verdict = CHECKS[name](answer)
+        assert verdict.right is True, (answer, verdict)
+        assert repr(verdict).startswith("✓ ")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_slip_gets_its_own_hint(name):
+    assert len(WRONG[name]) >= 3
+    for answer, hint in WRONG[name]:
+        verdict = CHECKS[name](answer)
+        assert verdict.right is False, answer
+        assert hint in verdict.text, (answer, verdict)
+        assert repr(verdict).startswith("✗ Not yet. ")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_three_dots_are_neither_right_nor_wrong(name):
+    verdict = CHECKS[name](UNANSWERED[name])
+    assert verdict.right is None
+    assert not verdict
+
+
+@pytest.mark.parametrize("turn", RIGHT["turned"])
+def test_a_square_photo_may_be_turned_too(turn):
+    assert exercises.turned(turn, photo(50, 50)).right is True
+
+
+@pytest.mark.parametrize("half", [(definition(...), "Minimize"), (definition(r"x(.)"), ...)])
+def test_half_an_answer_is_no_answer(half):
+    assert exercises.objective(*half, LINES).right is None
+
+
+def test_a_verdict_is_shown_as_text_and_as_markup():
+    verdict = exercises.Verdict(False, "a < b")
+    assert repr(verdict) == "✗ Not yet. a < b"
+    assert "a &lt; b" in verdict._repr_html_()
