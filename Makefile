@@ -46,9 +46,9 @@ course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder,
 .PHONY: course-aws-dry
 course-aws-dry: $(READY) ## Run the notebooks in AWS mode without AWS, and check every request
 	rm -rf $(DRY)
-	$(BIN)/python -c 'from course import sample; sample.make("$(DRY)/photos", 2, (16, 4, 4))'
+	$(BIN)/python -c 'from course.drawn import sample; sample.make("$(DRY)/photos", 2, (16, 4, 4))'
 	@$(MAKE) --no-print-directory -j2 $(DRY)/local.jsonl $(DRY)/aws.jsonl
-	$(BIN)/python -m course.audit $(DRY)/local.jsonl $(DRY)/aws.jsonl --role $(DRY_ROLE)
+	$(BIN)/python -m course.dry.audit $(DRY)/local.jsonl $(DRY)/aws.jsonl --role $(DRY_ROLE)
 
 # The notebooks as they are, on few photos; at once, because each waits for its jobs most of the time.
 $(DRY)/%.jsonl: export COURSE_DATA = $(abspath $(DRY)/photos)

@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from course import audit
-from course.audit import SPARE, Audit, filled, summary
-from course.record import Call, read
+from course.dry import audit
+from course.dry.audit import SPARE, Audit, filled, summary
+from course.dry.record import Call, read
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/dog-breeds-jobs"
@@ -184,7 +184,7 @@ class TestPolicy:
 
     def test_a_reason_for_a_permission_that_is_gone(self, monkeypatch):
         monkeypatch.setitem(audit.SPARE["role"], ("Old", "s3:GetObject"), "nobody knows")
-        only(problems(run("aws")), "course/audit.py speaks for s3:GetObject (Old)")
+        only(problems(run("aws")), "course/dry/audit.py speaks for s3:GetObject (Old)")
 
     def test_a_denial_that_the_policy_would_not_make(self):
         denied = replace(put(), status=403, refused="denied as by a policy")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course import dataset, sample
+from course import dataset
+from course.drawn import sample
 
 CLASSES = ("016.Beagle", "057.Dalmatian")
 

@@ -1,7 +1,7 @@
 """Two runs are compared by what they ask: names of their own and polling do not count."""
 
-from course.differences import ABSENT, Difference, differences
-from course.record import Call
+from course.dry.differences import ABSENT, Difference, differences
+from course.dry.record import Call
 
 LOCAL = {"bucket": "sagemaker-us-east-1-123456789012", "region": "us-east-1"}
 AWS = {"bucket": "sagemaker-eu-west-1-111122223333", "region": "eu-west-1"}

@@ -14,7 +14,8 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from course import breeds, dataset, figures, sample
+from course import dataset, figures
+from course.drawn import breeds, sample
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from course.permissions import Need, Policy, of_caller, of_role, roles
-from course.record import Call
+from course.dry.permissions import Need, Policy, of_caller, of_role, roles
+from course.dry.record import Call
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/jobs"

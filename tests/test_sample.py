@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course import breeds, sample
+from course.drawn import breeds, sample
 
 SMALL = {"classes": 3, "per_class": (2, 1, 1)}
 
@@ -163,7 +163,7 @@ def test_an_interrupted_make_leaves_nothing_that_passes_for_whole(tmp_path, monk
 def test_a_killed_make_leaves_no_set_either(tmp_path):
     """No `finally` runs after SIGKILL: what lies in the folder then must not look whole."""
     code = (
-        "import os, sys\nfrom course import sample\n"
+        "import os, sys\nfrom course.drawn import sample\n"
         "sample._draw_all = lambda tasks: (list(tasks), os.kill(os.getpid(), 9))\n"
         "sample.make(sys.argv[1], classes=3, per_class=(2, 1, 1))"
     )
@@ -238,7 +238,7 @@ def test_many_classes_get_fewer_pictures_by_default():
 
 def test_drawing_needs_neither_torch_nor_matplotlib_nor_sagemaker():
     code = (
-        "import sys, course.sample\n"
+        "import sys, course.drawn.sample\n"
         "print([m for m in ('torch', 'matplotlib', 'sagemaker') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

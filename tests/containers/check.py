@@ -24,7 +24,7 @@ from jobs import Result
 from lessons import lessons
 from venvs import Venv
 
-from course import sample
+from course.drawn import sample
 from local_sagemaker import isolation
 
 HERE = Path(__file__).parent

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from course import breeds, dogs, looks, scenes
-from course.pen import Pen
+from course.drawn import breeds, dogs, looks, scenes
+from course.drawn.pen import Pen
 
 SPLITS = ("train", "valid", "test")
 RECIPE = "sample.json"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from course.record import Call
+from course.dry.record import Call
 
 SAGEMAKER = "sagemaker.amazonaws.com"
 # IAM's prefix of a service's actions, where it is not botocore's name.

@@ -5,9 +5,9 @@ Bodies are measured in body lengths with the ground at y = 0. All face right; th
 
 import numpy as np
 
-from course.heads import head_front, head_side
-from course.looks import Look, speckles
-from course.pen import Overlay, Pen, ellipse, smooth, tinted, tube
+from course.drawn.heads import head_front, head_side
+from course.drawn.looks import Look, speckles
+from course.drawn.pen import Overlay, Pen, ellipse, smooth, tinted, tube
 
 POSES = ("stand", "stand", "sit", "lie", "portrait", "portrait")
 

@@ -6,7 +6,7 @@ A place is painted small and enlarged: that blurs it, as a lens does, and costs 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
-from course.pen import Colour, tinted
+from course.drawn.pen import Colour, tinted
 
 _SHRINK = 4  # the place is painted this many times smaller than the canvas
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course import breeds
-from course.pen import Colour, Overlay, Pen, blob
+from course.drawn import breeds
+from course.drawn.pen import Colour, Overlay, Pen, blob
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from course.looks import Look, speckles
-from course.pen import Colour, Overlay, Pen, ellipse, smooth, tinted, tube
+from course.drawn.looks import Look, speckles
+from course.drawn.pen import Colour, Overlay, Pen, ellipse, smooth, tinted, tube
 
 _EARS_SIDE = {
     "prick": [(-0.3, -0.28), (-0.24, -0.92), (0.1, -0.4)],

@@ -1,4 +1,4 @@
-"""Drawing shaded, furry shapes with Pillow: the tools that `course.dogs` and `course.scenes` use.
+"""Drawing shaded, furry shapes with Pillow: the tools that `dogs` and `scenes` use.
 
 Shapes are outlines: float arrays of shape (n, 2), y pointing down. A `Pen` carries them from the
 drawn thing's own units to pixels.

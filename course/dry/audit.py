@@ -1,6 +1,6 @@
 """`make course-aws-dry`: would AWS have taken every request of the course, and nothing more?
 
-python -m course.audit LOCAL.jsonl AWS.jsonl [--role ARN] [--policies FILE]
+python -m course.dry.audit LOCAL.jsonl AWS.jsonl [--role ARN] [--policies FILE]
 
 Both are records of the notebooks' requests (``local-sagemaker run --record``): in local mode, and
 in AWS mode on a stand-in for AWS. Checked is that each request of AWS mode is valid by AWS's own
@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from course import permissions, record
-from course.differences import ABSENT, Difference, differences
-from course.permissions import Policy
-from course.record import Call
+from course.dry import permissions, record
+from course.dry.differences import ABSENT, Difference, differences
+from course.dry.permissions import Policy
+from course.dry.record import Call
 from course.workspace import ROOT
 
 POLICIES = ROOT / "docs" / "policy.json"
@@ -168,12 +168,12 @@ def _surplus(policies: dict[str, Policy]) -> Iterator[str]:
             if (sid, action) not in SPARE[who]:
                 yield (
                     f"the {who} policy allows {action} ({sid}), which the run never needed: "
-                    "take it out, or say in course/audit.py who needs it"
+                    "take it out, or say in course/dry/audit.py who needs it"
                 )
         written = {(s["Sid"], a) for s in policy.statements for a in _listed(s["Action"])}
         for sid, action in sorted(set(SPARE[who]) - written):
             yield (
-                f"course/audit.py speaks for {action} ({sid}), which the {who} policy does not "
+                f"course/dry/audit.py speaks for {action} ({sid}), which the {who} policy does not "
                 "hold: take it out there"
             )
 
@@ -242,7 +242,7 @@ def _told(difference: Difference) -> str:
     operation, path, first, second = difference
     return (
         f"{operation}: {path} is {second} in AWS mode and {first} in local mode: let the notebooks "
-        "ask for the same, or expect it in course/audit.py"
+        "ask for the same, or expect it in course/dry/audit.py"
     )
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from course.record import Call
+from course.dry.record import Call
 
 # What every run names anew: jobs after the time, tuned jobs after their number, steps.
 OWN_NAMES = (
