@@ -213,15 +213,17 @@ def _points(name: str, steps, values) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mark_lowest(axis, steps: np.ndarray, values: np.ndarray) -> None:
+    """Ring the lowest point and name it: below, where no curve runs, if there is room."""
     at = int(values.argmin())
+    below = values[at] > 0.15 * axis.get_ylim()[1]
     axis.plot(steps[at], values[at], "o", markersize=11, fillstyle="none", color=INK)
     axis.annotate(
         f"lowest {values[at]:.3g}, step {steps[at]:.0f}",
         (steps[at], values[at]),
-        xytext=(0, 14),
+        xytext=(0, -12 if below else 14),
         textcoords="offset points",
         ha="center" if steps[0] < steps[at] < steps[-1] else "right",
-        va="bottom",
+        va="top" if below else "bottom",
         fontsize=9,
     )
 

@@ -91,7 +91,9 @@ def drawn(html: str) -> Figure:
     """The figure of a table that a notebook shows: its header and rows, without the index."""
     header, *rows = [row[1:] for row in _Rows(html).rows]
     widths = [max(len(row[i]) for row in [header, *rows]) + 3 for i in range(len(header))]
-    places = [sum(widths[: i + 1]) - 1 for i in range(len(widths))]  # columns end there
+    sides = ["right" if _is_number(cell) else "left" for cell in rows[0]]
+    edges = {"left": [sum(widths[:i]) + 1 for i in range(len(widths))]}
+    edges["right"] = [left + width - 2 for left, width in zip(edges["left"], widths, strict=True)]
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": False}):
         figure = plt.figure(figsize=(sum(widths) * 0.083, 0.3 * (len(rows) + 1.4)))
         axis = figure.add_axes((0, 0, 1, 1), xlim=(0, sum(widths)), ylim=(len(rows) + 0.7, -0.7))
@@ -99,10 +101,14 @@ def drawn(html: str) -> Figure:
         axis.axhline(0.5, color=FAINT)
         for number, row in enumerate([header, *rows]):
             weight = "normal" if number else "bold"
-            for place, text in zip(places, row, strict=True):
-                axis.text(place, number, text, ha="right", va="center", weight=weight)
+            for i, (side, text) in enumerate(zip(sides, row, strict=True)):
+                axis.text(edges[side][i], number, text, ha=side, va="center", weight=weight)
         plt.close(figure)
         return figure
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).isdigit()
 
 
 def png(figure: Figure) -> bytes:

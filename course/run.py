@@ -85,13 +85,18 @@ def _failed_cell(content: nbformat.NotebookNode) -> tuple[int, str]:
 
 
 def keep(content: nbformat.NotebookNode, target: Path) -> None:
-    """Write the executed notebook to `target`, and its HTML beside it."""
+    """Write the executed notebook to `target`, and its HTML beside it, linked to other HTML."""
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(content, target)
-    html, _ = HTMLExporter(embed_images=True).from_notebook_node(
-        content, resources={"metadata": {"path": str(NOTEBOOKS)}}
-    )
+    html, _ = HTMLExporter().from_notebook_node(content)
+    html = re.sub(r'href="([\w./-]+)\.ipynb"', r'href="\1.html"', html)
     target.with_suffix(".html").write_text(html)
+
+
+def keep_solutions() -> None:
+    """Keep the committed solutions, which are executed ones, where the notebooks link to."""
+    for notebook in _solutions():
+        keep(nbformat.read(notebook, as_version=4), OUTPUT / f"{_name(notebook)}.ipynb")
 
 
 def made(content: nbformat.NotebookNode) -> str:
@@ -111,8 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
         help="write outputs into the notebooks; run those in solutions/ as well",
     )
     options = parser.parse_args(arguments)
+    if not options.notebooks:
+        keep_solutions()
     rows, failure = [], None
-    for notebook in map(Path.resolve, options.notebooks or _all(options.in_place)):
+    default = _lessons() + (_solutions() if options.in_place else [])
+    for notebook in map(Path.resolve, options.notebooks or default):
         name = _name(notebook)
         print(f"running {name} ...", flush=True)
         begun = time.monotonic()
@@ -134,19 +142,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _all(with_solutions: bool) -> list[Path]:
-    solutions = NOTEBOOKS.glob("solutions/[0-9]*.ipynb") if with_solutions else []
-    return [*sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), *sorted(solutions)]
+def _lessons() -> list[Path]:
+    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def _solutions() -> list[Path]:
+    return sorted(NOTEBOOKS.glob("solutions/[0-9]*.ipynb"))
 
 
 def _name(notebook: Path) -> str:
     """The notebook's path below notebooks/ without its ending, else its bare name."""
     inside = notebook.is_relative_to(NOTEBOOKS)
-    return (
-        (notebook.relative_to(NOTEBOOKS) if inside else Path(notebook.name))
-        .with_suffix("")
-        .as_posix()
-    )
+    path = notebook.relative_to(NOTEBOOKS) if inside else Path(notebook.name)
+    return path.with_suffix("").as_posix()
 
 
 def _print_table(rows: list[tuple[str, int, float, str]]) -> None:

@@ -15,6 +15,8 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from local_sagemaker.client_environment import REMOVED
+
 DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60
 STOP_LIMIT_S = 30
@@ -85,6 +87,8 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            # The caller's profile means nothing here, and one that is gone would fail every job.
+            env={name: value for name, value in os.environ.items() if name not in REMOVED},
             pass_fds=[tell] + ([life] if life is not None else []),
             start_new_session=True,
         )

@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 import pytest
-from conftest import wait_until
+from conftest import BUCKET, running_engine, wait_until
 
 from local_sagemaker import engine
 from local_sagemaker.engine import EngineError
@@ -74,3 +74,10 @@ def test_it_ends_when_the_pipe_of_its_life_closes(tmp_path):
     os.close(held)
     assert process.wait(timeout=10) == 0
     wait_until(lambda: not (tmp_path / "state").exists())
+
+
+def test_a_profile_of_the_callers_that_is_nowhere_configured_fails_no_job(tmp_path):
+    with running_engine(tmp_path, AWS_PROFILE="gone") as clients:
+        clients.s3.create_bucket(Bucket=BUCKET)
+        job = clients.trained("echo fine")
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")

@@ -191,6 +191,13 @@ def test_tuning_highlights_the_best_completed_job(jobs):
     assert any(text.startswith("best of 4 jobs: 0.7") for text in texts(figure))
 
 
+@pytest.mark.parametrize(("lowest", "side"), [(1.4, "top"), (0.1, "bottom")])
+def test_losses_writes_below_the_lowest_point_where_there_is_room(lowest, side):
+    curves = {"train": ([1, 2, 3], [2.5, 2.0, 1.8]), "valid": ([1, 3], [2.0, lowest])}
+    (note,) = [t for t in figures.losses(curves).axes[0].texts if "lowest" in t.get_text()]
+    assert note.get_va() == side
+
+
 def test_tuning_of_a_loss_highlights_the_lowest(jobs):
     assert star(figures.tuning(jobs, lowest=True).axes[0]) == [1e-5, 0.4]
 

@@ -66,6 +66,8 @@ def test_a_table_becomes_a_picture_with_the_same_rows():
     assert texts == ["split", "photos", "test", "96", "tr & v", ""]
     weights = [text.get_weight() for text in figure.axes[0].texts]
     assert weights == ["bold"] * 2 + ["normal"] * 4
+    sides = [text.get_ha() for text in figure.axes[0].texts]
+    assert sides == ["left", "right"] * 3  # numbers end together, words begin together
     drawn = [text.get_window_extent() for text in figure.axes[0].texts]
     assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in drawn)
     assert Image.open(io.BytesIO(pictures.png(figure))).format == "PNG"

@@ -43,6 +43,23 @@ def test_a_notebook_that_passes_is_kept_with_its_html(notebook, tmp_path):
     assert "Made: one thing" in (tmp_path / "build" / "tiny.html").read_text()
 
 
+def test_links_between_notebooks_lead_to_html_in_html(notebook, tmp_path):
+    content = run.execute(notebook(PASSES))
+    content.cells[0].source = "[s](solutions/01-data.ipynb) [u](https://example.org/x.ipynb)"
+    run.keep(content, tmp_path / "build" / "tiny.ipynb")
+    html = (tmp_path / "build" / "tiny.html").read_text()
+    assert 'href="solutions/01-data.html"' in html
+    assert 'href="https://example.org/x.ipynb"' in html
+
+
+def test_the_solutions_are_kept_where_the_notebooks_link_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "OUTPUT", tmp_path)
+    run.keep_solutions()
+    for lesson in run.NOTEBOOKS.glob("0*.ipynb"):
+        assert f"solutions/{lesson.name}" in lesson.read_text()
+        assert (tmp_path / "solutions" / f"{lesson.stem}.html").exists()
+
+
 def test_a_cell_that_raises_is_named_with_notebook_and_error(notebook, capsys):
     path = notebook(PASSES, RAISES, PASSES)
     assert run.main([str(path)]) == 1
