@@ -131,7 +131,7 @@ def preflight(ws: Workspace | None = None, clients: Mapping[str, Any] | None = N
 def _mode() -> str:
     """The mode as far as it is settled: a wrong or open one is asked about AWS."""
     try:
-        return workspace._mode()
+        return workspace.chosen_mode()
     except WorkspaceError:
         return "aws"
 
@@ -159,9 +159,9 @@ def _wanted() -> _Plan:
     import boto3
 
     problems: dict[str, str] = {}
-    _known("mode", workspace._mode, problems)
-    device = _known("device", workspace._device, problems) or "gpu"
-    region = _known("region", workspace._region, problems)
+    _known("mode", workspace.chosen_mode, problems)
+    device = _known("device", workspace.chosen_device, problems) or "gpu"
+    region = _known("region", workspace.chosen_region, problems)
     role = _known("role", partial(_role_wanted, region), problems)
     if region is None:
         later = "not checked: differs by region, so set that first"
@@ -188,7 +188,7 @@ def _known(name: str, find: Callable[[], str], problems: dict[str, str]) -> str 
 
 def _role_wanted(region: str | None) -> str:
     if os.environ.get("COURSE_ROLE") or not workspace.STUDIO.exists():
-        return workspace._role("aws", None)
+        return workspace.chosen_role("aws", None)
     if region is None:
         raise WorkspaceError(
             "not checked: Studio's own role is asked for in a region, set it first"
@@ -196,7 +196,7 @@ def _role_wanted(region: str | None) -> str:
     import boto3
     from sagemaker.core.helper.session_helper import Session
 
-    return workspace._role("aws", Session(boto3.session.Session(region_name=region)))
+    return workspace.chosen_role("aws", Session(boto3.session.Session(region_name=region)))
 
 
 def _mark(line: Line) -> str:

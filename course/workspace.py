@@ -94,7 +94,7 @@ def connect() -> Workspace:
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
     """
-    mode, device = _mode(), _device()
+    mode, device = chosen_mode(), chosen_device()
     if mode == "local":
         _use_local_engine()
     else:
@@ -107,7 +107,12 @@ def connect() -> Workspace:
     return workspace
 
 
-def _mode() -> str:
+def chosen_mode() -> str:
+    """``local`` or ``aws``; in Studio it must be said.
+
+    Raises:
+        WorkspaceError: it is open or misspelt.
+    """
     mode = os.environ.get("COURSE_MODE", "")
     if not mode and STUDIO.exists():
         raise WorkspaceError(
@@ -120,8 +125,12 @@ def _mode() -> str:
     return mode or "local"
 
 
-def _device() -> str:
-    """What training jobs on AWS compute on; the local engine has its own machine."""
+def chosen_device() -> str:
+    """What training jobs on AWS compute on; the local engine has its own machine.
+
+    Raises:
+        WorkspaceError: it is neither ``gpu`` nor ``cpu``.
+    """
     device = os.environ.get("COURSE_DEVICE") or "gpu"
     if device not in TRAINING_INSTANCES:
         raise WorkspaceError(
@@ -182,7 +191,7 @@ def _check_aws() -> None:
 
 
 def _workspace(mode: str, device: str) -> Workspace:
-    region = _region()
+    region = chosen_region()
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # sagemaker.serve asks at import
 
     from sagemaker.core.helper.session_helper import Session
@@ -191,7 +200,7 @@ def _workspace(mode: str, device: str) -> Workspace:
     return Workspace(
         mode=mode,
         session=session,
-        role=_role(mode, session),
+        role=chosen_role(mode, session),
         bucket=_default_bucket(session),
         prefix=PREFIX,
         region=region,
@@ -202,8 +211,12 @@ def _workspace(mode: str, device: str) -> Workspace:
     )
 
 
-def _region() -> str:
-    """The region of the environment or of the profile."""
+def chosen_region() -> str:
+    """The region of the environment or of the profile.
+
+    Raises:
+        WorkspaceError: neither names one, or the profile is unknown.
+    """
     import boto3
     from botocore.exceptions import ProfileNotFound
 
@@ -230,8 +243,12 @@ def _default_bucket(session: Session) -> str:
         ) from error
 
 
-def _role(mode: str, session: Session | None) -> str:
-    """ARN of the execution role: named, or Studio's own."""
+def chosen_role(mode: str, session: Session | None) -> str:
+    """ARN of the execution role: named, or Studio's own.
+
+    Raises:
+        WorkspaceError: there is none, or it is no ARN.
+    """
     if mode == "local":
         return os.environ["SAGEMAKER_ROLE"]
     if role := os.environ.get("COURSE_ROLE"):

@@ -73,9 +73,9 @@ def test_aws_mode_with_a_profile_that_does_not_exist(clean):
 
 def test_aws_mode_outside_studio_asks_for_the_role(clean):
     with pytest.raises(WorkspaceError, match="COURSE_ROLE"):
-        workspace._role("aws", session=None)
+        workspace.chosen_role("aws", session=None)
     clean.setenv("COURSE_ROLE", "arn:aws:iam::123456789012:role/mine")
-    assert workspace._role("aws", session=None) == "arn:aws:iam::123456789012:role/mine"
+    assert workspace.chosen_role("aws", session=None) == "arn:aws:iam::123456789012:role/mine"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_aws_mode_outside_studio_asks_for_the_role(clean):
 def test_a_role_that_is_no_arn_is_named(clean, role):
     clean.setenv("COURSE_ROLE", role)
     with pytest.raises(WorkspaceError, match=f"'{role}', which is no role's ARN"):
-        workspace._role("aws", session=None)
+        workspace.chosen_role("aws", session=None)
 
 
 class Session:
