@@ -82,6 +82,10 @@ test: $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dr
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)
 	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py
 
+.PHONY: bench
+bench: $(READY) ## What the local engine costs, beside named peers (takes minutes, wants a quiet machine)
+	$(BIN)/python benchmarks/engine.py
+
 .PHONY: lab
 lab: $(READY) ## JupyterLab on a local engine
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/jupyter lab \
