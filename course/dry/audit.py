@@ -170,16 +170,14 @@ def _surplus(policies: dict[str, Policy]) -> Iterator[str]:
                     f"the {who} policy allows {action} ({sid}), which the run never needed: "
                     "take it out, or say in course/dry/audit.py who needs it"
                 )
-        written = {(s["Sid"], a) for s in policy.statements for a in _listed(s["Action"])}
+        written = {
+            (s["Sid"], a) for s in policy.statements for a in permissions.listed(s["Action"])
+        }
         for sid, action in sorted(set(SPARE[who]) - written):
             yield (
                 f"course/dry/audit.py speaks for {action} ({sid}), which the {who} policy does not "
                 "hold: take it out there"
             )
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 # ------------------------------------------------------------------------------------- comparison

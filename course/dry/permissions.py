@@ -19,6 +19,7 @@ PREFIXES = {"sagemaker-runtime": "sagemaker", "service-quotas": "servicequotas"}
 # S3 checks most operations under another action's name.
 S3_ACTIONS = {
     "CompleteMultipartUpload": ("PutObject",),
+    "CopyObject": ("PutObject",),
     "CreateMultipartUpload": ("PutObject",),
     "DeleteObjects": ("DeleteObject",),
     "HeadBucket": ("ListBucket",),
@@ -27,6 +28,7 @@ S3_ACTIONS = {
     "ListObjects": ("ListBucket",),
     "ListObjectsV2": ("ListBucket",),
     "UploadPart": ("PutObject",),
+    "UploadPartCopy": ("PutObject",),
 }
 # The member of a SageMaker request that names a resource, and the resource's type in ARNs.
 SAGEMAKER_NAMES = {
@@ -87,7 +89,6 @@ def _s3(call: Call, role: str) -> list[Need]:
     ]
     if source := call.params.get("CopySource"):
         needs.append(Need("s3:GetObject", f"arn:aws:s3:::{source.lstrip('/').partition('?')[0]}"))
-        needs[0] = Need("s3:PutObject", needs[0].resource)
     # Encryption with `aws:kms` and no key's name takes S3's own key, which the account may use.
     if key := call.params.get("SSEKMSKeyId"):
         needs.append(Need("kms:GenerateDataKey", key))
@@ -227,7 +228,7 @@ class Policy:
             (statement["Sid"], action)
             for statement in self.statements
             if statement["Effect"] == "Allow"
-            for action in _listed(statement["Action"])
+            for action in listed(statement["Action"])
         }
         return sorted(allowed - self.used)
 
@@ -237,9 +238,9 @@ def _matching(statement: dict, need: Need) -> Iterator[str]:
     known = {"Sid", "Effect", "Action", "Resource", "Condition"}
     if unknown := set(statement) - known:
         raise ValueError(f"{statement.get('Sid')}: {sorted(unknown)} is not understood here")
-    resources = _listed(statement["Resource"])
+    resources = listed(statement["Resource"])
     if any(_pattern(r).fullmatch(need.resource) for r in resources) and _holds(statement, need):
-        for action in _listed(statement["Action"]):
+        for action in listed(statement["Action"]):
             if _pattern(action.lower()).fullmatch(need.action.lower()):
                 yield action
 
@@ -249,12 +250,13 @@ def _holds(statement: dict, need: Need) -> bool:
     for operator, conditions in statement.get("Condition", {}).items():
         if operator != "StringEquals":
             raise ValueError(f"{statement['Sid']}: condition {operator} is not understood here")
-        if any(context.get(key) not in _listed(wanted) for key, wanted in conditions.items()):
+        if any(context.get(key) not in listed(wanted) for key, wanted in conditions.items()):
             return False
     return True
 
 
-def _listed(value: str | Iterable[str]) -> list[str]:
+def listed(value: str | Iterable[str]) -> list[str]:
+    """IAM's grammar lets a list of one stand without its brackets."""
     return [value] if isinstance(value, str) else list(value)
 
 
