@@ -1,0 +1,69 @@
+"""One instance of a job: the container's process on it, and what that prints."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from local_sagemaker import container, isolation
+
+STOP_GRACE_S = 120  # between SIGTERM and SIGKILL, as on SageMaker
+FLUSH_S = 0.25
+
+
+class Instance:
+    """A container's process: started once, read to its end, stopped when asked."""
+
+    def __init__(self, ml: Path, scratch: Path, publish: Callable[[list[bytes]], None]) -> None:
+        """`ml` becomes ``/opt/ml``; `publish` gets the lines of output as they come."""
+        self.ml, self.scratch, self.publish = ml, scratch, publish
+        self.process = None
+        self.stopping = threading.Event()
+
+    def run(self, command: list[str], environment: dict[str, str]) -> int:
+        """Run the container's command to its end and return its exit code."""
+        cwd = container.inside(self.ml, container.ML)
+        self.process = isolation.start(self.ml, self.scratch, command, environment, cwd)
+        if self.stopping.is_set():  # asked while the process was being made
+            self.stop()
+        try:
+            self._read_output(self.process.stdout.fileno())
+            return self.process.wait()
+        finally:
+            self.process.stdout.close()
+
+    def stop(self) -> None:
+        """SIGTERM now, SIGKILL after the grace time."""
+        self.stopping.set()
+        if self.process:
+            isolation.terminate(self.process)
+            timer = threading.Timer(STOP_GRACE_S, isolation.kill, [self.process])
+            timer.daemon = True
+            timer.start()
+
+    def kill(self) -> None:
+        """End the whole process tree at once."""
+        self.stopping.set()
+        if self.process:
+            isolation.kill(self.process)
+
+    def _read_output(self, descriptor: int) -> None:
+        """Hand the command's output on, line by line, until it ends."""
+        rest, lines, flushed = b"", [], time.monotonic()
+        while True:
+            ready, _, _ = select.select([descriptor], [], [], FLUSH_S)
+            chunk = os.read(descriptor, 65536) if ready else None
+            if chunk:
+                *complete, rest = (rest + chunk).split(b"\n")
+                lines += complete
+            if chunk == b"" and rest:
+                lines.append(rest)
+            if lines and (not ready or chunk == b"" or time.monotonic() - flushed > FLUSH_S):
+                self.publish(lines)
+                lines, flushed = [], time.monotonic()
+            if chunk == b"":
+                return

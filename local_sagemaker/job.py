@@ -1,0 +1,253 @@
+"""One training job: its walk from Starting to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from local_sagemaker import container, isolation
+from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
+from local_sagemaker.instance import Instance
+from local_sagemaker.s3 import split
+from local_sagemaker.statuses import KIND, transition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local_sagemaker.training import TrainingJobs
+
+log = logging.getLogger(__name__)
+
+REASON_LENGTH = 1024  # FailureReason's limit in the API
+LINE_LENGTH = 200_000  # characters; CloudWatch takes 256 KB an event
+
+
+class JobFailed(Exception):
+    """The job ends as Failed; the text is its FailureReason."""
+
+
+class TrainingJob:
+    """One job on its way; runs in a thread of its own."""
+
+    def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
+        self.jobs, self.description, self.parallel = jobs, description, parallel
+        self.name = name = description["TrainingJobName"]
+        self.folder = jobs.folder / name
+        self.ml = self.folder / "ml"
+        self.stream = f"{name}/algo-1-{int(description['CreationTime'])}"
+        self.instance = Instance(self.ml, self.folder / "scratch", self._publish)
+        self.stopping = threading.Event()
+        self.timed_out = False
+        self.tail: deque[str] = deque(maxlen=60)
+        self.final: dict[str, dict] = {}
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def stop(self) -> None:
+        """SIGTERM now, SIGKILL after the grace time."""
+        self.stopping.set()
+        self.instance.stop()
+
+    def abort(self) -> None:
+        self.stopping.set()
+        self.instance.kill()
+
+    def _run(self) -> None:
+        try:
+            if self.jobs.slots.acquire(self.stopping):
+                try:
+                    self._walk()
+                finally:
+                    self.jobs.slots.release()
+            else:
+                self._end("Stopped")
+        except JobFailed as failure:
+            self._end("Failed", FailureReason=str(failure)[:REASON_LENGTH])
+        except Exception as error:
+            log.exception("training job %s", self.name)
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
+            self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.jobs.running.pop(self.name, None)
+
+    def _end(self, status: str, **changes) -> None:
+        if not self.jobs.closing:  # else the next start tells what happened
+            transition(self.jobs.store, self.name, status, **changes)
+
+    def _next(self, status: str, **changes) -> None:
+        with self.jobs.store.lock:  # nothing follows Stopping but the end
+            if not self.stopping.is_set():
+                transition(self.jobs.store, self.name, status, **changes)
+
+    def _walk(self) -> None:
+        self._next("Downloading", TrainingStartTime=time.time())
+        self._make_folders()
+        self._download()
+        self._next("Training")
+        if self.stopping.is_set():
+            self._end("Stopped")
+            return
+        code = self._execute()
+        failed = code != 0 and not self.stopping.is_set()
+        reason = self._reason(code) if failed else None
+        self._next("Uploading")
+        if failed:
+            with contextlib.suppress(JobFailed):  # the command's failure is the one to tell
+                self._upload(with_model=False)
+            raise JobFailed(reason)
+        uploaded = self._upload(with_model=True)
+        end = "Stopped" if self.stopping.is_set() else "Completed"
+        self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
+
+    def _make_folders(self) -> None:
+        for name in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+            (self.ml / name).mkdir(parents=True, exist_ok=True)
+        container.write_configuration(self.ml, self.description)
+
+    def _download(self) -> None:
+        bucket = split(self.description["OutputDataConfig"]["S3OutputPath"])[0]
+        if bucket not in self.jobs.s3.backend.buckets:  # better now than after the training
+            raise JobFailed(
+                f"ClientError: the bucket '{bucket}' of OutputDataConfig does not exist"
+            )
+        for channel in self.description.get("InputDataConfig", []):
+            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            target = self.ml / "input/data" / channel["ChannelName"]
+            target.mkdir(parents=True)
+            try:
+                count = self.jobs.s3.download(uri, target)
+            except (FileNotFoundError, ValueError) as error:
+                raise JobFailed(f"ClientError: Data download failed: {error}") from None
+            if count == 0:
+                raise JobFailed(
+                    f"ClientError: Data download failed: NoSuchKey: the channel "
+                    f"'{channel['ChannelName']}' has no object under {uri}"
+                )
+        if checkpoints := self.description.get("CheckpointConfig"):
+            uri = checkpoints["S3Uri"]
+            if self.jobs.s3.backend.buckets.get(split(uri)[0]):
+                self.jobs.s3.download(uri.rstrip("/") + "/", self.ml / "checkpoints")
+        if not isolation.isolation().real_opt_ml:
+            container.relocate_drivers(self.ml)
+
+    # The container
+
+    def _execute(self) -> int:
+        """Run the container's command to its end and return its exit code."""
+        limit = self.description["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
+        timer = threading.Timer(limit, self._time_out)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.instance.run(self._command(), self._environment())
+        finally:
+            timer.cancel()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.stop()
+
+    def _command(self) -> list[str]:
+        algorithm = self.description["AlgorithmSpecification"]
+        if entrypoint := algorithm.get("ContainerEntrypoint"):
+            words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
+            return [container.inside(self.ml, word) for word in words]
+        return ["python", "-m", "local_sagemaker.toolkit"]
+
+    def _environment(self) -> dict[str, str]:
+        job = self.description
+        together = max(self.parallel, self.jobs.slots.used)
+        threads = max(1, (os.cpu_count() or 1) // min(together, self.jobs.slots.count))
+        return {
+            **container.environment(self.jobs.url, self.folder / "scratch/home", self.ml),
+            "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
+            "TRAINING_JOB_NAME": self.name,
+            "TRAINING_JOB_ARN": job["TrainingJobArn"],
+            "OMP_NUM_THREADS": str(threads),
+            **job.get("Environment", {}),
+        }
+
+    def _publish(self, raw: list[bytes]) -> None:
+        """Send lines of output to CloudWatch, and look for metrics in them."""
+        now = time.time()
+        # A progress bar overwrites its line: what it showed last counts.
+        texts = [line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2] for line in raw]
+        texts = [text[:LINE_LENGTH] for text in texts if text]
+        self.tail.extend(texts)
+        events = [(int(now * 1000), text) for text in texts]
+        if events:
+            self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, self.stream, events)
+        self._scrape(texts, now)
+
+    def _scrape(self, texts: list[str], now: float) -> None:
+        """Record the metrics of these lines; a metric's final value is the one printed last."""
+        definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
+        found = [item for text in texts for item in scrape(text, definitions).items()]
+        if not found:
+            return
+        values = [(name, value, "None") for name, value in found]
+        self.jobs.cloudwatch.put_metrics(
+            TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
+        )
+        for name, value in found:
+            self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+        metrics = list(self.final.values())
+        self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+
+    def _reason(self, code: int) -> str:
+        """Exit code, the script's own words if it left any, and the end of the log."""
+        failure = self.ml / "output/failure"
+        own = failure.read_text(errors="replace").strip() if failure.exists() else ""
+        if not own or "see CloudWatch logs" in own:  # the SDK driver's stand-in text
+            own = "the container's command failed"
+        own = own.splitlines()[0][:300]
+        lines = [line for line in self.tail if line.strip() and not re.match(r"\++ ", line)]
+        head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log:\n"
+        return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+
+    # Results
+
+    def _upload(self, with_model: bool) -> dict:
+        """Store what the job left, in AWS's layout; return the description's new members."""
+        base = self.description["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{self.name}"
+        changes = {}
+        try:
+            if with_model:
+                target = f"{base}/output/model.tar.gz"
+                self._store_packed(self.ml / "model", target)
+                changes["ModelArtifacts"] = {"S3ModelArtifacts": target}
+            if any((self.ml / "output/data").glob("*")):
+                self._store_packed(self.ml / "output/data", f"{base}/output/output.tar.gz")
+            self._store_tensors()
+            self._store_checkpoints()
+        except Exception as error:
+            raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
+        return changes
+
+    def _store_packed(self, folder: Path, uri: str) -> None:
+        archive = self.folder / "scratch" / uri.rpartition("/")[2]
+        container.pack(folder, archive)
+        self.jobs.s3.put_file(uri, archive)
+
+    def _store_tensors(self) -> None:
+        hook = self.description.get("DebugHookConfig")
+        if hook:
+            local = hook.get("LocalPath", "/opt/ml/output/tensors")
+            target = f"{hook['S3OutputPath'].rstrip('/')}/{self.name}/debug-output"
+            self._store_tree(self.ml / local.removeprefix("/opt/ml/"), target)
+
+    def _store_checkpoints(self) -> None:
+        if checkpoints := self.description.get("CheckpointConfig"):
+            self._store_tree(self.ml / "checkpoints", checkpoints["S3Uri"].rstrip("/"))
+
+    def _store_tree(self, folder: Path, uri: str) -> None:
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda f: (not f.is_symlink(), f)):  # links before targets
+            self.jobs.s3.put_file(f"{uri}/{file.relative_to(folder)}", file)
