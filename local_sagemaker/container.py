@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from isal import igzip_threaded
@@ -16,8 +18,14 @@ from isal import igzip_threaded
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.isolation import HOST, isolation
 
-# AWS's PyTorch images, whatever the registry and tag; they all run in the engine's environment.
-PYTORCH_IMAGE = re.compile(r".+/(huggingface-)?pytorch(-training|-inference)?[:@].+")
+# AWS's PyTorch images, whatever the registry and tag, the oldest and Hugging Face's among them;
+# they all run in the engine's environment.
+PYTORCH_IMAGE = re.compile(
+    r".+/(?P<name>sagemaker-pytorch"
+    r"|(huggingface-)?pytorch(-trcomp)?(-training|-inference)?(-graviton|-arm64)?)"
+    r"(:(?P<tag>[^@]+))?(@.+)?"
+)
+WHOLE_PICKLES = (2, 6)  # before this version torch.load takes whole pickled models by itself
 ML = "/opt/ml"
 # Machine settings that may be handed on to a job; never the caller's credentials.
 HANDED_ON = ("TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "MPLCONFIGDIR", "TMPDIR")
@@ -30,6 +38,21 @@ def has_runtime(image: str) -> bool:
     return PYTORCH_IMAGE.fullmatch(image) is not None
 
 
+def pytorch_version(image: str) -> tuple[int, ...] | None:
+    """The PyTorch version that an image's tag begins with; None where it names none."""
+    match = PYTORCH_IMAGE.fullmatch(image)
+    version = match and re.match(r"\d+(\.\d+)+", match["tag"] or "")
+    return tuple(map(int, version[0].split("."))) if version else None
+
+
+def banner(image: str) -> str:
+    """The first line of a container's log: what was asked for, and what runs."""
+    asked = pytorch_version(image)
+    version = f"PyTorch {'.'.join(map(str, asked))}" if asked else "a PyTorch of no named version"
+    here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()}"
+    return f"local_sagemaker: {image.rpartition('/')[2]} asks for {version}; {here} runs here"
+
+
 def inside(ml: Path, path: str) -> str:
     """The place that a container knows as `path` (``/opt/ml/...``), as its command sees it."""
     return path if isolation().real_opt_ml else path.replace(ML, str(ml))
@@ -40,8 +63,8 @@ def host_name() -> str:
     return HOST if isolation().real_opt_ml else "localhost"
 
 
-def environment(url: str, home: Path, ml: Path) -> dict[str, str]:
-    """The variables of every container: its tools, and dummy keys for the engine at `url`."""
+def environment(url: str, home: Path, ml: Path, image: str) -> dict[str, str]:
+    """The variables of a container of `image`: tools, and dummy keys for the engine at `url`."""
     home.mkdir(parents=True, exist_ok=True)
     variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
@@ -59,6 +82,7 @@ def environment(url: str, home: Path, ml: Path) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         "PIP_CONFIG_FILE": os.devnull,
+        **_old_defaults(image),
         **aws_variables(url),
     }
     if not isolation().real_opt_ml:
@@ -66,6 +90,12 @@ def environment(url: str, home: Path, ml: Path) -> dict[str, str]:
         config = ml / "input/config/debughookconfig.json"
         variables["SMDEBUG_CONFIG_FILE_PATH"] = str(config)
     return variables
+
+
+def _old_defaults(image: str) -> dict[str, str]:
+    """What an older PyTorch does by itself and the one here only when it is told."""
+    version = pytorch_version(image)
+    return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if version and version < WHOLE_PICKLES else {}
 
 
 def write_configuration(ml: Path, job: dict) -> None:

@@ -144,7 +144,9 @@ class HostedVariant:
         scratch = self.folder / "scratch"
         code = container.inside(self.ml, f"{container.ML}/model/code")
         environment = {
-            **container.environment(self.endpoints.url, scratch / "home", self.ml),
+            **container.environment(
+                self.endpoints.url, scratch / "home", self.ml, self.container["Image"]
+            ),
             "SAGEMAKER_SUBMIT_DIRECTORY": code,
             "SAGEMAKER_PROGRAM": "inference.py",
             "OMP_NUM_THREADS": str(os.cpu_count() or 1),

@@ -39,6 +39,7 @@ class TrainingJob:
     def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
         self.jobs, self.description, self.parallel = jobs, description, parallel
         self.name = name = description["TrainingJobName"]
+        self.image = description["AlgorithmSpecification"]["TrainingImage"]
         self.folder = jobs.folder / name
         self.ml = self.folder / "ml"
         self.stream = f"{name}/algo-1-{int(description['CreationTime'])}"
@@ -145,6 +146,7 @@ class TrainingJob:
         timer = threading.Timer(limit, self._time_out)
         timer.daemon = True
         timer.start()
+        self._log([container.banner(self.image)], time.time())
         try:
             return self.instance.run(self._command(), self._environment())
         finally:
@@ -162,11 +164,11 @@ class TrainingJob:
         return ["python", "-m", "local_sagemaker.toolkit"]
 
     def _environment(self) -> dict[str, str]:
-        job = self.description
+        job, home = self.description, self.folder / "scratch/home"
         together = max(self.parallel, self.jobs.slots.used)
         threads = max(1, (os.cpu_count() or 1) // min(together, self.jobs.slots.count))
         return {
-            **container.environment(self.jobs.url, self.folder / "scratch/home", self.ml),
+            **container.environment(self.jobs.url, home, self.ml, self.image),
             "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": job["TrainingJobArn"],
@@ -181,10 +183,13 @@ class TrainingJob:
         texts = [line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2] for line in raw]
         texts = [text[:LINE_LENGTH] for text in texts if text]
         self.tail.extend(texts)
-        events = [(int(now * 1000), text) for text in texts]
-        if events:
-            self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, self.stream, events)
+        if texts:
+            self._log(texts, now)
         self._scrape(texts, now)
+
+    def _log(self, texts: list[str], now: float) -> None:
+        events = [(int(now * 1000), text) for text in texts]
+        self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, self.stream, events)
 
     def _scrape(self, texts: list[str], now: float) -> None:
         """Record the metrics of these lines; a metric's final value is the one printed last."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 TRAINING_IMAGE = f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
 INFERENCE_IMAGE = f"{ECR}/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker"
 BUCKET = "work"
+OWN_LINE = re.compile(r"local_sagemaker: \S+ asks for ")
 ENDED = {"Completed", "Failed", "Stopped", "InService"}
 _numbers = itertools.count(1)
 
@@ -86,7 +88,14 @@ class Clients:
         return _poll(lambda: describe(EndpointName=name), "EndpointStatus", limit)
 
     def log(self, name: str, group: str = "/aws/sagemaker/TrainingJobs") -> list[str]:
-        """The log lines of a training job (or of all streams of an endpoint's group)."""
+        """The log lines of a training job (or of all streams of an endpoint's group).
+
+        Without the engine's own first line, which says what runs.
+        """
+        lines = self.whole_log(name, group)
+        return [line for line in lines if not OWN_LINE.match(line)]
+
+    def whole_log(self, name: str, group: str = "/aws/sagemaker/TrainingJobs") -> list[str]:
         prefix = {"logStreamNamePrefix": f"{name}/"} if name else {}
         pages = self.logs.get_paginator("filter_log_events").paginate(logGroupName=group, **prefix)
         return [event["message"] for page in pages for event in page["events"]]

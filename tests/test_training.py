@@ -83,6 +83,13 @@ def test_the_output_is_in_the_log_line_by_line(aws):
     assert stream["logStreamName"].startswith(f"{name}/algo-1-")
 
 
+def test_the_logs_first_line_says_which_version_runs(aws):
+    name = aws.trained("echo one")["TrainingJobName"]
+    first, second = aws.whole_log(name)
+    assert "pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker asks for PyTorch 2.10" in first
+    assert second == "one"
+
+
 def test_lines_are_in_the_log_while_the_job_runs(aws):
     name = aws.train("echo early; sleep 30")
     wait_until(lambda: _log_or_nothing(aws, name) == ["early"], 10)
