@@ -27,6 +27,16 @@ PYTORCH_IMAGE = re.compile(
 )
 WHOLE_PICKLES = (2, 6)  # before this version torch.load takes whole pickled models by itself
 ML = "/opt/ml"
+# Where a job keeps what is stored while it runs, unless it says otherwise.
+LOCAL_PATHS = {
+    "CheckpointConfig": f"{ML}/checkpoints",
+    "DebugHookConfig": f"{ML}/output/tensors",
+    "TensorBoardOutputConfig": f"{ML}/output/tensorboard",
+}
+OPTIONAL_FILES = {
+    "CheckpointConfig": "checkpointconfig",
+    "TensorBoardOutputConfig": "tensorboardoutputconfig",
+}
 # Machine settings that may be handed on to a job; never the caller's credentials.
 HANDED_ON = ("TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "MPLCONFIGDIR", "TMPDIR")
 PACK_LEVEL = 1  # of 0..3; level 0 makes trained weights larger, 3 takes three times as long
@@ -120,19 +130,39 @@ def write_configuration(ml: Path, job: dict) -> None:
                 .get("S3DataSource", {})
                 .get("S3DataDistributionType", "FullyReplicated"),
                 "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+                **{name: channel[name] for name in ("ContentType",) if name in channel},
             }
             for channel in job.get("InputDataConfig", [])
         },
     }
-    if hook := job.get("DebugHookConfig"):
-        local = hook.get("LocalPath", f"{ML}/output/tensors")
-        files["debughookconfig"] = {**hook, "LocalPath": inside(ml, local)}
-    if profiler := job.get("ProfilerConfig"):
-        files["profilerconfig"] = profiler
+    files |= _debugger_configuration(ml, job)
     folder = ml / "input/config"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def _debugger_configuration(ml: Path, job: dict) -> dict[str, dict]:
+    """The files that smdebug reads, by their names.
+
+    ``create_from_json_file`` fails where there is no hook file. The one of a job that asked for no
+    hook names neither collections nor parameters: such a hook keeps one loss in 500 steps, in a
+    folder that is stored nowhere. The file for TensorBoard, by being there, turns its export on.
+    """
+    hook = {"S3OutputPath": "", "HookParameters": None, "CollectionConfigurations": None}
+    hook |= job.get("DebugHookConfig", {})
+    hook["LocalPath"] = inside(ml, local_path(job, "DebugHookConfig"))
+    files = {"debughookconfig": hook}
+    files["profilerconfig"] = job.get("ProfilerConfig") or {"DisableProfiler": True}
+    for member, name in OPTIONAL_FILES.items():
+        if member in job:
+            files[name] = {**job[member], "LocalPath": inside(ml, local_path(job, member))}
+    return files
+
+
+def local_path(job: dict, member: str) -> str:
+    """Where a job keeps what is stored while it runs, as the job sees it."""
+    return job.get(member, {}).get("LocalPath") or LOCAL_PATHS[member]
 
 
 def input_mode(job: dict, channel: dict) -> str:

@@ -89,27 +89,69 @@ def test_old_images_load_whole_pickled_models(tmp_path, image, whole):
     assert ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" in found) is whole
 
 
+def configuration(folder, described):
+    container.write_configuration(folder, described)
+    return {f.stem: json.loads(f.read_text()) for f in (folder / "input/config").iterdir()}
+
+
 def test_configuration_files(tmp_path, how):
     hook = {"S3OutputPath": "s3://b/p", "HookParameters": {"save_interval": "5"}}
     described = job(
         HyperParameters={"lr": "1"},
         DebugHookConfig=hook,
         ProfilerConfig={"S3OutputPath": "s3://b/p"},
+        CheckpointConfig={"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/kept"},
+        TensorBoardOutputConfig={"S3OutputPath": "s3://b/t"},
     )
-    container.write_configuration(tmp_path, described)
-    files = {f.stem: json.loads(f.read_text()) for f in (tmp_path / "input/config").iterdir()}
+    files = configuration(tmp_path, described)
     assert files["hyperparameters"] == {"lr": "1"}
     root = "/opt/ml" if how == "real" else str(tmp_path)
-    assert files["debughookconfig"] == {**hook, "LocalPath": f"{root}/output/tensors"}
+    known = {**hook, "LocalPath": f"{root}/output/tensors", "CollectionConfigurations": None}
+    assert files["debughookconfig"] == known
     assert files["profilerconfig"] == {"S3OutputPath": "s3://b/p"}
+    assert files["checkpointconfig"]["LocalPath"] == f"{root}/kept"
+    assert files["tensorboardoutputconfig"]["LocalPath"] == f"{root}/output/tensorboard"
     host = "algo-1" if how == "real" else "localhost"
     assert files["resourceconfig"]["hosts"] == [host]
 
 
-def test_a_job_without_debugging_has_no_such_files(tmp_path, how):
-    container.write_configuration(tmp_path, job())
-    names = {file.name for file in (tmp_path / "input/config").iterdir()}
-    assert names == {"hyperparameters.json", "resourceconfig.json", "inputdataconfig.json"}
+def test_what_every_job_finds_though_it_asked_for_nothing(tmp_path, how):
+    files = configuration(tmp_path, job())
+    named = {"hyperparameters", "resourceconfig", "inputdataconfig"}
+    assert set(files) == {*named, "debughookconfig", "profilerconfig"}
+    assert files["profilerconfig"] == {"DisableProfiler": True}
+
+
+def test_a_hook_that_nobody_asked_for_neither_fails_nor_fills_the_disk(tmp_path, monkeypatch):
+    import torch
+    from smdebug.pytorch import Hook
+
+    files = configuration(tmp_path, job())
+    files["debughookconfig"]["LocalPath"] = str(tmp_path / "tensors")
+    config = tmp_path / "input/config/debughookconfig.json"
+    config.write_text(json.dumps(files["debughookconfig"]))
+    monkeypatch.setenv("TRAINING_JOB_NAME", "job")
+    hook = Hook.create_from_json_file(str(config))
+    network, loss = torch.nn.Linear(100, 100), torch.nn.MSELoss()
+    hook.register_module(network)
+    hook.register_loss(loss)
+    for _ in range(20):
+        loss(network(torch.rand(4, 100)), torch.rand(4, 100)).backward()
+    hook.close()
+    size = sum(file.stat().st_size for file in (tmp_path / "tensors").rglob("*") if file.is_file())
+    assert size < 100_000  # twenty times its weights and gradients alone were 1.6 MB
+
+
+def test_a_channel_says_how_its_data_come(tmp_path, how):
+    source = {"S3DataSource": {"S3DataDistributionType": "ShardedByS3Key"}}
+    channel = {"ChannelName": "train", "DataSource": source, "InputMode": "FastFile"}
+    described = job(InputDataConfig=[{**channel, "ContentType": "text/csv"}])
+    assert configuration(tmp_path, described)["inputdataconfig"]["train"] == {
+        "TrainingInputMode": "FastFile",
+        "S3DistributionType": "ShardedByS3Key",
+        "RecordWrapperType": "None",
+        "ContentType": "text/csv",
+    }
 
 
 def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):

@@ -133,8 +133,10 @@ def test_a_real_opt_ml(aws):
     assert log[:2] == ["algo-1", "/opt/ml"]
     assert log[2].split() == ["127.0.0.1", "algo-1"]
     assert log[3:] == [
+        "./input/config/debughookconfig.json",
         "./input/config/hyperparameters.json",
         "./input/config/inputdataconfig.json",
+        "./input/config/profilerconfig.json",
         "./input/config/resourceconfig.json",
         "./input/data/train/a/b.txt",
         "deep",
