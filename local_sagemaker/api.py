@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from collections.abc import Callable
 
 from local_sagemaker.validation import ApiError, check, operation, shaped
@@ -37,6 +38,7 @@ class SageMakerApi:
             status = "500 InternalFailure"
         content = json.dumps(answer).encode()
         headers = [("Content-Type", CONTENT_TYPE), ("Content-Length", str(len(content)))]
+        headers.append(("x-amzn-RequestId", str(uuid.uuid4())))
         if status != "200 OK":
             headers.append(("x-amzn-ErrorType", answer["__type"]))
         start_response(status, headers)
@@ -63,9 +65,14 @@ class SageMakerApi:
 
 def _parsed(body: bytes) -> dict:
     try:
-        request = json.loads(body or b"{}")
+        request = json.loads(body or b"{}", parse_constant=_no_number)
+        json.dumps(request, ensure_ascii=False).encode()  # half a surrogate pair cannot be stored
     except (ValueError, RecursionError) as error:
         raise ApiError("SerializationException", f"The body is no JSON: {error}") from None
     if not isinstance(request, dict):
         raise ApiError("SerializationException", "The body must be a JSON object")
     return request
+
+
+def _no_number(text: str):
+    raise ValueError(f"{text} is no number of JSON")

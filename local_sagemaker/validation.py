@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime
 import functools
+import json
+from collections.abc import Callable
 
 import regex  # AWS's patterns use \p{L} and the like
 from botocore.loaders import create_loader
@@ -40,11 +42,19 @@ def operation(name: str) -> OperationModel | None:
 
 
 def check(request: dict, model: OperationModel) -> None:
-    """Raise ValidationException if `request` breaks the operation's input shape."""
-    problems = _problems(request, model.input_shape, "") if model.input_shape else []
-    if problems:
-        count = f"{len(problems)} validation error{'s' * (len(problems) > 1)} detected: "
-        raise invalid(count + "; ".join(problems))
+    """Refuse a `request` that breaks the operation's input shape.
+
+    Raises:
+        ApiError: SerializationException for a value of another type than the member's, or a member
+            that the operation does not have; ValidationException for a broken constraint.
+    """
+    if not model.input_shape:
+        return
+    _read(request, model.input_shape, "")
+    found = problems(request, model.input_shape)
+    if found:
+        count = f"{len(found)} validation error{'s' * (len(found) > 1)} detected: "
+        raise invalid(count + "; ".join(found))
 
 
 def shaped(answer: dict, model: OperationModel) -> dict:
@@ -56,94 +66,169 @@ def _camel(name: str) -> str:
     return name[:1].lower() + name[1:]
 
 
-def _failed(value, path: str, rule: str) -> str:
-    return f"Value '{value}' at '{path}' failed to satisfy constraint: {rule}"
+def _below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
-PYTHON_TYPES = {
-    "structure": dict,
-    "map": dict,
-    "list": list,
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "long": int,
-    "float": (int, float),
-    "double": (int, float),
-    "timestamp": (int, float),
+# Types: what AWS refuses while it reads the body, before it looks at any constraint
+
+SCALARS = {  # what a scalar is in JSON, and how AWS calls it
+    "string": (str, "a String"),
+    "boolean": (bool, "a Boolean"),
+    "integer": (int, "an Integer"),
+    "long": (int, "a Long"),
+    "float": ((int, float), "a Float"),
+    "double": ((int, float), "a Double"),
+    "timestamp": ((int, float), "milliseconds since epoch"),
 }
+BITS = {"integer": 31, "long": 63}
 
 
-def _problems(value, shape: Shape, path: str) -> list[str]:
-    expected = PYTHON_TYPES.get(shape.type_name)
-    is_bool_as_number = isinstance(value, bool) and shape.type_name != "boolean"
-    if expected and (not isinstance(value, expected) or is_bool_as_number):
-        return [_failed(value, path, f"Member must be of type {shape.type_name}")]
-    check_members = {"structure": _structure, "list": _list, "map": _map}.get(shape.type_name)
-    if check_members:
-        return check_members(value, shape, path)
-    return _scalar(value, shape, path)
+def _unreadable(text: str, path: str) -> ApiError:
+    # AWS does not say where; this does.
+    return ApiError("SerializationException", f"{text} (at '{path}')")
+
+
+def _read(value, shape: Shape, path: str) -> None:
+    """Raise SerializationException unless `value` has the JSON types of `shape`."""
+    if value is None:
+        return
+    kind = shape.type_name
+    if kind in {"structure", "map"}:
+        if not isinstance(value, dict):
+            raise _unreadable("Expected map or null", path)
+        for name, item in value.items():
+            if kind == "map":
+                _read(item, shape.value, f"{path}.{name}.member")
+            elif name in shape.members:
+                _read(item, shape.members[name], _below(path, _camel(name)))
+            else:
+                raise _unreadable(f"'{name}' is not a member of {shape.name}", _below(path, name))
+    elif kind == "list":
+        if not isinstance(value, list):
+            raise _unreadable("Expected list or null", path)
+        for index, item in enumerate(value, start=1):
+            _read(item, shape.member, f"{path}.{index}.member")
+    else:
+        _read_scalar(value, kind, path)
+
+
+def _read_scalar(value, kind: str, path: str) -> None:
+    if isinstance(value, list):
+        raise _unreadable("Start of list found where not expected", path)
+    if isinstance(value, dict):
+        raise _unreadable("Start of structure or map found where not expected.", path)
+    expected, name = SCALARS[kind]
+    is_bool_as_number = isinstance(value, bool) and kind != "boolean"
+    too_large = kind in BITS and isinstance(value, int) and value.bit_length() > BITS[kind]
+    if not isinstance(value, expected) or is_bool_as_number or too_large:
+        raise _unreadable(f"{_token(value)} can not be converted to {name}", path)
+
+
+def _token(value) -> str:
+    if isinstance(value, bool):
+        return "TRUE_VALUE" if value else "FALSE_VALUE"
+    return {str: "STRING_VALUE", int: "NUMBER_VALUE", float: "DECIMAL_VALUE"}[type(value)]
+
+
+# Constraints, in AWS's words
+
+
+def problems(value: dict, shape: Shape, path: str = "") -> list[str]:
+    """What breaks the constraints of `shape`, one sentence for each; the types must be right."""
+    if shape.type_name == "structure":
+        return _structure(value, shape, path)
+    found = [_failed(value, shape, path, rule) for rule in _broken(value, shape)]
+    if shape.type_name == "list":
+        items = {f"{path}.{index}.member": item for index, item in enumerate(value, start=1)}
+        found += _items(value, shape, items, shape.member, path, "Member")
+    if shape.type_name == "map":
+        keys = {f"{path}.{key}.key": key for key in value}
+        found += _items(value, shape, keys, shape.key, path, "Map keys")
+        items = {f"{path}.{key}.member": item for key, item in value.items()}
+        found += _items(value, shape, items, shape.value, path, "Map value")
+    return found
 
 
 def _structure(value: dict, shape: Shape, path: str) -> list[str]:
-    prefix = f"{path}." if path else ""
-    problems = [
-        _failed("null", prefix + _camel(name), "Member must not be null")
+    found = [
+        _failed(None, shape.members[name], _below(path, _camel(name)), NOT_NULL)
         for name in shape.required_members
         if value.get(name) is None
     ]
     for name, member in value.items():
-        if name in shape.members and member is not None:
-            problems += _problems(member, shape.members[name], prefix + _camel(name))
-        elif name not in shape.members:
-            raise ApiError(
-                "SerializationException", f"'{prefix}{name}' is not a member of {shape.name}"
-            )
-    return problems
+        if member is not None:
+            found += problems(member, shape.members[name], _below(path, _camel(name)))
+    return found
 
 
-def _list(value: list, shape: Shape, path: str) -> list[str]:
-    problems = _length(value, shape, path)
-    for index, item in enumerate(value, start=1):
-        problems += _problems(item, shape.member, f"{path}.{index}.member")
-    return problems
+def _items(
+    collection, shape: Shape, items: dict, item_shape: Shape, path: str, subject: str
+) -> list[str]:
+    """Structures and collections are told one by one, scalars by the collection they are in."""
+    found = [_failed(None, shape, at, NOT_NULL) for at, item in items.items() if item is None]
+    there = {at: item for at, item in items.items() if item is not None}
+    if item_shape.type_name in {"structure", "list", "map"}:
+        for at, item in there.items():
+            found += problems(item, item_shape, at)
+    elif any(_broken(item, item_shape) for item in there.values()):
+        rules = ", ".join(_rules(item_shape))
+        found.append(
+            _failed(collection, shape, path, f"{subject} must satisfy constraint: [{rules}]")
+        )
+    return found
 
 
-def _map(value: dict, shape: Shape, path: str) -> list[str]:
-    problems = _length(value, shape, path)
-    for key, item in value.items():
-        problems += _problems(key, shape.key, f"{path}.{key}.key")
-        problems += _problems(item, shape.value, f"{path}.{key}.member")
-    return problems
+NOT_NULL = "Member must not be null"
+ECHO = 4096  # characters of a refused value that a message repeats
 
 
-def _length(value, shape: Shape, path: str) -> list[str]:
+def _failed(value, shape: Shape, path: str, rule: str) -> str:
+    shown = "Value null" if value is None else f"Value '{_cut(_java(value))}'"
+    if shape.metadata.get("sensitive"):
+        shown = "Value"
+    return f"{shown} at '{path}' failed to satisfy constraint: {rule}"
+
+
+def _java(value) -> str:
+    """A value as AWS's service, written in Java, prints it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}={_java(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_java, value)) + "]"
+    return json.dumps(value) if isinstance(value, bool | None) else str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= ECHO else text[:ECHO] + "..."
+
+
+def _rules(shape: Shape) -> dict[str, Callable[[object], bool]]:
+    """The constraints of a shape in AWS's words and order, each with its test."""
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is not None and len(value) < low:
-        rule = f"Member must have length greater than or equal to {low}"
-        return [_failed(value, path, rule)]
-    if high is not None and len(value) > high:
-        return [_failed(value, path, f"Member must have length less than or equal to {high}")]
-    return []
+    pattern, allowed = shape.metadata.get("pattern"), shape.metadata.get("enum")
+    measured = shape.type_name in {"string", "list", "map"}
+    size, noun = (len, "length") if measured else (lambda value: value, "value")
+    rules = {}
+    if high is not None:
+        rules[f"Member must have {noun} less than or equal to {high}"] = lambda v: size(v) <= high
+    if low is not None:
+        rules[f"Member must have {noun} greater than or equal to {low}"] = lambda v: size(v) >= low
+    if pattern:
+        rule = f"Member must satisfy regular expression pattern: {pattern}"
+        rules[rule] = lambda v: _matches(pattern, v)
+    if allowed:
+        rule = f"Member must satisfy enum value set: [{', '.join(allowed)}]"
+        rules[rule] = lambda v: v in allowed
+    return rules
 
 
-def _scalar(value, shape: Shape, path: str) -> list[str]:
-    if shape.type_name == "string":
-        problems = _length(value, shape, path)
-        pattern, allowed = shape.metadata.get("pattern"), shape.metadata.get("enum")
-        if pattern and not regex.fullmatch(pattern, value, regex.DOTALL):
-            rule = f"Member must satisfy regular expression pattern: {pattern}"
-            problems.append(_failed(value, path, rule))
-        if allowed and value not in allowed:
-            rule = f"Member must satisfy enum value set: [{', '.join(allowed)}]"
-            problems.append(_failed(value, path, rule))
-        return problems
-    low, high = shape.metadata.get("min"), shape.metadata.get("max")
-    if low is not None and value < low:
-        return [_failed(value, path, f"Member must have value greater than or equal to {low}")]
-    if high is not None and value > high:
-        return [_failed(value, path, f"Member must have value less than or equal to {high}")]
-    return []
+def _broken(value, shape: Shape) -> list[str]:
+    return [rule for rule, holds in _rules(shape).items() if not holds(value)]
+
+
+def _matches(pattern: str, value: str) -> bool:
+    return regex.fullmatch(pattern, value, regex.DOTALL) is not None
 
 
 def _shaped(value, shape: Shape):

@@ -49,7 +49,16 @@ def test_garbage_is_refused_not_an_internal_error(aws, body):
     status, answer = post(aws, body)
     assert status == 400
     assert answer["__type"] in {"SerializationException", "ValidationException"}
+    assert answer["message"]
     assert job_names(aws) == before
+
+
+def test_what_no_json_of_aws_holds_is_refused(aws):
+    status, answer = post(aws, b'{"CreationTimeAfter": NaN}', "SageMaker.ListTrainingJobs")
+    assert (status, answer["__type"]) == (400, "SerializationException")
+    request = training_request(HyperParameters={"lr": "\ud800"})
+    status, answer = post(aws, json.dumps(request).encode())
+    assert (status, answer["__type"]) == (400, "SerializationException")
 
 
 @pytest.mark.parametrize("target", ["SageMaker.CreateUnicorn", "SageMaker.", "Nobody", ""])
