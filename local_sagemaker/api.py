@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable
 
+from local_sagemaker.tags import check_tags
 from local_sagemaker.validation import ApiError, check, operation, shaped
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class SageMakerApi:
             )
         check(request, model)
         request = {name: value for name, value in request.items() if value is not None}
+        check_tags(request.get("Tags", []))
         return shaped(self.handlers[name](request) or {}, model)
 
 

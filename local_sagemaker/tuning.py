@@ -125,15 +125,22 @@ class TuningJobs:
         found = self.summaries(job)
         if "StatusEquals" in request:
             found = [s for s in found if s["TrainingJobStatus"] == request["StatusEquals"]]
+        order = request.get("SortBy", "Name")
+        if order == "FinalObjectiveMetricValue":  # as on AWS: jobs without one are not listed
+            found = [s for s in found if s["ObjectiveStatus"] == "Succeeded"]
         orders = {
-            "Name": lambda item: item["TrainingJobName"],
-            "CreationTime": lambda item: item["CreationTime"],
-            "Status": lambda item: item["TrainingJobStatus"],
-            "FinalObjectiveMetricValue": _objective_or_minus_infinity,
+            "Name": lambda item: [],
+            "CreationTime": lambda item: [item["CreationTime"]],
+            "Status": lambda item: [item["TrainingJobStatus"]],
+            "FinalObjectiveMetricValue": lambda item: [_objective_or_minus_infinity(item)],
         }
-        key = orders[request.get("SortBy", "Name")]
-        found.sort(key=key, reverse=request.get("SortOrder", "Ascending") == "Descending")
-        return cut(found, request, "TrainingJobSummaries")
+        return cut(
+            found,
+            request,
+            "TrainingJobSummaries",
+            key=lambda item: [*orders[order](item), item["TrainingJobName"]],
+            descending=request.get("SortOrder") == "Descending",
+        )
 
     # What the jobs made
 
