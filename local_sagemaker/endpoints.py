@@ -19,6 +19,7 @@ from local_sagemaker.hosting import (
     Unreachable,
     model_address,
 )
+from local_sagemaker.limits import check_unique
 from local_sagemaker.listing import page
 from local_sagemaker.s3 import S3, split
 from local_sagemaker.store import Store
@@ -129,7 +130,9 @@ class Endpoints:
             raise invalid(f"Could not find model data at {address}.")
 
     def create_config(self, request: dict) -> dict:
-        for variant in request["ProductionVariants"]:
+        variants = request["ProductionVariants"]
+        check_unique("ProductionVariants.VariantName", [v["VariantName"] for v in variants])
+        for variant in variants:
             if "ModelName" not in variant:
                 raise invalid(f"the variant '{variant['VariantName']}' names no model")
             self._get("Model", variant["ModelName"])
@@ -148,8 +151,7 @@ class Endpoints:
         endpoint = self._get("Endpoint", name)
         self._get("EndpointConfig", request["EndpointConfigName"])
         if endpoint["EndpointStatus"] not in {"InService", "Failed"}:
-            status = endpoint["EndpointStatus"]
-            raise invalid(f'Cannot update in-progress endpoint "{name}" (status {status}).')
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
         self._deploy(name, "Updating", request["EndpointConfigName"])
         return {"EndpointArn": endpoint["EndpointArn"]}
 

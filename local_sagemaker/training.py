@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 
-from local_sagemaker import ACCOUNT, REGION, container
+from local_sagemaker import ACCOUNT, REGION, container, limits
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.job import TrainingJob
 from local_sagemaker.listing import page
@@ -58,6 +58,7 @@ class TrainingJobs:
     def create(self, request: dict, tuning_job_arn: str | None = None, parallel: int = 1) -> dict:
         """CreateTrainingJob; `parallel` is how many jobs its tuning job runs at a time."""
         check_definition(request)
+        request = {"StoppingCondition": {"MaxRuntimeInSeconds": limits.MAX_RUNTIME_S}, **request}
         name, now = request["TrainingJobName"], time.time()
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
         job = {
@@ -75,8 +76,9 @@ class TrainingJobs:
         runner = TrainingJob(self, job, parallel)
         with self.store.lock:
             if self.store.get(KIND, name):
-                text = "Training job names must be unique within an AWS account and region, "
-                raise ApiError("ResourceInUse", text + f"and '{name}' exists already")
+                text = "Training job names must be unique within an AWS account and region, and a "
+                text += f"training job with this name already exists ({arn})"
+                raise ApiError("ResourceInUse", text)
             self.store.put(KIND, name, job)
             self.running[name] = runner
         runner.thread.start()
@@ -113,7 +115,8 @@ def check_definition(request: dict) -> None:
     Raises:
         ApiError: ValidationException, naming the member and the way out.
     """
-    algorithm, resources = request["AlgorithmSpecification"], request.get("ResourceConfig", {})
+    limits.check_training(request)
+    algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
     image = algorithm.get("TrainingImage")
     if not image or not container.has_runtime(image):
         raise invalid(
@@ -132,6 +135,11 @@ def check_definition(request: dict) -> None:
             text = f"the Regex of the metric '{metric['Name']}', {metric['Regex']!r}, is none"
             raise invalid(f"{text}: {error}") from None
     addresses = [request["OutputDataConfig"]["S3OutputPath"]]
+    addresses += [
+        request[member]["S3OutputPath" if member != "CheckpointConfig" else "S3Uri"]
+        for member in ("CheckpointConfig", "DebugHookConfig", "TensorBoardOutputConfig")
+        if member in request
+    ]
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
         if source is None:

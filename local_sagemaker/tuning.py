@@ -83,17 +83,19 @@ class TuningJobs:
         runner = TuningJob(self, job)
         with self.store.lock:
             if self.store.get(KIND, name):
-                text = f"Hyperparameter tuning job names must be unique, and '{name}' exists"
-                raise ApiError("ResourceInUse", text)
+                text = f"A hyperparameter tuning job with the name, {name}, already exists. "
+                raise ApiError("ResourceInUse", text + "Choose a different name.")
             self.store.put(KIND, name, job)
             self.running[name] = runner
         runner.thread.start()
         return {"HyperParameterTuningJobArn": arn}
 
     def describe(self, request: dict) -> dict:
-        job = self.store.get(KIND, request["HyperParameterTuningJobName"])
+        name = request["HyperParameterTuningJobName"]
+        job = self.store.get(KIND, name)
         if job is None:
-            raise ApiError("ResourceNotFound", "Requested resource not found.")
+            text = f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
+            raise ApiError("ResourceNotFound", text)
         job |= _counters(self.summaries(job))
         if best := self.best(job):
             job["BestTrainingJob"] = best
@@ -225,7 +227,10 @@ def check_request(request: dict) -> None:
     objective = config["HyperParameterTuningJobObjective"]["MetricName"]
     metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
     if objective not in {metric["Name"] for metric in metrics}:
-        raise invalid(f"the objective '{objective}' is not among the MetricDefinitions")
+        raise invalid(
+            "A metric is required for this hyperparameter tuning job objective. "
+            f"Provide a metric in the metric definitions: '{objective}' is not among them."
+        )
     training.check_definition({**definition, "ResourceConfig": resources(definition)})
 
 

@@ -148,7 +148,7 @@ def test_resources_may_stand_in_the_other_member(aws):
 def test_a_name_is_used_once(aws):
     request = tuning_request(jobs=1, parallel=1)
     start(aws, request)
-    with pytest.raises(ClientError, match="must be unique") as caught:
+    with pytest.raises(ClientError, match="Choose a different name") as caught:
         start(aws, request)
     assert caught.value.response["Error"]["Code"] == "ResourceInUse"
 
@@ -166,7 +166,7 @@ def test_an_unknown_tuning_job(aws):
         ({"TrainingJobEarlyStoppingType": "Auto"}, "EarlyStoppingType"),
         (
             {"HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "f1"}},
-            "'f1' is not among",
+            "'f1' is not among them",
         ),
         ({"ParameterRanges": {}}, "no range"),
     ],

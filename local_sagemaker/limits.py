@@ -1,0 +1,136 @@
+"""What SageMaker refuses in a training job though the API's model would let it pass.
+
+The model knows each member by itself; these rules are about members together. Sentences that AWS is
+known to use are AWS's; where it is not known what AWS says, the rule is told in our own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from local_sagemaker.validation import ApiError, invalid
+
+MAX_RUNTIME_S = 86400  # SageMaker's default MaxRuntimeInSeconds: a day
+NOT_HERE = {  # members that need a part of AWS which this engine has not
+    "ServerlessJobConfig": "serverless jobs on AWS's own models",
+    "ModelPackageConfig": "the model registry",
+    "MlflowConfig": "MLflow tracking servers",
+}
+
+
+def check_training(request: dict) -> None:
+    """Refuse a training job, or the definition of a tuning job's.
+
+    Raises:
+        ApiError: ValidationException that names the member; ResourceNotFound for a training plan.
+    """
+    for member, what in NOT_HERE.items():
+        if member in request:
+            raise invalid(f"{member}: local_sagemaker has no {what}; leave the member out")
+    _check_presence(request)
+    _check_resources(request["ResourceConfig"])
+    _check_spot(request)
+    _check_unique(request)
+    _check_paths(request)
+
+
+def missing(path: str) -> ApiError:
+    """A required member is not there."""
+    text = f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
+    return invalid(f"1 validation error detected: {text}")
+
+
+def _check_presence(request: dict) -> None:
+    # The model requires neither, since serverless jobs have neither.
+    for member in ("AlgorithmSpecification", "ResourceConfig"):
+        if member not in request:
+            raise missing(member[0].lower() + member[1:])
+    algorithm = request["AlgorithmSpecification"]
+    if "TrainingImage" in algorithm and "AlgorithmName" in algorithm:
+        raise invalid(
+            "AlgorithmSpecification: you must specify either an algorithm name in AlgorithmName or "
+            "an image in TrainingImage, not both"
+        )
+
+
+def _check_resources(resources: dict) -> None:
+    if "TrainingPlanArn" in resources:
+        arn = resources["TrainingPlanArn"]
+        raise ApiError("ResourceNotFound", f"ResourceConfig.TrainingPlanArn: no plan {arn}")
+    if "InstanceGroups" in resources:
+        if {"InstanceType", "InstanceCount"} & resources.keys():
+            raise invalid("ResourceConfig: InstanceGroups exclude InstanceType and InstanceCount")
+        return
+    for member in ("InstanceType", "InstanceCount"):
+        if not resources.get(member):
+            raise missing(f"resourceConfig.{member[0].lower()}{member[1:]}")
+
+
+def _check_spot(request: dict) -> None:
+    stopping = request.get("StoppingCondition", {})
+    wait, run = stopping.get("MaxWaitTimeInSeconds"), stopping.get("MaxRuntimeInSeconds")
+    if not request.get("EnableManagedSpotTraining"):
+        if wait is not None:
+            raise invalid(
+                "Invalid MaxWaitTimeInSeconds. It is only supported when "
+                "EnableManagedSpotTraining is set to true"
+            )
+        return
+    if wait is None or wait < (run or MAX_RUNTIME_S):
+        raise invalid(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+            "MaxRuntimeInSeconds"
+        )
+    if request["ResourceConfig"].get("KeepAlivePeriodInSeconds"):
+        raise invalid(
+            "ResourceConfig.KeepAlivePeriodInSeconds: warm pools are not for managed spot training"
+        )
+
+
+def _check_unique(request: dict) -> None:
+    named = {
+        "InputDataConfig": ("ChannelName", request.get("InputDataConfig", [])),
+        "AlgorithmSpecification.MetricDefinitions": (
+            "Name",
+            request["AlgorithmSpecification"].get("MetricDefinitions", []),
+        ),
+        "DebugRuleConfigurations": (
+            "RuleConfigurationName",
+            request.get("DebugRuleConfigurations", []),
+        ),
+        "ProfilerRuleConfigurations": (
+            "RuleConfigurationName",
+            request.get("ProfilerRuleConfigurations", []),
+        ),
+    }
+    for path, (member, items) in named.items():
+        check_unique(f"{path}.{member}", [item[member] for item in items])
+
+
+def check_unique(path: str, names: Iterable[str]) -> None:
+    """Refuse names of which one comes twice.
+
+    Raises:
+        ApiError: ValidationException with the name.
+    """
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise invalid(f"{path}: the names must be unique, and '{name}' comes twice")
+        seen.add(name)
+
+
+def _check_paths(request: dict) -> None:
+    """No name may lead out of the folder it is for."""
+    for channel in request.get("InputDataConfig", []):
+        if channel["ChannelName"] in {".", ".."}:
+            raise invalid(
+                f"InputDataConfig.ChannelName: '{channel['ChannelName']}' cannot be a folder's name"
+            )
+    for member in ("CheckpointConfig", "DebugHookConfig", "TensorBoardOutputConfig"):
+        local = request.get(member, {}).get("LocalPath")
+        if local is not None and (
+            not PurePosixPath(local).is_absolute() or ".." in PurePosixPath(local).parts
+        ):
+            raise invalid(f"{member}.LocalPath: '{local}' is no absolute path without '..'")
