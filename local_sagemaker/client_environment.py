@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
+from local_sagemaker import ACCOUNT, REGION, ROLE_ARN, profiles
+from local_sagemaker.profiles import DUMMY_KEY
 
 # The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
 # does not move; its own configuration file turns both off.
@@ -22,6 +23,8 @@ SageMaker:
 REMOVED = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
+    "AWS_DEFAULT_REGION",  # the configuration file says it, so that a profile may have its own
+    "AWS_REGION",
     "AWS_SESSION_TOKEN",
     "AWS_SECURITY_TOKEN",
     "AWS_ROLE_ARN",
@@ -46,24 +49,29 @@ LOOPBACK = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"
 
 
 def aws_variables(url: str) -> dict[str, str]:
-    """What every AWS client needs: the engine's address, dummy keys, a region."""
+    """What every AWS client in a container needs: the engine's address, dummy keys, a region."""
+    return {**_reaching(url), "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
+
+
+def _reaching(url: str) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": DUMMY_KEY,
+        "AWS_SECRET_ACCESS_KEY": DUMMY_KEY,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
 def client_environment(url: str, state: Path) -> dict[str, str]:
-    """Variables for a client of the engine at `url`; writes the files they name into `state`."""
+    """Variables for a client of the engine at `url`; writes the files they name into `state`.
+
+    The region stands in a configuration file among them, beside the names of the caller's profiles.
+    """
     sdk = state / "sdk.yaml"
     sdk.write_text(SDK_CONFIG)
     return {
-        **aws_variables(url),
-        **_empty_config(state),
+        **_reaching(url),
+        **profiles.variables(os.environ, state),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_VALIDATE_ROLE": "false",
@@ -83,8 +91,8 @@ def stand_in_environment(proxy: str, certificate: Path, state: Path) -> dict[str
     trusted = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
     proxied = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
     return {
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ACCESS_KEY_ID": DUMMY_KEY,
+        "AWS_SECRET_ACCESS_KEY": DUMMY_KEY,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         **_empty_config(state),

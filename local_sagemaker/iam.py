@@ -9,9 +9,11 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
 
-from local_sagemaker import ACCOUNT, ROLE_ARN
+from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
 
+NO_KEY = "AKIAEXAMPLE"  # what moto reads from a request whose key has not the form of AWS's
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -40,6 +42,18 @@ def make_role() -> None:
     backend, name = iam_backends[ACCOUNT]["aws"], ROLE_ARN.rpartition("/")[2]
     if not any(role.name == name for role in backend.roles.values()):
         backend.create_role(name, json.dumps(TRUST), "/", None, "", [], "3600")
+    _assume_role()
+
+
+def _assume_role() -> None:
+    """Let dummy keys be a session of the role: GetCallerIdentity tells the role's name.
+
+    From there both SDKs' ``get_execution_role()`` come to the role, as on a notebook instance.
+    """
+    sts = sts_backends[ACCOUNT]["aws"]
+    if sts.get_assumed_role_from_access_key(NO_KEY) is None:
+        session = sts.assume_role(REGION, "SageMaker", ROLE_ARN, "", 3600, "")
+        session.access_key_id = NO_KEY
 
 
 def asks_simulation(body: bytes) -> bool:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import getproxies_environment
 
 from local_sagemaker import engine
 from local_sagemaker.client_environment import (
@@ -18,6 +19,7 @@ from local_sagemaker.client_environment import (
     client_environment,
     stand_in_environment,
 )
+from local_sagemaker.identity import IdentityProxy, UnusableProxy
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -72,15 +74,28 @@ def _environment(url: str, state: Path, recording: Recording | None) -> dict[str
     """The caller's environment, changed so that it leads to the engine and nowhere else."""
     inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
     if recording is None:
-        return inherited | client_environment(url, state)
+        return inherited | client_environment(url, state) | _identity(url, state)
     from local_sagemaker.stand_in import StandIn  # two seconds of imports
 
     stand_in = StandIn(url, recording.file, recording.deny)
     if not recording.as_aws:
-        return inherited | client_environment(stand_in.url, state)
+        url = stand_in.url
+        return inherited | client_environment(url, state) | _identity(url, state)
     certificate = stand_in.authority.write(state / "stand-in.pem")
     kept = {name: value for name, value in inherited.items() if name not in LOCAL_ONLY}
     return kept | stand_in_environment(stand_in.url, certificate, state)
+
+
+def _identity(url: str, state: Path) -> dict[str, str]:
+    """Variables by which AWS's own STS hosts lead to the engine at `url`, and no other host."""
+    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    try:
+        proxy = IdentityProxy(url, getproxies_environment())
+    except UnusableProxy as error:
+        text = f"local-sagemaker: {error} is set, so STS at its own address is not answered here: "
+        print(text + "get_execution_role() will fail, $SAGEMAKER_ROLE holds it", file=sys.stderr)
+        return {}
+    return proxy.environment(state, Path(bundle) if bundle else None)
 
 
 def _hand_on_signals(started: list[subprocess.Popen]) -> None:

@@ -18,7 +18,7 @@ def test_every_variable_leads_to_the_engine_or_nowhere(tmp_path):
     assert found["AWS_ACCESS_KEY_ID"] == found["AWS_SECRET_ACCESS_KEY"] == "local"
     assert not set(found) & set(REMOVED)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        assert Path(found[name]).read_text() == ""
+        assert Path(found[name]).is_relative_to(tmp_path)
 
 
 def test_the_sdk_reads_its_bucket_and_sends_no_telemetry(tmp_path):
@@ -39,6 +39,7 @@ def test_boto3_goes_to_the_engine_whatever_the_caller_had(tmp_path):
         "AWS_ENDPOINT_URL_S3": "https://elsewhere.example",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_SESSION_TOKEN": "token",
+        "AWS_DEFAULT_REGION": "mars-north-1",
     }
     environment = {k: v for k, v in (os.environ | hostile).items() if k not in REMOVED}
     environment |= client_environment(URL, tmp_path)

@@ -7,21 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import processes_with
+from conftest import cut_off, processes_with
 
 JOURNEY = Path(__file__).parent / "journey/journey.py"
-
-
-def cut_off() -> list[str]:
-    """A command in front that leaves loopback only, where the kernel allows it."""
-    for options in ("-n", "-rn"):
-        prefix = ["unshare", options, "/bin/sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-        try:
-            if subprocess.run([*prefix, "true"], capture_output=True).returncode == 0:
-                return prefix
-        except FileNotFoundError:
-            break
-    return []
 
 
 @pytest.mark.timeout(180)

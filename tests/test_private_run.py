@@ -9,7 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import processes_with, unique, wait_until
+from conftest import cut_off, processes_with, unique, wait_until
+
+from local_sagemaker import ACCOUNT, ROLE_ARN
 
 RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]
 
@@ -174,3 +176,34 @@ def test_ctrl_c_reaches_the_command_once_and_its_answer_counts():
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     words = said.decode().replace("^C", " ").split()
     assert words == ["waits", "interrupted", "waits", "went", "on"]
+
+
+WHO = """
+import boto3, os
+from sagemaker.core.helper.session_helper import Session, get_execution_role
+session = Session()
+print("FOUND", session.account_id(), get_execution_role(), session.default_bucket())
+abroad = boto3.client("sts", "eu-west-1", endpoint_url="https://sts.eu-west-1.amazonaws.com")
+print("ABROAD", abroad.get_caller_identity()["Arn"])
+"""
+
+
+def test_the_sdk_finds_its_role_and_bucket_with_nothing_named_and_no_network(tmp_path):
+    script = tmp_path / "who.py"
+    script.write_text(WHO)
+    done = subprocess.run(
+        [*cut_off(), *RUN, "--", sys.executable, str(script)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = dict(re.findall(r"\b(FOUND|ABROAD) (.*)", done.stdout))
+    assert found["FOUND"].split() == [ACCOUNT, ROLE_ARN, f"sagemaker-us-east-1-{ACCOUNT}"]
+    assert found["ABROAD"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/local-sagemaker/SageMaker"
+
+
+def test_a_proxy_that_cannot_be_asked_stays_and_what_is_missing_is_said(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.delenv("https_proxy", raising=False)
+    command = [*RUN, "--", "/bin/sh", "-c", "echo $HTTPS_PROXY"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "socks5://127.0.0.1:9\n"
+    assert "socks5://" in done.stderr and "get_execution_role() will fail" in done.stderr
