@@ -322,7 +322,8 @@ def test_a_command_believes_that_it_is_on_aws_and_its_jobs_reach_the_engine(tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     said = done.stdout.splitlines()
     assert said[:2] == ["[]", "sagemaker-eu-west-1-123456789012"]
-    assert len(said) == 3 and said[2].startswith("at http://127.0.0.1:")
+    assert said[2].startswith("local_sagemaker: pytorch-training:")  # the job's log
+    assert len(said) == 4 and said[3].startswith("at http://127.0.0.1:")
     calls = [json.loads(line) for line in record.read_text().splitlines()]
     assert {c["host"].endswith(".amazonaws.com") for c in calls} == {True}
     assert {c["region"] for c in calls} == {"eu-west-1"}
