@@ -80,7 +80,7 @@ SCALARS = {  # what a scalar is in JSON, and how AWS calls it
     "float": ((int, float), "a Float"),
     "double": ((int, float), "a Double"),
     "timestamp": ((int, float), "milliseconds since epoch"),
-    "blob": (str, "a Blob"),
+    "blob": ((str, int), "a Blob"),  # SageMaker's own API has none; the recorder gives lengths
 }
 BITS = {"integer": 31, "long": 63}
 
