@@ -176,13 +176,6 @@ def relocate_drivers(ml: Path) -> None:
             file.write_text(file.read_text().replace(ML, str(ml)))
 
 
-def pack(folder: Path, archive: Path) -> None:
-    """Write the contents of `folder` as a ``tar.gz``."""
-    with _gzip(archive, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as target:
-        for path in sorted(folder.iterdir()):
-            target.add(path, arcname=path.name)
-
-
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a ``tar.gz`` below `folder`; a member that points outside is refused.
 
@@ -190,12 +183,13 @@ def unpack(archive: Path, folder: Path) -> None:
         tarfile.TarError, OSError: no archive, or an unsafe one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _gzip(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as source:
+    with gzip(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as source:
         source.extractall(folder, filter="data")
 
 
 @contextmanager
-def _gzip(archive: Path, mode: str) -> Iterator:
+def gzip(archive: Path, mode: str) -> Iterator:
+    """A gzip file to read from or write to, many times as fast as Python's own."""
     level = {"compresslevel": PACK_LEVEL} if mode == "wb" else {}
     with igzip_threaded.open(archive, mode, threads=1, block_size=COPY, **level) as stream:
         yield stream

@@ -6,7 +6,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from local_sagemaker import container, isolation
@@ -18,16 +18,27 @@ FLUSH_S = 0.25
 class Instance:
     """A container's process: started once, read to its end, stopped when asked."""
 
-    def __init__(self, ml: Path, scratch: Path, publish: Callable[[list[bytes]], None]) -> None:
-        """`ml` becomes ``/opt/ml``; `publish` gets the lines of output as they come."""
-        self.ml, self.scratch, self.publish = ml, scratch, publish
+    def __init__(
+        self,
+        ml: Path,
+        scratch: Path,
+        publish: Callable[[list[bytes]], None],
+        read_only: Sequence[str] = (),
+    ) -> None:
+        """`ml` becomes ``/opt/ml``; `publish` gets the lines of output as they come.
+
+        `read_only` names folders below `ml` that the command cannot write to.
+        """
+        self.ml, self.scratch, self.publish, self.read_only = ml, scratch, publish, read_only
         self.process = None
         self.stopping = threading.Event()
 
     def run(self, command: list[str], environment: dict[str, str]) -> int:
         """Run the container's command to its end and return its exit code."""
         cwd = container.inside(self.ml, container.ML)
-        self.process = isolation.start(self.ml, self.scratch, command, environment, cwd)
+        self.process = isolation.start(
+            self.ml, self.scratch, command, environment, cwd, read_only=self.read_only
+        )
         if self.stopping.is_set():  # asked while the process was being made
             self.stop()
         try:

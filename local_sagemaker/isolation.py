@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,6 +76,7 @@ def start(
     environment: dict[str, str],
     cwd: str,
     how: Isolation | None = None,
+    read_only: Sequence[str] = (),
 ) -> subprocess.Popen:
     """Start `command` under a supervisor; its standard output and error come by ``stdout``.
 
@@ -82,6 +84,7 @@ def start(
         ml: the folder that becomes ``/opt/ml``.
         scratch: a folder for what the start itself needs.
         cwd: the command's working directory, as the command sees it.
+        read_only: folders below `ml` that the command cannot write to; needs a mount namespace.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     hosts = scratch / "hosts"
@@ -96,6 +99,7 @@ def start(
         "command": command,
         "environment": environment,
         "cwd": cwd,
+        "read_only": list(read_only),
     }
     spec_file = scratch / "supervisor.json"
     spec_file.write_text(json.dumps(spec))

@@ -12,20 +12,23 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from local_sagemaker import container, isolation
+from local_sagemaker import channels, container, isolation, outputs
+from local_sagemaker.channels import ChannelError
 from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
 from local_sagemaker.instance import Instance
+from local_sagemaker.mirroring import Mirroring, mirrors
+from local_sagemaker.outputs import Outputs, left_out
 from local_sagemaker.s3 import split
 from local_sagemaker.statuses import KIND, transition
+from local_sagemaker.tree import Tree
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local_sagemaker.training import TrainingJobs
 
 log = logging.getLogger(__name__)
 
 REASON_LENGTH = 1024  # FailureReason's limit in the API
+OWN_LENGTH = 600  # characters of it that the script's own words may take
 LINE_LENGTH = 200_000  # characters; CloudWatch takes 256 KB an event
 
 
@@ -43,7 +46,10 @@ class TrainingJob:
         self.folder = jobs.folder / name
         self.ml = self.folder / "ml"
         self.stream = f"{name}/algo-1-{int(description['CreationTime'])}"
-        self.instance = Instance(self.ml, self.folder / "scratch", self._publish)
+        self.tree, scratch = Tree(self.folder, self.ml), self.folder / "scratch"
+        self.instance = Instance(self.ml, scratch, self._publish, channels.views(description))
+        kept = mirrors(description, self.tree)
+        self.mirroring = Mirroring(jobs.s3, self.tree, kept, scratch)
         self.stopping = threading.Event()
         self.timed_out = False
         self.tail: deque[str] = deque(maxlen=60)
@@ -113,30 +119,22 @@ class TrainingJob:
         container.write_configuration(self.ml, self.description)
 
     def _download(self) -> None:
-        bucket = split(self.description["OutputDataConfig"]["S3OutputPath"])[0]
-        if bucket not in self.jobs.s3.backend.buckets:  # better now than after the training
-            raise JobFailed(
-                f"ClientError: the bucket '{bucket}' of OutputDataConfig does not exist"
-            )
-        for channel in self.description.get("InputDataConfig", []):
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            target = self.ml / "input/data" / channel["ChannelName"]
-            target.mkdir(parents=True)
-            try:
-                count = self.jobs.s3.download(uri, target)
-            except (FileNotFoundError, ValueError) as error:
-                raise JobFailed(f"ClientError: Data download failed: {error}") from None
-            if count == 0:
-                raise JobFailed(
-                    f"ClientError: Data download failed: NoSuchKey: the channel "
-                    f"'{channel['ChannelName']}' has no object under {uri}"
-                )
-        if checkpoints := self.description.get("CheckpointConfig"):
-            uri = checkpoints["S3Uri"]
-            if self.jobs.s3.backend.buckets.get(split(uri)[0]):
-                self.jobs.s3.download(uri.rstrip("/") + "/", self.ml / "checkpoints")
+        self._find_buckets()
+        try:
+            for channel in self.description.get("InputDataConfig", []):
+                channels.fetch(self.jobs.s3, self.description, channel, self.ml / "input/data")
+            self.mirroring.restore()
+        except ChannelError as error:
+            raise JobFailed(str(error)) from None
         if not isolation.isolation().real_opt_ml:
             container.relocate_drivers(self.ml)
+
+    def _find_buckets(self) -> None:
+        """Fail now rather than after the training if there is no place for its results."""
+        for member, uri in outputs.places(self.description).items():
+            bucket = split(uri)[0]
+            if bucket not in self.jobs.s3.backend.buckets:
+                raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
 
     # The container
 
@@ -148,7 +146,8 @@ class TrainingJob:
         timer.start()
         self._log([container.banner(self.image)], time.time())
         try:
-            return self.instance.run(self._command(), self._environment())
+            with self.mirroring.running():
+                return self.instance.run(self._command(), self._environment())
         finally:
             timer.cancel()
 
@@ -208,11 +207,10 @@ class TrainingJob:
 
     def _reason(self, code: int) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""
-        failure = self.ml / "output/failure"
-        own = failure.read_text(errors="replace").strip() if failure.exists() else ""
+        own = outputs.failure(self.tree)
         if not own or "see CloudWatch logs" in own:  # the SDK driver's stand-in text
             own = "the container's command failed"
-        own = own.splitlines()[0][:300]
+        own = own[:OWN_LENGTH]
         lines = [line for line in self.tail if line.strip() and not re.match(r"\++ ", line)]
         head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log:\n"
         return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
@@ -221,38 +219,13 @@ class TrainingJob:
 
     def _upload(self, with_model: bool) -> dict:
         """Store what the job left, in AWS's layout; return the description's new members."""
-        base = self.description["OutputDataConfig"]["S3OutputPath"].rstrip("/") + f"/{self.name}"
-        changes = {}
+        results = Outputs(self.jobs.s3, self.description, self.tree, self.folder / "scratch")
         try:
-            if with_model:
-                target = f"{base}/output/model.tar.gz"
-                self._store_packed(self.ml / "model", target)
-                changes["ModelArtifacts"] = {"S3ModelArtifacts": target}
-            if any((self.ml / "output/data").glob("*")):
-                self._store_packed(self.ml / "output/data", f"{base}/output/output.tar.gz")
-            self._store_tensors()
-            self._store_checkpoints()
+            changes = results.store_model() if with_model else {}
+            results.store_data()
+            self.mirroring.finish()
         except Exception as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
+        if results.left_out:
+            self._log([left_out(results.left_out)], time.time())
         return changes
-
-    def _store_packed(self, folder: Path, uri: str) -> None:
-        archive = self.folder / "scratch" / uri.rpartition("/")[2]
-        container.pack(folder, archive)
-        self.jobs.s3.put_file(uri, archive)
-
-    def _store_tensors(self) -> None:
-        hook = self.description.get("DebugHookConfig")
-        if hook:
-            local = hook.get("LocalPath", "/opt/ml/output/tensors")
-            target = f"{hook['S3OutputPath'].rstrip('/')}/{self.name}/debug-output"
-            self._store_tree(self.ml / local.removeprefix("/opt/ml/"), target)
-
-    def _store_checkpoints(self) -> None:
-        if checkpoints := self.description.get("CheckpointConfig"):
-            self._store_tree(self.ml / "checkpoints", checkpoints["S3Uri"].rstrip("/"))
-
-    def _store_tree(self, folder: Path, uri: str) -> None:
-        files = [file for file in folder.rglob("*") if file.is_file()]
-        for file in sorted(files, key=lambda f: (not f.is_symlink(), f)):  # links before targets
-            self.jobs.s3.put_file(f"{uri}/{file.relative_to(folder)}", file)

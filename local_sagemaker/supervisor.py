@@ -28,6 +28,9 @@ from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x4000000, 0x10000000, 0x20000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MS_RDONLY, MS_REMOUNT, MS_RELATIME = 0x1, 0x20, 0x200000
+# statvfs names a mount's flags as mount does, but for the last; a remount must keep them all.
+ST_SAME, ST_RELATIME = 0xC0E, 0x1000  # nosuid, nodev, noexec, noatime, nodiratime
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
@@ -59,6 +62,8 @@ def enter_namespaces(spec: dict) -> None:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _replace_opt(Path(spec["scratch"]) / "opt", spec["ml"])
+    for name in spec.get("read_only", []):
+        _make_read_only(f"/opt/ml/{name}")
     if Path("/etc/hosts").exists():
         _mount(spec["hosts_file"], "/etc/hosts", None, MS_BIND)
     socket.sethostname(spec["host"])
@@ -79,6 +84,14 @@ def _replace_opt(skeleton: Path, ml: str) -> None:
     (skeleton / "ml").mkdir(exist_ok=True)
     _mount(ml, str(skeleton / "ml"), None, MS_BIND)
     _mount(str(skeleton), "/opt", None, MS_BIND | MS_REC)
+
+
+def _make_read_only(folder: str) -> None:
+    """A view of `folder` at its own place that nothing can be written through."""
+    _mount(folder, folder, None, MS_BIND)
+    known = os.statvfs(folder).f_flag
+    kept = known & ST_SAME | (MS_RELATIME if known & ST_RELATIME else 0)
+    _mount(None, folder, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
 
 
 def _descendants(root: int) -> list[int]:

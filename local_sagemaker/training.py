@@ -7,11 +7,11 @@ import re
 import shutil
 import time
 
-from local_sagemaker import ACCOUNT, REGION, container, limits
+from local_sagemaker import ACCOUNT, REGION, channels, container, limits, outputs
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.job import TrainingJob
 from local_sagemaker.listing import page
-from local_sagemaker.s3 import S3, split
+from local_sagemaker.s3 import S3
 from local_sagemaker.slots import Slots
 from local_sagemaker.statuses import ENDED, KIND, step, transition
 from local_sagemaker.store import Store
@@ -134,22 +134,8 @@ def check_definition(request: dict) -> None:
         except re.error as error:
             text = f"the Regex of the metric '{metric['Name']}', {metric['Regex']!r}, is none"
             raise invalid(f"{text}: {error}") from None
-    addresses = [request["OutputDataConfig"]["S3OutputPath"]]
-    addresses += [
-        request[member]["S3OutputPath" if member != "CheckpointConfig" else "S3Uri"]
-        for member in ("CheckpointConfig", "DebugHookConfig", "TensorBoardOutputConfig")
-        if member in request
-    ]
-    for channel in request.get("InputDataConfig", []):
-        source = channel["DataSource"].get("S3DataSource")
-        if source is None:
-            raise invalid(f"the channel '{channel['ChannelName']}' has no S3DataSource")
-        addresses.append(source["S3Uri"])
-    for address in addresses:
-        try:
-            split(address)
-        except ValueError as error:
-            raise invalid(str(error)) from None
+    outputs.check(request)
+    channels.check(request)
 
 
 def _rule_statuses(request: dict) -> dict:

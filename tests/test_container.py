@@ -170,19 +170,6 @@ def test_words_are_relocated(tmp_path, how):
     assert container.inside(tmp_path, "cat /opt/ml/a /opt/ml/b") == expected
 
 
-def test_packing_and_unpacking(tmp_path):
-    source = tmp_path / "source"
-    (source / "deep").mkdir(parents=True)
-    (source / "deep/file").write_bytes(bytes(range(256)) * 5000)
-    (source / "empty").mkdir()
-    (source / "link").symlink_to("deep/file")
-    container.pack(source, tmp_path / "a.tar.gz")
-    container.unpack(tmp_path / "a.tar.gz", tmp_path / "back")
-    assert (tmp_path / "back/deep/file").read_bytes() == (source / "deep/file").read_bytes()
-    assert (tmp_path / "back/link").read_bytes() == (source / "deep/file").read_bytes()
-    assert (tmp_path / "back/empty").is_dir()
-
-
 def archive(path, name, **members):
     with tarfile.open(path, "w:gz") as target:
         member = tarfile.TarInfo(name)
