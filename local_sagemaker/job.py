@@ -73,25 +73,25 @@ class TrainingJob:
                 finally:
                     self.jobs.slots.release()
             else:
-                self._end("Stopped")
+                self._record("Stopped")
         except JobFailed as failure:
-            self._end("Failed", FailureReason=str(failure)[:REASON_LENGTH])
+            self._record("Failed", FailureReason=str(failure)[:REASON_LENGTH])
         except Exception as error:
             log.exception("training job %s", self.name)
             reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+            self._record("Failed", FailureReason=reason[:REASON_LENGTH])
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.jobs.running.pop(self.name, None)
 
-    def _end(self, status: str, **changes) -> None:
+    def _record(self, status: str, **changes) -> None:
         if not self.jobs.closing:  # else the next start tells what happened
             transition(self.jobs.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
-        with self.jobs.store.lock:  # nothing follows Stopping but the end
-            if not self.stopping.is_set():
-                transition(self.jobs.store, self.name, status, **changes)
+        with self.jobs.store.lock:  # after Stopping come only Uploading and the end
+            if status == "Uploading" or not self.stopping.is_set():
+                self._record(status, **changes)
 
     def _walk(self) -> None:
         self._next("Downloading", TrainingStartTime=time.time())
@@ -99,7 +99,7 @@ class TrainingJob:
         self._download()
         self._next("Training")
         if self.stopping.is_set():
-            self._end("Stopped")
+            self._record("Stopped")
             return
         code = self._execute()
         failed = code != 0 and not self.stopping.is_set()
@@ -111,7 +111,7 @@ class TrainingJob:
             raise JobFailed(reason)
         uploaded = self._upload(with_model=True)
         end = "Stopped" if self.stopping.is_set() else "Completed"
-        self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
+        self._record("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
 
     def _make_folders(self) -> None:
         for name in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
@@ -152,8 +152,11 @@ class TrainingJob:
             timer.cancel()
 
     def _time_out(self) -> None:
-        self.timed_out = True
-        self.stop()
+        with self.jobs.store.lock:  # it may just have been stopped
+            if not self.stopping.is_set():
+                self.timed_out = True
+                self._next("Stopping", TrainingJobStatus="Stopping")
+                self.stop()
 
     def _command(self) -> list[str]:
         algorithm = self.description["AlgorithmSpecification"]

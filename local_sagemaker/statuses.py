@@ -15,14 +15,14 @@ MESSAGES = {
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Stopped": "Training job stopped",
-    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
     "Failed": "Training job failed",
     "Stopping": "Stopping the training job",
 }
 
 
-def step(status: str, start: float, message: str | None = None) -> dict:
-    return {"Status": status, "StartTime": start, "StatusMessage": message or MESSAGES[status]}
+def step(status: str, start: float) -> dict:
+    return {"Status": status, "StartTime": start, "StatusMessage": MESSAGES[status]}
 
 
 def transition(store: Store, name: str, secondary: str, **changes) -> None:
@@ -31,7 +31,7 @@ def transition(store: Store, name: str, secondary: str, **changes) -> None:
         now = time.time()
         steps = store.get(KIND, name)["SecondaryStatusTransitions"]
         steps[-1].setdefault("EndTime", now)
-        steps.append(step(secondary, now, changes.get("FailureReason")))
+        steps.append(step(secondary, now))
         changes |= {
             "SecondaryStatus": secondary,
             "SecondaryStatusTransitions": steps,

@@ -222,11 +222,15 @@ def test_without_a_hook_no_tensors_are_stored(aws):
     assert aws.keys(f"out/{job['TrainingJobName']}/") == []
 
 
-def test_tensorboard_logs_are_stored_where_they_are_looked_for(aws, place):
+def test_tensorboard_logs_are_stored_while_they_grow(aws, place):
     board = {"S3OutputPath": f"s3://{BUCKET}/{place}"}
-    job = aws.trained(
-        "mkdir -p /opt/ml/output/tensorboard; echo 1 > /opt/ml/output/tensorboard/events.1",
+    name = aws.train(
+        "mkdir -p /opt/ml/output/tensorboard; cd /opt/ml/output/tensorboard;"
+        "while :; do echo 1 >> events.1; sleep 0.02; done",
         TensorBoardOutputConfig=board,
     )
-    key = f"{place}/{job['TrainingJobName']}/tensorboard-output/events.1"
-    assert got(aws, key) == "1\n"
+    key = f"{place}/{name}/tensorboard-output/events.1"
+    grown = wait_until(lambda: got(aws, key))
+    time.sleep(0.3)  # for it to grow
+    end(aws, name)
+    assert len(got(aws, key)) > len(grown)

@@ -7,8 +7,11 @@ import os
 import re
 import tarfile
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import torch
 from botocore.exceptions import ClientError
 from conftest import (
     BUCKET,
@@ -284,7 +287,8 @@ def test_stopping_sends_sigterm_and_keeps_the_model(aws):
     aws.sagemaker.stop_training_job(TrainingJobName=name)
     job = aws.job(name)
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Stopped"
-    assert steps(job) == ["Starting", "Downloading", "Training", "Stopping", "Stopped"]
+    walked = ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
+    assert steps(job) == walked
     assert aws.log(name)[-1] == "bye"
     assert archive_of(aws, f"out/{name}/output/model.tar.gz") == {"sign": b"got it\n"}
 
@@ -296,6 +300,22 @@ def _log_or_nothing(aws, name):
         return []
 
 
+def test_a_stopping_job_stays_so_while_it_uploads(aws):
+    name = aws.train(
+        "trap 'dd if=/dev/urandom of=/opt/ml/model/w bs=1M count=50 2>/dev/null; exit' TERM;"
+        "echo ready; while :; do sleep 0.05; done"
+    )
+    wait_until(lambda: "ready" in _log_or_nothing(aws, name))
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    seen = set()
+    while (job := aws.sagemaker.describe_training_job(TrainingJobName=name))[
+        "TrainingJobStatus"
+    ] != "Stopped":
+        seen.add((job["TrainingJobStatus"], job["SecondaryStatus"]))
+    assert {status for status, _ in seen} == {"Stopping"}
+    assert steps(job)[-2:] == ["Uploading", "Stopped"]
+
+
 def test_stopping_twice_is_one_stop(aws):
     name = aws.train("trap 'sleep 0.5; exit' TERM; echo ready; while :; do sleep 0.05; done")
     wait_until(lambda: "ready" in _log_or_nothing(aws, name))
@@ -305,7 +325,13 @@ def test_stopping_twice_is_one_stop(aws):
 
 
 def test_a_job_past_its_time_is_stopped(aws):
-    job = aws.trained("sleep 30", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    job = aws.trained(
+        "echo m > /opt/ml/model/w; sleep 30", StoppingCondition={"MaxRuntimeInSeconds": 1}
+    )
+    assert steps(job)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
+    last = job["SecondaryStatusTransitions"][-1]
+    assert last["StatusMessage"] == "Training job runtime exceeded MaxRuntimeInSeconds provided"
+    assert archive_of(aws, f"out/{job['TrainingJobName']}/output/model.tar.gz") == {"w": b"m\n"}
     assert job["TrainingJobStatus"] == "Stopped"
     assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
     assert job["TrainingTimeInSeconds"] < 10
@@ -358,6 +384,98 @@ open(os.environ["SM_MODEL_DIR"] + "/w", "w").write(str(lr))
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     assert "lr 0.5 hello ['x.csv']" in aws.log(job["TrainingJobName"])
     assert archive_of(aws, f"out/{job['TrainingJobName']}/output/model.tar.gz") == {"w": b"0.5"}
+
+
+HYPERPARAMETERS = {"batch-size": "16", "lr": "0.5", "name": "beagle", "on": "true"}
+STRUCTURED = (
+    "SM_HPS",
+    "SM_HOSTS",
+    "SM_CHANNELS",
+    "SM_RESOURCE_CONFIG",
+    "SM_INPUT_DATA_CONFIG",
+    "SM_TRAINING_ENV",
+)
+DUMP = "import json, os; print(json.dumps(dict(os.environ)), flush=True)"
+
+
+def sm_variables(aws, request):
+    """The variables that a script saw; those that are JSON are read."""
+    aws.s3.put_object(Bucket=BUCKET, Key="variables/x.csv", Body=b"1")
+    aws.sagemaker.create_training_job(**request)
+    job = aws.job(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    (line,) = [line for line in aws.log(job["TrainingJobName"]) if line.startswith('{"')]
+    found = json.loads(line)
+    return found | {name: json.loads(found[name]) for name in STRUCTURED}
+
+
+def check_sm_variables(found):
+    """What both of SageMaker's ways to run a script tell it."""
+    expected = {
+        "SM_MODEL_DIR": "/opt/ml/model",
+        "SM_OUTPUT_DATA_DIR": "/opt/ml/output/data",
+        "SM_OUTPUT_DIR": "/opt/ml/output",
+        "SM_INPUT_DIR": "/opt/ml/input",
+        "SM_INPUT_CONFIG_DIR": "/opt/ml/input/config",
+        "SM_CHANNEL_TRAIN": "/opt/ml/input/data/train",
+        "SM_CHANNEL_VALID": "/opt/ml/input/data/valid",
+        "SM_CURRENT_HOST": "algo-1",
+        "SM_HOSTS": ["algo-1"],
+        "SM_CURRENT_INSTANCE_TYPE": "ml.m5.large",
+        "SM_NETWORK_INTERFACE_NAME": "lo",
+        "SM_NUM_CPUS": str(CORES),
+        "SM_NUM_GPUS": str(torch.cuda.device_count()),
+        "SM_HP_LR": "0.5",
+        "SM_HP_NAME": "beagle",
+        "SM_LOG_LEVEL": "20",
+    }
+    assert {name: found.get(name) for name in expected} == expected
+    assert {"train", "valid"} <= set(found["SM_CHANNELS"])
+    hyperparameters = {"batch-size": 16, "lr": 0.5, "name": "beagle", "on": True}
+    assert hyperparameters.items() <= found["SM_HPS"].items()
+    assert found["SM_RESOURCE_CONFIG"]["current_host"] == "algo-1"
+    assert found["SM_INPUT_DATA_CONFIG"]["train"]["TrainingInputMode"] == "File"
+    environment = found["SM_TRAINING_ENV"]
+    assert environment["job_name"] == found["TRAINING_JOB_NAME"]
+    assert environment["channel_input_dirs"]["train"] == "/opt/ml/input/data/train"
+    assert environment["hyperparameters"]["lr"] == 0.5
+    assert environment["hosts"] == ["algo-1"]
+
+
+def test_the_toolkit_tells_a_script_all_that_sagemaker_does(aws):
+    data = f"s3://{BUCKET}/variables"
+    found = sm_variables(
+        aws,
+        toolkit_request(
+            source_archive(aws, train=DUMP),
+            HyperParameters=HYPERPARAMETERS,
+            channels={"train": data, "valid": data},
+        ),
+    )
+    check_sm_variables(found)
+    assert json.loads(found["SM_USER_ARGS"])[:4] == ["--batch-size", "16", "--lr", "0.5"]
+    assert found["SM_MODULE_NAME"] == "train" and found["SM_USER_ENTRY_POINT"] == "train.py"
+
+
+def test_the_sdks_driver_tells_a_script_all_that_sagemaker_does(aws):
+    drivers = Path(find_spec("sagemaker.train").origin).parent / "container_drivers"
+    base = unique("drivers")
+    for file in drivers.rglob("*.py"):
+        key = f"{base}/{file.relative_to(drivers)}"
+        aws.s3.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+    settings = json.dumps({"source_dir": ".", "entry_script": "train.py"}).encode()
+    aws.s3.put_object(Bucket=BUCKET, Key=f"{base}/sourcecode.json", Body=settings)
+    data = f"s3://{BUCKET}/variables"
+    request = training_request(
+        "python /opt/ml/input/data/sm_drivers/scripts/environment.py >/dev/null 2>&1;"
+        f". /opt/ml/input/sm_training.env; python -c '{DUMP}'",
+        HyperParameters=HYPERPARAMETERS,
+        channels={"train": data, "valid": data, "sm_drivers": f"s3://{BUCKET}/{base}"},
+    )
+    found = sm_variables(aws, request)
+    check_sm_variables(found)
+    assert found["SM_HP_BATCH_SIZE"] == "16"
+    assert found["SM_ENTRY_SCRIPT"] == "train.py" and found["SM_HOST_COUNT"] == "1"
 
 
 def test_a_program_that_is_not_in_the_archive(aws):
