@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 from xml.sax.saxutils import escape
 
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
+from local_sagemaker.journal import Journal
 
 NO_KEY = "AKIAEXAMPLE"  # what moto reads from a request whose key has not the form of AWS's
 TRUST = {
@@ -37,11 +38,13 @@ SIMULATION = (
 )
 
 
-def make_role() -> None:
+def make_role(journal: Journal) -> None:
     """Make the role that jobs and endpoints run under, unless it is there."""
     backend, name = iam_backends[ACCOUNT]["aws"], ROLE_ARN.rpartition("/")[2]
     if not any(role.name == name for role in backend.roles.values()):
-        backend.create_role(name, json.dumps(TRUST), "/", None, "", [], "3600")
+        members = {"Action": "CreateRole", "Version": "2010-05-08", "RoleName": name}
+        body = urlencode(members | {"AssumeRolePolicyDocument": json.dumps(TRUST)}).encode()
+        journal.tell("iam", body, CONTENT_TYPE="application/x-www-form-urlencoded")
     _assume_role()
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from urllib.parse import parse_qs
 
 # moto reads these at import.
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
@@ -23,9 +20,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from local_sagemaker import REGION, iam
 from local_sagemaker.api import SageMakerApi
+from local_sagemaker.bodies import ERROR_XML
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.endpoints import Endpoints
-from local_sagemaker.s3 import ERROR_XML, S3
+from local_sagemaker.journal import Journal
+from local_sagemaker.s3 import S3
 from local_sagemaker.store import Store
 from local_sagemaker.tags import Tags
 from local_sagemaker.training import TrainingJobs
@@ -35,7 +34,6 @@ from local_sagemaker.wsgi import create_server
 log = logging.getLogger(__name__)
 
 MOTO_SERVICES = {"s3", "logs", "monitoring", "iam", "sts"}
-READING = ("Get", "List", "Describe", "Head", "Filter", "Simulate", "AssumeRole")
 INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
@@ -47,7 +45,8 @@ class Engine:
         self.store = Store(state)
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.s3 = S3(self.store, self.moto)
-        self.cloudwatch = CloudWatch(self.store)
+        self.journal = Journal(self.store, self.s3.lock, self.moto)
+        self.cloudwatch = CloudWatch(self.store, self.journal)
         self.training = TrainingJobs(self.store, self.s3, self.cloudwatch, url)
         self.tuning = TuningJobs(self.store, self.training)
         self.endpoints = Endpoints(self.store, self.s3, self.cloudwatch, url)
@@ -61,10 +60,10 @@ class Engine:
         self._restore()
 
     def _restore(self) -> None:
-        self._replay()
+        self.journal.replay()
         self.s3.restore()
         self.cloudwatch.restore()
-        iam.make_role()
+        iam.make_role(self.journal)
         self.training.restore()
         self.tuning.restore()
         self.endpoints.restore()
@@ -101,8 +100,6 @@ class Engine:
             return [json.dumps({"__type": "UnknownService", "message": text}).encode()]
         return self._ask_moto(service, environ, start_response)
 
-    # moto, and the journal of what changed it
-
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
             return self.s3(environ, start_response)
@@ -111,32 +108,10 @@ class Engine:
             return iam.simulate(body, start_response)
         if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".FilterLogEvents"):
             body = self.cloudwatch.with_streams(body)
-        request = _remembered(environ, body)
-        sent: dict = {}
-
-        def note_status(status: str, headers: list, exc_info=None):
-            sent["status"] = status
-            return start_response(status, headers, exc_info)
-
-        answer = self._replayed(request, note_status, through_s3=service == "s3")
-        if sent["status"].startswith("2") and _changes_state(service, environ, body):
-            self.store.write(
-                "INSERT INTO journal (method, path, query, headers, body) VALUES (?, ?, ?, ?, ?)",
-                [request],
-            )
-        return answer
-
-    def _replayed(self, request: tuple, start_response: Callable, through_s3: bool) -> list[bytes]:
-        method, path, query, headers, body = request
-        environ = _environ(method, path, query, json.loads(headers), body)
-        return list((self.s3 if through_s3 else self.moto)(environ, start_response))
-
-    def _replay(self) -> None:
-        for row in self.store.query(
-            "SELECT method, path, query, headers, body FROM journal ORDER BY id"
-        ):
-            service = _credential_scope(json.loads(row[3]).get("HTTP_AUTHORIZATION", ""))
-            self._replayed(row, lambda *_: None, through_s3=service == "s3")
+        app = self.s3 if service == "s3" else self.moto
+        status, headers, chunks = self.journal.perform(service, environ, body, app)
+        start_response(status, headers)
+        return chunks
 
 
 def _is_loopback(host: str) -> bool:
@@ -176,44 +151,6 @@ def _one_region(environ: dict) -> str:
             r"(Credential=[^/]*/\d+/)[^/]+/", rf"\g<1>{REGION}/", authorization
         )
     return _credential_scope(authorization)
-
-
-def _changes_state(service: str, environ: dict, body: bytes) -> bool:
-    if service == "s3":
-        is_read = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
-        query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
-        return not is_read and "delete" not in query  # objects have an index of their own
-    action = re.search(rb"(?:^|&)Action=(\w+)", body)
-    name = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-    name = name or (action[1].decode() if action else environ["PATH_INFO"].rpartition("/")[2])
-    return not name.startswith(READING)
-
-
-def _remembered(environ: dict, body: bytes) -> tuple[str, str, str, str, bytes]:
-    headers = {n: v for n, v in environ.items() if n.startswith("HTTP_") or n == "CONTENT_TYPE"}
-    path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
-    return environ["REQUEST_METHOD"], path, query, json.dumps(headers), body
-
-
-def _environ(method: str, path: str, query: str, headers: dict, body: bytes) -> dict:
-    return {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": query,
-        "SERVER_NAME": "127.0.0.1",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        **headers,
-    }
 
 
 def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | None) -> None:

@@ -5,41 +5,68 @@ finds at its next start whatever it had acknowledged. The write-ahead log surviv
 the process; only a crash of the operating system may cost the last moments.
 
 Tables
-    resources   SageMaker's own resources, one JSON description each
-    objects     the index of S3 objects; the bodies are files under ``objects/``
-    journal     small AWS requests (buckets, roles, ...) to be replayed into moto at start
-    log_events  CloudWatch Logs of jobs and endpoints
-    metrics     CloudWatch metrics of jobs and endpoints
+    resources    SageMaker's own resources, one JSON description each
+    objects      the index of S3 objects; the bodies are files under ``objects/``
+    uploads      multipart uploads that are neither completed nor aborted
+    parts        their parts; the bodies lie beside those of the objects
+    journal      small AWS requests (buckets, roles, ...) to be replayed into moto at start
+    log_streams  the streams of CloudWatch Logs
+    log_events   their lines
+    metrics      CloudWatch metrics
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS resources (
+CREATE TABLE resources (
     kind TEXT, name TEXT, created REAL, body TEXT, PRIMARY KEY (kind, name));
-CREATE TABLE IF NOT EXISTS objects (
+CREATE TABLE objects (
     bucket TEXT, key TEXT, version TEXT, file TEXT, meta TEXT,
     PRIMARY KEY (bucket, key, version));
-CREATE TABLE IF NOT EXISTS journal (
-    id INTEGER PRIMARY KEY, method TEXT, path TEXT, query TEXT, headers TEXT, body BLOB);
-CREATE TABLE IF NOT EXISTS log_events (
-    id INTEGER PRIMARY KEY, log_group TEXT, stream TEXT, timestamp INTEGER, message TEXT);
-CREATE TABLE IF NOT EXISTS metrics (
+CREATE TABLE uploads (id TEXT PRIMARY KEY, bucket TEXT, meta TEXT);
+CREATE TABLE parts (
+    upload TEXT, number INTEGER, file TEXT, meta TEXT, PRIMARY KEY (upload, number));
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY, moment REAL, seed INTEGER,
+    method TEXT, path TEXT, query TEXT, headers TEXT, body BLOB);
+CREATE TABLE log_streams (
+    id INTEGER PRIMARY KEY, log_group TEXT, name TEXT, created INTEGER,
+    ingested INTEGER, bytes INTEGER DEFAULT 0, UNIQUE (log_group, name));
+CREATE TABLE log_events (
+    id INTEGER PRIMARY KEY, stream INTEGER, timestamp INTEGER, ingested INTEGER, message TEXT);
+CREATE INDEX log_events_in_time ON log_events (stream, timestamp, id);
+CREATE TABLE metrics (
     id INTEGER PRIMARY KEY, namespace TEXT, name TEXT, dimensions TEXT,
-    timestamp REAL, value REAL, unit TEXT);
+    timestamp REAL, value REAL, unit TEXT, statistics TEXT);
+CREATE INDEX metrics_in_time ON metrics (namespace, name, timestamp);
 """
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class StateInUse(RuntimeError):
+class StateError(RuntimeError):
+    """The state folder cannot be used; the text says why and what to do. Nothing was changed."""
+
+
+class StateInUse(StateError):
     """Another engine holds this state folder."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether `error`, of a file or of the database, says that there is no room left."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+    return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
 class Store:
@@ -50,31 +77,76 @@ class Store:
 
         Raises:
             StateInUse: if another engine holds the folder.
+            StateError: if it cannot be written, is of another version, or is damaged.
         """
         self.folder = folder.resolve()
         self.object_folder = self.folder / "objects"
-        self.object_folder.mkdir(parents=True, exist_ok=True)
-        self._hold()
         self.lock = threading.RLock()  # held over what must be read and written as one
-        self._db = sqlite3.connect(self.folder / "state.db", check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(SCHEMA)
-        self._remove_unreferenced_files()
+        try:
+            self.object_folder.mkdir(parents=True, exist_ok=True)
+            self._hold()
+        except OSError as error:
+            raise StateError(
+                f"cannot write to the state folder {self.folder}: {error.strerror or error}; "
+                "name another one with --state"
+            ) from None
+        try:
+            self._open()
+        except BaseException:
+            self._held.close()
+            raise
 
     def _hold(self) -> None:
         self._held = (self.folder / "engine.lock").open("w")
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
+            self._held.close()
             raise StateInUse(
                 f"{self.folder} is in use by a running engine: stop that one "
                 "(local-sagemaker stop) or name another folder with --state"
             ) from None
 
+    def _open(self) -> None:
+        file = self.folder / "state.db"
+        try:
+            # Transactions are begun and ended here, not by Python's guess.
+            self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
+        except sqlite3.Error as error:
+            raise StateError(
+                f"cannot open the database {file}: {error}. Nothing was changed: put back a copy "
+                "of it, or name another folder with --state"
+            ) from None
+
+    def _prepare(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        is_new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version != VERSION and not is_new:
+            raise StateError(
+                f"{self.folder} was written by another version of local_sagemaker (its schema is "
+                f"{version}, this one's is {VERSION}). Nothing was changed: use that version, name "
+                "another folder with --state, or remove this one (local-sagemaker clean --all)"
+            )
+        if is_new and any(self.object_folder.iterdir()):
+            raise StateError(
+                f"{self.folder} has object files but its database state.db is missing or empty. "
+                "Nothing was changed: put back a copy of it, or name another folder with --state"
+            )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        if is_new:
+            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        self._remove_unreferenced_files()
+
     def _remove_unreferenced_files(self) -> None:
         """Bodies of uploads that were never acknowledged, left by a killed engine."""
-        known = {row[0] for row in self.query("SELECT file FROM objects")}
+        rows = self.query("SELECT file FROM objects UNION ALL SELECT file FROM parts")
+        known = {row[0] for row in rows}
         for path in self.object_folder.iterdir():
             if path.name not in known:
                 path.unlink()
@@ -88,18 +160,39 @@ class Store:
         with self.lock:
             return self._db.execute(sql, tuple(arguments)).fetchall()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside the block are kept when it ends, or, if it raises, none of them."""
+        with self.lock:
+            if self._db.in_transaction:  # part of a larger one
+                yield
+                return
+            self._db.execute("BEGIN")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
     def write(self, sql: str, rows: Iterable[Iterable]) -> None:
         """Execute `sql` once for each of `rows`, in one transaction."""
         self.write_all([(sql, rows)])
 
     def write_all(self, writes: Iterable[tuple[str, Iterable[Iterable]]]) -> None:
         """Several `write`s of which all are kept, or none."""
-        with self.lock, self._db:
+        with self.transaction():
             for sql, rows in writes:
                 self._db.executemany(sql, rows)
 
     def new_object_file(self) -> Path:
         return self.object_folder / uuid.uuid4().hex
+
+    def vacuum(self) -> None:
+        """Give the room of deleted rows back to the file system."""
+        with self.lock:
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # Resources
 

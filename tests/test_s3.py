@@ -254,6 +254,10 @@ def test_presigned_addresses(aws, key):
     put(aws, key)
     url = aws.s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key})
     assert urllib.request.urlopen(url).read() == b"0123456789"
+    url = aws.s3.generate_presigned_url("put_object", Params={"Bucket": BUCKET, "Key": key})
+    urllib.request.urlopen(urllib.request.Request(url, b"another", method="PUT"))
+    assert got(aws, key) == b"another"
+    assert got(aws, key, PartNumber=1) == b"another"
 
 
 def peak_memory(pid: int) -> int:
