@@ -1,0 +1,26 @@
+import sagemaker
+from sagemaker.debugger import DebuggerHookConfig, Rule, rule_configs
+from sagemaker.pytorch import PyTorch
+from smdebug.trials import create_trial
+
+role = sagemaker.get_execution_role()
+estimator = PyTorch(
+    role=role,
+    instance_count=1,
+    instance_type="ml.m4.xlarge",
+    entry_point="train.py",
+    framework_version="1.12",
+    py_version="py38",
+    rules=[Rule.sagemaker(rule_configs.loss_not_decreasing())],
+    debugger_hook_config=DebuggerHookConfig(hook_parameters={"save_interval": "5"}),
+)
+estimator.fit()
+path = estimator.latest_job_debugger_artifacts_path()
+print("path", path)
+trial = create_trial(path)
+names = trial.tensor_names(collection="losses")
+print("losses", names)
+loss = trial.tensor(names[0])
+print("steps", loss.steps())
+print("falls", bool(loss.value(loss.steps()[-1]) < loss.value(loss.steps()[0])))
+print(estimator.latest_training_job.rule_job_summary())
