@@ -71,6 +71,7 @@ class TrainingJobs:
             "CreationTime": now,
             "LastModifiedTime": now,
             "FinalMetricDataList": [],
+            "OutputDataConfig": with_key(request["OutputDataConfig"]),
             **_rule_statuses(request),
         }
         runner = TrainingJob(self, job, parallel)
@@ -107,6 +108,11 @@ class TrainingJobs:
                 transition(self.store, name, "Stopping", TrainingJobStatus="Stopping")
                 self.running[name].stop()
         return {}
+
+
+def with_key(output: dict) -> dict:
+    """OutputDataConfig as AWS describes it: with its key, empty too, which SDK v2 reads."""
+    return {"KmsKeyId": "", **output}
 
 
 def check_definition(request: dict) -> None:

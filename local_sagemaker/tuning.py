@@ -74,6 +74,7 @@ class TuningJobs:
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hyper-parameter-tuning-job/{name}"
         job = {
             **request,
+            "TrainingJobDefinition": described_definition(request),
             "HyperParameterTuningJobArn": arn,
             "HyperParameterTuningJobStatus": "InProgress",
             "CreationTime": now,
@@ -203,6 +204,18 @@ def _counters(summaries: list[dict]) -> dict:
     return {"TrainingJobStatusCounters": statuses, "ObjectiveStatusCounters": objectives}
 
 
+def described_definition(request: dict) -> dict:
+    """TrainingJobDefinition as AWS describes it, with the members that SDK v2's attach() reads."""
+    definition = request["TrainingJobDefinition"]
+    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+    static = definition.get("StaticHyperParameters", {})
+    return {
+        **definition,
+        "OutputDataConfig": training.with_key(definition["OutputDataConfig"]),
+        "StaticHyperParameters": {**static, "_tuning_objective_metric": objective["MetricName"]},
+    }
+
+
 def check_request(request: dict) -> None:
     """Refuse what cannot be done here, before anything is made.
 
@@ -312,18 +325,12 @@ class TuningJob:
 
     def _training_request(self, name: str, tuned: dict[str, str]) -> dict:
         definition = self.job["TrainingJobDefinition"]
-        config = self.job["HyperParameterTuningJobConfig"]
         left_out = {"DefinitionName", "TuningObjective", "HyperParameterRanges", "RetryStrategy"}
         left_out |= {"StaticHyperParameters", "HyperParameterTuningResourceConfig"}
         request = {key: value for key, value in definition.items() if key not in left_out}
-        objective = config["HyperParameterTuningJobObjective"]["MetricName"]
         request["TrainingJobName"] = name
         request.setdefault("ResourceConfig", resources(definition))
-        request["HyperParameters"] = {
-            **definition.get("StaticHyperParameters", {}),
-            **tuned,
-            "_tuning_objective_metric": objective,
-        }
+        request["HyperParameters"] = {**definition["StaticHyperParameters"], **tuned}
         return request
 
     def _tell_ended(self) -> None:

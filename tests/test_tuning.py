@@ -59,6 +59,10 @@ def test_six_jobs_two_at_a_time_and_the_best_by_their_logs(aws, goal, best_of):
     tuning = tuned(aws, command=command, goal=goal)
     name = tuning["HyperParameterTuningJobName"]
     assert tuning["HyperParameterTuningJobStatus"] == "Completed"
+    definition = tuning["TrainingJobDefinition"]  # as AWS tells it, and SDK v2's attach() reads it
+    assert definition["OutputDataConfig"]["KmsKeyId"] == ""
+    static = {"fixed": "1", "_tuning_objective_metric": "objective"}
+    assert definition["StaticHyperParameters"] == static
     assert tuning["TrainingJobStatusCounters"]["Completed"] == 6
     assert tuning["ObjectiveStatusCounters"] == {"Succeeded": 6, "Pending": 0, "Failed": 0}
     described = [aws.job(s["TrainingJobName"]) for s in jobs_of(aws, name)]

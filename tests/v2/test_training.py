@@ -196,8 +196,8 @@ def test_a_name_that_is_taken(estimator, trained):
     [
         ({"instance_type": "ml.nothing.large"}, "resourceConfig.instanceType"),
         ({"instance_count": 0}, "resourceConfig.instanceCount"),
-        ({"max_run": 0}, "stoppingCondition.maxRuntimeInSeconds"),
-        ({"volume_size": 0}, "resourceConfig.volumeSizeInGB"),
+        ({"environment": {"1ST": "x"}}, "environment"),
+        ({"input_mode": "Stream"}, "trainingInputMode"),
         ({"hyperparameters": {"kind": "x" * 2501}}, "hyperParameters"),
         ({"use_spot_instances": True, "max_run": 600, "max_wait": 300}, "MaxWaitTimeInSeconds"),
         ({"role": "arn:aws:iam::1:role/x"}, "roleArn"),

@@ -80,8 +80,8 @@ def test_the_description_counts_its_jobs(tuned, client):
     ("members", "said"),
     [
         ({"ranges": {"lr": ContinuousParameter(1.0, 0.1)}}, "lr"),
-        ({"max_jobs": 0}, "maxNumberOfTrainingJobs"),
-        ({"max_parallel_jobs": 0}, "maxParallelTrainingJobs"),
+        ({"objective_type": "Middle"}, "type"),
+        ({"early_stopping_type": "Sometimes"}, "trainingJobEarlyStoppingType"),
         ({"strategy": "Psychic"}, "strategy"),
         ({"objective_metric_name": "not-defined"}, "not-defined"),
     ],
