@@ -18,7 +18,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local_sagemaker import REGION, iam
+from local_sagemaker import REGION, iam, refusals
 from local_sagemaker.api import SageMakerApi
 from local_sagemaker.bodies import ERROR_XML
 from local_sagemaker.cloudwatch import CloudWatch
@@ -90,20 +90,31 @@ class Engine:
             return _refuse_unsigned(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
+        match = INVOCATION.fullmatch(environ["PATH_INFO"]) if service == "sagemaker" else None
+        if match:
+            return self.endpoints.invoke(match[1], environ, start_response)
+        if error := refusals.refused(service, environ):
+            return refusals.answer(error, service, environ, start_response)
         if service == "sagemaker":
-            if match := INVOCATION.fullmatch(environ["PATH_INFO"]):
-                return self.endpoints.invoke(match[1], environ, start_response)
             return self.sagemaker(environ, start_response)
         if service not in MOTO_SERVICES:
-            start_response("400 Bad Request", [("Content-Type", "application/json")])
-            text = f"local_sagemaker does not serve '{service}'; {sorted(MOTO_SERVICES)} it does"
-            return [json.dumps({"__type": "UnknownService", "message": text}).encode()]
-        return self._ask_moto(service, environ, start_response)
+            refusals.read_action(environ)
+            error = refusals.unserved(service, MOTO_SERVICES, environ)
+            return refusals.answer(error, service, environ, start_response)
+        try:
+            return self._ask_moto(service, environ, start_response)
+        except NotImplementedError:
+            error = refusals.unimplemented(service, environ)
+        except Exception:
+            log.exception("%s failed", refusals.operation_name(environ))
+            error = refusals.defect(service, environ)
+        return refusals.answer(error, service, environ, start_response)
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        refusals.note_action(environ, body)
         if service == "iam" and iam.asks_simulation(body):
             return iam.simulate(body, start_response)
         if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".FilterLogEvents"):

@@ -110,7 +110,7 @@ def _read(value, shape: Shape, path: str) -> None:
             raise _unreadable("Expected list or null", path)
         for index, item in enumerate(value, start=1):
             _read(item, shape.member, f"{path}.{index}.member")
-    else:
+    elif kind in SCALARS:  # not a blob: SageMaker's requests have none, a recording has its length
         _read_scalar(value, kind, path)
 
 
@@ -208,13 +208,13 @@ def _rules(shape: Shape) -> dict[str, Callable[[object], bool]]:
     """The constraints of a shape in AWS's words and order, each with its test."""
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     pattern, allowed = shape.metadata.get("pattern"), shape.metadata.get("enum")
-    measured = shape.type_name in {"string", "list", "map"}
-    size, noun = (len, "length") if measured else (lambda value: value, "value")
+    measured = shape.type_name in {"string", "list", "map", "blob"}
+    noun = "length" if measured else "value"
     rules = {}
     if high is not None:
-        rules[f"Member must have {noun} less than or equal to {high}"] = lambda v: size(v) <= high
+        rules[f"Member must have {noun} less than or equal to {high}"] = lambda v: _size(v) <= high
     if low is not None:
-        rules[f"Member must have {noun} greater than or equal to {low}"] = lambda v: size(v) >= low
+        rules[f"Member must have {noun} greater than or equal to {low}"] = lambda v: _size(v) >= low
     if pattern:
         rule = f"Member must satisfy regular expression pattern: {pattern}"
         rules[rule] = lambda v: _matches(pattern, v)
@@ -222,6 +222,10 @@ def _rules(shape: Shape) -> dict[str, Callable[[object], bool]]:
         rule = f"Member must satisfy enum value set: [{', '.join(allowed)}]"
         rules[rule] = lambda v: v in allowed
     return rules
+
+
+def _size(value) -> float:
+    return value if isinstance(value, int | float) else len(value)
 
 
 def _broken(value, shape: Shape) -> list[str]:
