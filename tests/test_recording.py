@@ -88,7 +88,7 @@ def test_json_query_and_rest_json():
         ({"TrainingJobName": "x" * 64}, "length less than or equal to 63|regular expression"),
         ({"TrainingJobName": "under_score"}, "regular expression"),
         ({"TrainingJobName": "dog", "Breed": "x"}, "'Breed' is not a member"),
-        ({"TrainingJobName": ["dog"]}, "can not be converted to a String"),
+        ({"TrainingJobName": ["dog"]}, "Start of list found where not expected"),
     ],
 )
 def test_what_the_model_has_against_a_request(params, words):
