@@ -32,6 +32,7 @@ class TrainingJobs:
             "DescribeTrainingJob": self.describe,
             "ListTrainingJobs": self.list,
             "StopTrainingJob": self.stop,
+            "DeleteTrainingJob": self.delete,
         }
 
     def restore(self) -> None:
@@ -107,6 +108,24 @@ class TrainingJobs:
             if status == "InProgress":
                 transition(self.store, name, "Stopping", TrainingJobStatus="Stopping")
                 self.running[name].stop()
+        return {}
+
+    def delete(self, request: dict) -> dict:
+        """DeleteTrainingJob: its description goes; logs, metrics and what lies in S3 stay."""
+        name = request["TrainingJobName"]
+        with self.store.lock:
+            job = self.store.get(KIND, name)
+            if job is None:
+                raise ApiError("ResourceNotFound", "Requested resource not found.")
+            if job["TrainingJobStatus"] not in ENDED:
+                text = f"The training job {name} is in status {job['TrainingJobStatus']}: only "
+                raise ApiError("ResourceInUse", text + "jobs that have ended can be deleted.")
+            if tuning := job.get("TuningJobArn"):
+                raise ApiError("ResourceInUse", f"The training job {name} belongs to {tuning}.")
+            self.store.remove(KIND, name)
+            runner = self.running.get(name)
+        if runner:  # it is removing the job's folder, and then its own entry
+            runner.thread.join(timeout=10)
         return {}
 
 

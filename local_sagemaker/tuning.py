@@ -48,6 +48,7 @@ class TuningJobs:
             "DescribeHyperParameterTuningJob": self.describe,
             "ListHyperParameterTuningJobs": self.list,
             "StopHyperParameterTuningJob": self.stop,
+            "DeleteHyperParameterTuningJob": self.delete,
             "ListTrainingJobsForHyperParameterTuningJob": self.list_training_jobs,
         }
 
@@ -121,6 +122,24 @@ class TuningJobs:
                 )
             self.store.update(KIND, name, HyperParameterTuningJobStatus="Stopping")
             self.running[name].stopping.set()
+        return {}
+
+    def delete(self, request: dict) -> dict:
+        """DeleteHyperParameterTuningJob: the entry goes, its training jobs stay."""
+        with self.store.lock:
+            job = self.describe(request)
+            name, status = job["HyperParameterTuningJobName"], job["HyperParameterTuningJobStatus"]
+            if status not in ENDED:
+                raise invalid(
+                    f"The tuning job {name} is in status {status}: only one that has ended "
+                    "can be deleted."
+                )
+            for training_job, _ in job["Jobs"]:
+                self.store.update(training.KIND, training_job, TuningJobArn=None)
+            self.store.remove(KIND, name)
+            runner = self.running.get(name)
+        if runner:
+            runner.thread.join(timeout=10)
         return {}
 
     def list_training_jobs(self, request: dict) -> dict:

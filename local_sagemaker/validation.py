@@ -50,7 +50,7 @@ def check(request: dict, model: OperationModel) -> None:
     """
     if not model.input_shape:
         return
-    _read(request, model.input_shape, "")
+    check_types(request, model.input_shape)
     found = problems(request, model.input_shape)
     if found:
         count = f"{len(found)} validation error{'s' * (len(found) > 1)} detected: "
@@ -90,8 +90,12 @@ def _unreadable(text: str, path: str) -> ApiError:
     return ApiError("SerializationException", f"{text} (at '{path}')")
 
 
-def _read(value, shape: Shape, path: str) -> None:
-    """Raise SerializationException unless `value` has the JSON types of `shape`."""
+def check_types(value, shape: Shape, path: str = "") -> None:
+    """Refuse a value that has not the JSON types and the members of `shape`.
+
+    Raises:
+        ApiError: SerializationException.
+    """
     if value is None:
         return
     kind = shape.type_name
@@ -100,21 +104,21 @@ def _read(value, shape: Shape, path: str) -> None:
             raise _unreadable("Expected map or null", path)
         for name, item in value.items():
             if kind == "map":
-                _read(item, shape.value, f"{path}.{name}.member")
+                check_types(item, shape.value, f"{path}.{name}.member")
             elif name in shape.members:
-                _read(item, shape.members[name], _below(path, _camel(name)))
+                check_types(item, shape.members[name], _below(path, _camel(name)))
             else:
                 raise _unreadable(f"'{name}' is not a member of {shape.name}", _below(path, name))
     elif kind == "list":
         if not isinstance(value, list):
             raise _unreadable("Expected list or null", path)
         for index, item in enumerate(value, start=1):
-            _read(item, shape.member, f"{path}.{index}.member")
+            check_types(item, shape.member, f"{path}.{index}.member")
     elif kind in SCALARS:  # not a blob: SageMaker's requests have none, a recording has its length
-        _read_scalar(value, kind, path)
+        _check_scalar(value, kind, path)
 
 
-def _read_scalar(value, kind: str, path: str) -> None:
+def _check_scalar(value, kind: str, path: str) -> None:
     if isinstance(value, list):
         raise _unreadable("Start of list found where not expected", path)
     if isinstance(value, dict):

@@ -19,6 +19,7 @@ from pathlib import Path
 import boto3
 import psutil
 import pytest
+from answers import check_answer
 from botocore.config import Config
 
 from local_sagemaker import REGION, ROLE_ARN, engine
@@ -51,7 +52,7 @@ class Clients:
         self.runtime = self.client("sagemaker-runtime")
 
     def client(self, service: str, **config):
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=self.url,
             region_name=REGION,
@@ -59,6 +60,9 @@ class Clients:
             aws_secret_access_key="local",
             config=Config(**{"retries": {"max_attempts": 0}, **config}),
         )
+        if service == "sagemaker":  # every answer in every test is one that AWS could give
+            client.meta.events.register("after-call.sagemaker", check_answer)
+        return client
 
     def train(self, command: str, **members) -> str:
         """Start a job that runs a line of shell; return its name."""
