@@ -1,37 +1,32 @@
-"""Models, endpoint configurations and endpoints: the operations."""
+"""Endpoints: the operations, and the way from one status to the next."""
 
 from __future__ import annotations
 
-import json
 import logging
-import random
 import shutil
 import threading
 import time
 from collections.abc import Callable
 
-from local_sagemaker import ACCOUNT, REGION, container
-from local_sagemaker.cloudwatch import ENDPOINT_METRICS, CloudWatch
-from local_sagemaker.hosting import (
-    HostedVariant,
-    HostingFailed,
-    NoAnswer,
-    Unreachable,
-    model_address,
-)
-from local_sagemaker.limits import check_unique
-from local_sagemaker.listing import page
-from local_sagemaker.s3 import S3, split
+from local_sagemaker import resources, variants
+from local_sagemaker.capture import Capture
+from local_sagemaker.cloudwatch import CloudWatch
+from local_sagemaker.hosting import REASON_LENGTH, HostedInstance
+from local_sagemaker.invocations import Invocations
+from local_sagemaker.model_data import HostingFailed
+from local_sagemaker.models import Models, check_count
+from local_sagemaker.s3 import S3
 from local_sagemaker.store import Store
 from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker.variants import HostedVariant
 
 log = logging.getLogger(__name__)
+KIND = "endpoint"
+AT_REST = {"InService", "Failed"}
+ALL_AT_ONCE = "local_sagemaker shifts traffic ALL_AT_ONCE, without alarms"
+RETAINED = {"DesiredInstanceCount": "Count", "DesiredWeight": "Weight"}  # VariantPropertyType
 
-MAX_BODY = 6_291_456  # bytes, InvokeEndpoint's limit
-CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
-KINDS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
-# Where two spellings exist, both are AWS's.
-NOT_FOUND = {"Model": "model", "EndpointConfig": "endpoint configuration", "Endpoint": "endpoint"}
+Fleet = dict[str, HostedVariant]  # by the variant's name
 
 
 class Endpoints:
@@ -40,295 +35,330 @@ class Endpoints:
     def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
         self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
         self.folder = store.folder / "endpoints"
-        # By endpoint and variant: those in service, and those on their way there.
-        self.hosted: dict[str, dict[str, HostedVariant]] = {}
-        self.deploying: dict[str, dict[str, HostedVariant]] = {}
-        self.handlers = {
-            "CreateModel": self.create_model,
-            "CreateEndpointConfig": self.create_config,
-            "CreateEndpoint": self.create_endpoint,
-            "UpdateEndpoint": self.update_endpoint,
-            "DescribeEndpoint": self.describe_endpoint,
-            "DeleteEndpoint": self.delete_endpoint,
+        self.models = Models(store, s3)
+        # By endpoint: the variants in service, and those on their way there.
+        self.hosted: dict[str, Fleet] = {}
+        self.deploying: dict[str, Fleet] = {}
+        self.closing = threading.Event()
+        self.capture = Capture(s3)
+        self.invoke = Invocations(self).invoke
+        self.handlers: dict[str, Callable[[dict], dict]] = {
+            **self.models.handlers,
+            **resources.handlers(store, "Endpoint"),
+            "CreateEndpoint": self.create,
+            "UpdateEndpoint": self.update,
+            "UpdateEndpointWeightsAndCapacities": self.rescale,
+            "DescribeEndpoint": self.describe,
+            "DeleteEndpoint": self.delete,
         }
-        for kind in KINDS:
-            self.handlers.setdefault(f"Describe{kind}", self._reader(kind))
-            self.handlers.setdefault(f"Delete{kind}", self._deleter(kind))
-            self.handlers[f"List{kind}s"] = self._lister(kind)
 
     def restore(self) -> None:
-        """Serve again what was served when the engine ended."""
+        """Serve again what was served when the engine ended, and end what was being deleted."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        for endpoint in self.store.all("endpoint"):
-            if endpoint["EndpointStatus"] in {"InService", "Creating", "Updating"}:
-                self._deploy(endpoint["EndpointName"], "Creating", endpoint["EndpointConfigName"])
+        for endpoint in self.store.all(KIND):
+            name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
+            if status == "Deleting":
+                self.store.remove(KIND, name)
+                continue
+            if "Deployment" not in endpoint:
+                endpoint = self._of_older_engine(endpoint)
+            if endpoint["EndpointStatus"] != "Failed":
+                self._serve_again(name, endpoint["Deployment"], endpoint["Pending"])
+
+    def _of_older_engine(self, endpoint: dict) -> dict:
+        """An endpoint's description that does not hold yet what the endpoint serves."""
+        name, config = endpoint["EndpointName"], endpoint["EndpointConfigName"]
+        changes: dict = {"Deployment": None, "LastDeploymentConfig": None}
+        try:
+            changes["Pending"] = self.models.deployment(config)
+        except ApiError as error:
+            nothing = {"EndpointConfigName": config, "Variants": [], "DataCaptureConfig": None}
+            changes |= {"Pending": nothing, "EndpointStatus": "Failed", "FailureReason": str(error)}
+        return self.store.update(KIND, name, **changes)
+
+    def _serve_again(self, name: str, served: dict | None, pending: dict | None) -> None:
+        if served is None:
+            self._deploy(name, "Creating", pending)
+        else:  # an update that was under way follows once the endpoint is as it was
+            self._deploy(name, "SystemUpdating", served, following=pending)
 
     def close(self) -> None:
-        for variants in [*self.hosted.values(), *self.deploying.values()]:
-            for variant in variants.values():
-                variant.close()
+        self.closing.set()
+        fleets = [*self.hosted.values(), *self.deploying.values()]
+        variants.close(instance for fleet in fleets for instance in _instances(fleet))
+        self.capture.flush()
 
-    # What all three kinds share
+    # Operations
 
-    def _get(self, kind: str, name: str) -> dict:
-        found = self.store.get(KINDS[kind], name)
-        if found is None:
-            arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{KINDS[kind]}/{name}"
-            raise invalid(f'Could not find {NOT_FOUND[kind]} "{arn}".')
-        return found
-
-    def _make(self, kind: str, request: dict, **members) -> dict:
-        name, now = request[f"{kind}Name"], time.time()
-        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{KINDS[kind]}/{name}"
-        times = {"CreationTime": now, "LastModifiedTime": now}
+    def create(self, request: dict) -> dict:
+        wait_s = _termination_wait_s(request.get("DeploymentConfig"))
+        deployment = self.models.deployment(request["EndpointConfigName"])
+        new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
+        last = {"LastDeploymentConfig": request.get("DeploymentConfig")}
         with self.store.lock:
-            if self.store.get(KINDS[kind], name):
-                raise invalid(f'Cannot create already existing {NOT_FOUND[kind]} "{arn}".')
-            self.store.put(KINDS[kind], name, {**request, f"{kind}Arn": arn, **times, **members})
-        return {f"{kind}Arn": arn}
-
-    def _reader(self, kind: str) -> Callable[[dict], dict]:
-        return lambda request: self._get(kind, request[f"{kind}Name"])
-
-    def _lister(self, kind: str) -> Callable[[dict], dict]:
-        return lambda request: page(self.store.all(KINDS[kind]), request, kind)
-
-    def _deleter(self, kind: str) -> Callable[[dict], dict]:
-        def delete(request: dict) -> dict:
-            name = self._get(kind, request[f"{kind}Name"])[f"{kind}Name"]
-            self.store.remove(KINDS[kind], name)
-            return {}
-
-        return delete
-
-    # Models and configurations
-
-    def create_model(self, request: dict) -> dict:
-        containers = request.get("Containers", [])
-        primary = request.get("PrimaryContainer") or (containers[0] if containers else None)
-        if primary is None or len(containers) > 1:
-            raise invalid("local_sagemaker serves models of exactly one container")
-        image = primary.get("Image", "")
-        if not container.has_runtime(image):
-            raise invalid(
-                f"PrimaryContainer.Image '{image}' has no local runtime: local_sagemaker serves "
-                "AWS's PyTorch images (.../pytorch-inference:TAG)"
-            )
-        address = model_address(primary)
-        if address:
-            self._check_object(address)
-        return self._make("Model", request)
-
-    def _check_object(self, address: str) -> None:
-        try:
-            bucket, key = split(address)
-        except ValueError as error:
-            raise invalid(str(error)) from None
-        found = self.s3.backend.buckets.get(bucket)
-        below = key.rstrip("/") + "/" if key else ""
-        if found is None or not any(k == key or k.startswith(below) for k in list(found.keys)):
-            raise invalid(f"Could not find model data at {address}.")
-
-    def create_config(self, request: dict) -> dict:
-        variants = request["ProductionVariants"]
-        check_unique("ProductionVariants.VariantName", [v["VariantName"] for v in variants])
-        for variant in variants:
-            if "ModelName" not in variant:
-                raise invalid(f"the variant '{variant['VariantName']}' names no model")
-            self._get("Model", variant["ModelName"])
-        return self._make("EndpointConfig", request)
-
-    # Endpoints
-
-    def create_endpoint(self, request: dict) -> dict:
-        self._get("EndpointConfig", request["EndpointConfigName"])
-        answer = self._make("Endpoint", request, EndpointStatus="Creating")
-        self._deploy(request["EndpointName"], "Creating", request["EndpointConfigName"])
+            answer = resources.make(self.store, "Endpoint", request, **new, **last)
+            self._deploy(request["EndpointName"], "Creating", deployment, wait_s)
         return answer
 
-    def update_endpoint(self, request: dict) -> dict:
+    def update(self, request: dict) -> dict:
         name = request["EndpointName"]
-        endpoint = self._get("Endpoint", name)
-        self._get("EndpointConfig", request["EndpointConfigName"])
-        if endpoint["EndpointStatus"] not in {"InService", "Failed"}:
-            raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
-        self._deploy(name, "Updating", request["EndpointConfigName"])
+        with self.store.lock:
+            endpoint = self._in_service(name)
+            kept = endpoint["LastDeploymentConfig"]
+            how = kept if request.get("RetainDeploymentConfig") else request.get("DeploymentConfig")
+            wait_s = _termination_wait_s(how)
+            deployment = self.models.deployment(request["EndpointConfigName"])
+            if request.get("RetainAllVariantProperties"):
+                excluded = request.get("ExcludeRetainedVariantProperties", [])
+                _retain(endpoint["Deployment"], deployment, excluded)
+            self.store.update(KIND, name, LastDeploymentConfig=how)
+            self._deploy(name, "Updating", deployment, wait_s)
         return {"EndpointArn": endpoint["EndpointArn"]}
 
-    def describe_endpoint(self, request: dict) -> dict:
-        endpoint = self._get("Endpoint", request["EndpointName"])
-        config = self.store.get("endpoint-config", endpoint["EndpointConfigName"])
-        if config:
-            endpoint["ProductionVariants"] = [_summary(v) for v in config["ProductionVariants"]]
+    def rescale(self, request: dict) -> dict:
+        """UpdateEndpointWeightsAndCapacities."""
+        name = request["EndpointName"]
+        with self.store.lock:
+            endpoint = self._in_service(name)
+            deployment = _rescaled(endpoint, request["DesiredWeightsAndCapacities"])
+            self._note(name, "Updating", Pending=deployment)
+            fleet = self.hosted[name]
+        threading.Thread(target=self._rescale, args=(name, fleet, deployment), daemon=True).start()
+        return {"EndpointArn": endpoint["EndpointArn"]}
+
+    def describe(self, request: dict) -> dict:
+        endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
+        fleet = self.hosted.get(endpoint["EndpointName"], {})
+        served, pending = endpoint["Deployment"], endpoint["Pending"]
+        shown = served or pending
+        endpoint["ProductionVariants"] = [
+            _summary(spec, fleet.get(spec["VariantName"]), endpoint) for spec in shown["Variants"]
+        ]
+        if pending and endpoint["EndpointStatus"] not in AT_REST:
+            endpoint["PendingDeploymentSummary"] = {
+                "EndpointConfigName": pending["EndpointConfigName"],
+                "ProductionVariants": [
+                    _summary(spec, None, endpoint) for spec in pending["Variants"]
+                ],
+                "StartTime": endpoint["LastModifiedTime"],
+            }
+        endpoint["DataCaptureConfig"] = _capture_summary(shown["DataCaptureConfig"], bool(fleet))
         return endpoint
 
-    def delete_endpoint(self, request: dict) -> dict:
+    def delete(self, request: dict) -> dict:
+        name = request["EndpointName"]
         with self.store.lock:
-            name = self._get("Endpoint", request["EndpointName"])["EndpointName"]
-            self.store.remove("endpoint", name)
-            gone = [*self.hosted.pop(name, {}).values(), *self.deploying.pop(name, {}).values()]
-        for hosted in gone:
-            hosted.close()
+            self._not_in_progress(name)
+            self._note(name, "Deleting")
+            fleet = self.hosted.pop(name, {})
+        threading.Thread(target=self._delete, args=(name, fleet), daemon=True).start()
         return {}
 
-    def _deploy(self, name: str, status: str, config: str) -> None:
-        variants: dict[str, HostedVariant] = {}
-        now = time.time()
-        with self.store.lock:
-            self.deploying[name] = variants
-            self.store.update("endpoint", name, EndpointStatus=status, LastModifiedTime=now)
-        thread = threading.Thread(target=self._run, args=(name, config, variants), daemon=True)
-        thread.start()
+    def _in_service(self, name: str) -> dict:
+        endpoint = self._not_in_progress(name)
+        if endpoint["EndpointStatus"] == "Failed":
+            text = f'Cannot update failed endpoint "{endpoint["EndpointArn"]}": '
+            raise invalid(text + "DeleteEndpoint is the only operation on a failed endpoint.")
+        return endpoint
 
-    def _run(self, name: str, config: str, variants: dict[str, HostedVariant]) -> None:
-        """Start the configuration's variants; put them in service when all of them answer."""
-        reason = None
-        try:
-            for variant in self._get("EndpointConfig", config)["ProductionVariants"]:
-                model = self._get("Model", variant["ModelName"])
-                variants[variant["VariantName"]] = HostedVariant(self, name, variant, model)
-            for hosted in variants.values():
-                hosted.start()
-        except (HostingFailed, ApiError) as error:
-            reason = str(error)
-        except Exception as error:
-            log.exception("endpoint %s", name)
-            reason = f"{type(error).__name__}: {error}"
-        for hosted in self._settle(name, config, variants, reason):
-            hosted.close()
+    def _not_in_progress(self, name: str) -> dict:
+        endpoint = resources.get(self.store, "Endpoint", name)
+        if endpoint["EndpointStatus"] not in AT_REST:
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
+        return endpoint
 
-    def _settle(
-        self, name: str, config: str, variants: dict[str, HostedVariant], reason: str | None
-    ) -> list[HostedVariant]:
-        """Put started variants in service, or note why not; return those of no more use."""
+    # What follows an operation, in threads
+
+    def _deploy(
+        self,
+        name: str,
+        status: str,
+        deployment: dict,
+        wait_s: int = 0,
+        following: dict | None = None,
+    ) -> None:
+        """Start `deployment` beside what serves; `following` is deployed after it."""
         with self.store.lock:
-            if self.deploying.get(name) is not variants:  # the endpoint was deleted meanwhile
-                return list(variants.values())
+            fleet = {
+                spec["VariantName"]: HostedVariant(self, name, spec)
+                for spec in deployment["Variants"]
+            }
+            self.deploying[name] = fleet
+            self._note(name, status, Pending=following or deployment)
+        arguments = (name, fleet, deployment, wait_s, following)
+        threading.Thread(target=self._run, args=arguments, daemon=True).start()
+
+    def _run(
+        self, name: str, fleet: Fleet, deployment: dict, wait_s: int, following: dict | None
+    ) -> None:
+        """Put the fleet in service when all its instances answer; then end the former one."""
+        reason = _attempt(lambda: variants.start(_instances(fleet)))
+        with self.store.lock:
             del self.deploying[name]
+            if self.closing.is_set():
+                return
+            former = self.hosted.get(name)
             if reason is None:
-                former, self.hosted[name] = self.hosted.get(name, {}), variants
-                self._note(name, "InService", None, EndpointConfigName=config)
-                return list(former.values())
-            # A failed update leaves the former configuration in service, as on SageMaker.
-            self._note(name, "InService" if name in self.hosted else "Failed", reason)
-            return list(variants.values())
+                self.hosted[name] = fleet
+        if reason is not None:
+            self._fail(name, reason, in_service=former is not None)
+            return
+        self.closing.wait(wait_s if former else 0)
+        variants.close(_instances(former or {}))
+        if not self.closing.is_set():
+            self._serve(name, deployment)
+            if following:
+                self._deploy(name, "Updating", following)
 
-    def _note(self, name: str, status: str, reason: str | None, **changes) -> None:
-        changes |= {"EndpointStatus": status, "FailureReason": reason and reason[:1024]}
-        self.store.update("endpoint", name, **changes, LastModifiedTime=time.time())
-
-    def give_up(self, failed: HostedVariant, reason: str) -> None:
-        """Fail the endpoint of a variant whose process cannot be kept running."""
+    def _serve(self, name: str, deployment: dict) -> None:
+        config = deployment["EndpointConfigName"]
+        changes = {"EndpointConfigName": config, "Deployment": deployment, "Pending": None}
         with self.store.lock:
-            variants = self.hosted.get(failed.endpoint, {})
-            if variants.get(failed.name) is not failed:  # replaced or deleted meanwhile
+            if name in self.hosted:  # else it was given up meanwhile
+                self._note(name, "InService", FailureReason=None, **changes)
+
+    def _fail(self, name: str, reason: str, in_service: bool) -> None:
+        """A deployment failed: what served before it serves on, as on SageMaker."""
+        status = "InService" if in_service else "Failed"
+        pending = {"Pending": None} if in_service else {}
+        self._note(name, status, FailureReason=reason[:REASON_LENGTH], **pending)
+
+    def _rescale(self, name: str, fleet: Fleet, deployment: dict) -> None:
+        former = {variant.name: len(variant.instances) for variant in fleet.values()}
+
+        def scale() -> None:
+            for spec in deployment["Variants"]:
+                fleet[spec["VariantName"]].scale(spec["Count"])
+
+        reason = _attempt(scale)
+        if reason is None:
+            for spec in deployment["Variants"]:
+                fleet[spec["VariantName"]].weight = spec["Weight"]
+            self._serve(name, deployment)
+        elif not self.closing.is_set():
+            self._note(name, "RollingBack")
+            for variant in fleet.values():
+                variant.scale(min(len(variant.instances), former[variant.name]))
+            self._fail(name, reason, in_service=True)
+
+    def _delete(self, name: str, fleet: Fleet) -> None:
+        variants.close(_instances(fleet))
+        self.store.remove(KIND, name)
+
+    def _note(self, name: str, status: str, **changes) -> None:
+        changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
+        self.store.update(KIND, name, **changes)
+
+    def give_up(self, failed: HostedInstance, reason: str) -> None:
+        """Fail the endpoint of an instance whose process cannot be kept running."""
+        with self.store.lock:
+            fleet = self.hosted.get(failed.endpoint, {})
+            if failed not in _instances(fleet):  # replaced or deleted meanwhile
                 return
             del self.hosted[failed.endpoint]
-            self._note(failed.endpoint, "Failed", reason)
-        for hosted in variants.values():
-            hosted.close()
-
-    # Invocations
-
-    def invoke(self, name: str, environ: dict, start_response: Callable) -> list[bytes]:
-        """Answer InvokeEndpoint (WSGI): bytes in, bytes out."""
-        try:
-            status, headers, body = self._invoke(name, environ)
-        except ApiError as error:
-            status, headers, body = _error_answer(error)
-        headers.append(("Content-Length", str(len(body))))
-        start_response(status, headers)
-        return [body]
-
-    def _invoke(self, name: str, environ: dict) -> tuple[str, list[tuple[str, str]], bytes]:
-        endpoint = self.store.get("endpoint", name)
-        if endpoint is None:
-            raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
-        if endpoint["EndpointStatus"] not in {"InService", "Updating"}:
-            status = endpoint["EndpointStatus"]
-            raise ApiError("ValidationError", f"Endpoint {name} is {status}, not InService.")
-        size = int(environ.get("CONTENT_LENGTH") or 0)
-        if size > MAX_BODY:
-            text = f"The request body has {size} bytes; InvokeEndpoint takes at most {MAX_BODY}."
-            raise ApiError("ValidationError", text, status=413)
-        variant = self._choose(name, environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT"))
-        body = environ["wsgi.input"].read(size)
-        begun = time.perf_counter()
-        try:
-            status, headers, answer = variant.request(
-                "POST", "/invocations", body, _passed(environ)
-            )
-        except Unreachable as error:
-            raise ApiError("ServiceUnavailable", str(error), status=503) from None
-        except NoAnswer as error:
-            status, headers, answer = 500, {}, str(error).encode()
-        self._count(name, variant.name, status, time.perf_counter() - begun)
-        if status >= 400:
-            raise _model_error(variant, status, answer)
-        out = [("Content-Type", headers.get("content-type", "application/octet-stream"))]
-        out.append(("x-Amzn-Invoked-Production-Variant", variant.name))
-        if CUSTOM.lower() in headers:
-            out.append((CUSTOM, headers[CUSTOM.lower()]))
-        return "200 OK", out, answer
-
-    def _choose(self, name: str, wanted: str | None) -> HostedVariant:
-        variants = self.hosted.get(name, {})
-        if wanted is not None:
-            if wanted not in variants:
-                raise ApiError("ValidationError", f"Variant {wanted} not found.")
-            return variants[wanted]
-        weights = [variant.weight for variant in variants.values()]
-        if not sum(weights):
-            raise ApiError("ServiceUnavailable", f"{name} has no variant in service", status=503)
-        return random.choices(list(variants.values()), weights)[0]
-
-    def _count(self, endpoint: str, variant: str, status: int, seconds: float) -> None:
-        dimensions = {"EndpointName": endpoint, "VariantName": variant}
-        values = [
-            ("Invocations", 1, "Count"),
-            ("Invocation4XXErrors", int(400 <= status < 500), "Count"),
-            ("Invocation5XXErrors", int(status >= 500), "Count"),
-            ("ModelLatency", seconds * 1e6, "Microseconds"),
-        ]
-        self.cloudwatch.put_metrics(ENDPOINT_METRICS, dimensions, values, time.time())
+            self._fail(failed.endpoint, reason, in_service=False)
+        variants.close(_instances(fleet))
 
 
-def _summary(variant: dict) -> dict:
-    count, weight = variant.get("InitialInstanceCount", 1), variant.get("InitialVariantWeight", 1.0)
-    return {
-        "VariantName": variant["VariantName"],
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
-        "CurrentInstanceCount": count,
-        "DesiredInstanceCount": count,
-    }
+def _attempt(action: Callable[[], None]) -> str | None:
+    """Why `action` failed, or None."""
+    try:
+        action()
+    except (HostingFailed, ApiError) as error:
+        return str(error)
+    except Exception as error:
+        log.exception("a deployment failed")
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
-def _passed(environ: dict) -> dict[str, str]:
-    headers = {
-        "Content-Type": environ.get("CONTENT_TYPE") or "application/octet-stream",
-        "Accept": environ.get("HTTP_ACCEPT"),
-        CUSTOM: environ.get("HTTP_X_AMZN_SAGEMAKER_CUSTOM_ATTRIBUTES"),
-        "X-Amzn-SageMaker-Inference-Id": environ.get("HTTP_X_AMZN_SAGEMAKER_INFERENCE_ID"),
-    }
-    return {name: value for name, value in headers.items() if value is not None}
+def _instances(fleet: Fleet) -> list[HostedInstance]:
+    return [instance for variant in fleet.values() for instance in variant.instances]
 
 
-def _model_error(variant: HostedVariant, status: int, answer: bytes) -> ApiError:
-    said = answer.decode("utf-8", "replace")
-    side = "client" if status < 500 else "server"
-    text = f'Received {side} error ({status}) from {variant.name} with message "{said}". '
-    return ApiError(
-        "ModelError",
-        text + f"See the log stream {variant.stream} of {variant.group}.",
-        status=424,
-        OriginalStatusCode=status,
-        OriginalMessage=said,
-        LogStreamArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{variant.group}",
+def _termination_wait_s(how: dict | None) -> int:
+    """How long the former fleet stays after the traffic's shift, by a DeploymentConfig.
+
+    Raises:
+        ApiError: another shift is asked for than the one that is done here.
+    """
+    if not how:
+        return 0
+    resources.refuse(
+        how,
+        "DeploymentConfig.",
+        {"RollingUpdatePolicy": ALL_AT_ONCE, "AutoRollbackConfiguration": ALL_AT_ONCE},
     )
+    policy = how.get("BlueGreenUpdatePolicy", {})
+    routing = policy.get("TrafficRoutingConfiguration", {})
+    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
+        raise invalid(f"TrafficRoutingConfiguration.Type {routing['Type']}: {ALL_AT_ONCE}")
+    return routing.get("WaitIntervalInSeconds", 0) + policy.get("TerminationWaitInSeconds", 0)
 
 
-def _error_answer(error: ApiError) -> tuple[str, list[tuple[str, str]], bytes]:
-    members = {"message": error.message, "Message": error.message, **error.members}
-    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", error.code)]
-    return f"{error.status} {error.code}", headers, json.dumps(members).encode()
+def _retain(former: dict, deployment: dict, excluded: list[dict]) -> None:
+    """Give a new deployment's variants the properties of the former ones of the same name."""
+    left_out = {item["VariantPropertyType"] for item in excluded}
+    known = {spec["VariantName"]: spec for spec in former["Variants"]}
+    for spec in deployment["Variants"]:
+        for property_type, member in RETAINED.items():
+            if spec["VariantName"] in known and property_type not in left_out:
+                spec[member] = known[spec["VariantName"]][member]
+    if "DataCaptureConfig" not in left_out:
+        deployment["DataCaptureConfig"] = former["DataCaptureConfig"]
+
+
+def _rescaled(endpoint: dict, wanted: list[dict]) -> dict:
+    """The endpoint's deployment with the wanted weights and numbers of instances."""
+    deployment = endpoint["Deployment"]
+    known = {spec["VariantName"]: spec for spec in deployment["Variants"]}
+    for item in wanted:
+        spec = known.get(item["VariantName"])
+        if spec is None:
+            text = f'Could not find variant "{item["VariantName"]}" of endpoint '
+            raise invalid(text + f'"{endpoint["EndpointArn"]}"; it has {sorted(known)}.')
+        resources.refuse(
+            item, "DesiredWeightsAndCapacities.", {"ServerlessUpdateConfig": "nothing to update"}
+        )
+        spec["Weight"] = item.get("DesiredWeight", spec["Weight"])
+        spec["Count"] = item.get("DesiredInstanceCount", spec["Count"])
+        check_count(spec["Count"], spec.get("InstanceType", ""))
+    return deployment
+
+
+def _summary(spec: dict, hosted: HostedVariant | None, endpoint: dict) -> dict:
+    """A ProductionVariantSummary; `hosted` is what serves now, if anything does."""
+    image = spec["Container"]["Image"]
+    pending = endpoint["Pending"] or {"Variants": [spec]}
+    wanted = {s["VariantName"]: s for s in pending["Variants"]}.get(spec["VariantName"], spec)
+    summary = {
+        "VariantName": spec["VariantName"],
+        # No image is pulled here, so it resolves to itself.
+        "DeployedImages": [
+            {
+                "SpecifiedImage": image,
+                "ResolvedImage": image,
+                "ResolutionTime": endpoint["CreationTime"],
+            }
+        ],
+        "CurrentWeight": hosted.weight if hosted else spec["Weight"],
+        "DesiredWeight": wanted["Weight"],
+        "RoutingConfig": spec.get("RoutingConfig"),
+    }
+    if serverless := spec.get("ServerlessConfig"):
+        return summary | {"CurrentServerlessConfig": serverless}
+    count = len(hosted.instances) if hosted else 0
+    return summary | {"CurrentInstanceCount": count, "DesiredInstanceCount": wanted["Count"]}
+
+
+def _capture_summary(config: dict | None, serves: bool) -> dict | None:
+    if not config:
+        return None
+    enabled = config.get("EnableCapture", False)
+    return {
+        "EnableCapture": enabled,
+        "CaptureStatus": "Started" if enabled and serves else "Stopped",
+        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
+        "DestinationS3Uri": config["DestinationS3Uri"],
+        "KmsKeyId": config.get("KmsKeyId", ""),
+    }

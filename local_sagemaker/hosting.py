@@ -1,4 +1,4 @@
-"""One production variant: its model's files and the process that serves them."""
+"""One instance of a production variant: the process that serves its model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from local_sagemaker import container, isolation
+from local_sagemaker import container, isolation, model_data
 from local_sagemaker.cloudwatch import ENDPOINT_LOGS
+from local_sagemaker.model_data import HostingFailed
 
 if TYPE_CHECKING:
     from local_sagemaker.endpoints import Endpoints
 
+# All from SageMaker's documentation of real-time inference.
 START_LIMIT_S = 480  # ContainerStartupHealthCheckTimeoutInSeconds, if the variant sets none
-INVOKE_LIMIT_S = 60  # InvokeEndpoint's limit for the container's answer
+PING_LIMIT_S = 2
+INVOKE_LIMIT_S = 60  # for the container's answer to /invocations
+REASON_LENGTH = 1024  # characters of FailureReason
 STOP_GRACE_S = 2  # seconds between SIGTERM and SIGKILL; nobody should wait longer here
 SOCKET_LENGTH = 100  # a Unix socket's path may have 107 bytes
 POLL_S = 0.1
@@ -31,16 +35,16 @@ STEADY_S = 10  # a process that served so long has not ended soon
 PYTHON = "python"
 
 
-class HostingFailed(Exception):
-    """The variant does not come into service; the text is the endpoint's FailureReason."""
-
-
 class Unreachable(Exception):
-    """The variant's process takes no requests; it may be starting again."""
+    """The process takes no requests; it may be starting again."""
 
 
-class NoAnswer(Exception):
-    """The variant's process took the request and did not answer it."""
+class TimedOut(Exception):
+    """The process took the request and did not answer it in time."""
+
+
+class Died(Exception):
+    """The process took the request and ended before it answered."""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -54,21 +58,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def model_address(primary: dict) -> str | None:
-    """Where a container definition's model data lies: a ``tar.gz``, or a prefix of files."""
-    source = primary.get("ModelDataSource", {}).get("S3DataSource", {})
-    return primary.get("ModelDataUrl") or source.get("S3Uri")
-
-
-class HostedVariant:
+class HostedInstance:
     """A model's process behind a Unix socket: no port is opened for it."""
 
-    def __init__(self, endpoints: Endpoints, endpoint: str, variant: dict, model: dict) -> None:
-        self.endpoints, self.endpoint, self.variant = endpoints, endpoint, variant
-        self.name = variant["VariantName"]
-        self.weight = variant.get("InitialVariantWeight", 1.0)
-        self.container = model.get("PrimaryContainer") or model["Containers"][0]
-        self.address = model_address(self.container)
+    def __init__(self, endpoints: Endpoints, endpoint: str, spec: dict) -> None:
+        """`spec` is a ProductionVariant with its model's ``Container`` definition."""
+        self.endpoints, self.endpoint, self.spec = endpoints, endpoint, spec
+        self.name, self.container = spec["VariantName"], spec["Container"]
         identifier = secrets.token_hex(4)
         self.group = ENDPOINT_LOGS + endpoint
         self.stream = f"{self.name}/i-{identifier}"
@@ -80,51 +76,40 @@ class HostedVariant:
         self.tail: deque[str] = deque(maxlen=40)
         self.process = None
         self.in_service = False
+        self.in_flight: set[object] = set()  # connections of requests that are not answered yet
         self.soon_ended = 0  # processes in a row
         self.closed = threading.Event()
-        self._lock = threading.Lock()  # a process is started, or the variant closed
+        self._lock = threading.Lock()  # a process is started, or the instance closed
 
     def start(self) -> None:
         """Fetch the model, start its process, and return when it answers ``/ping``.
 
         Raises:
-            HostingFailed: with the last lines of the log.
+            HostingFailed: in SageMaker's words, and with the last lines of the log.
         """
-        self._fetch()
+        for line in [container.banner(self.container["Image"]), *self.spec.get("Notes", [])]:
+            self._log(line)
+        download_limit_s = self.spec.get("ModelDataDownloadTimeoutInSeconds")
+        model_data.fetch(self.endpoints.s3, self.container, self.ml, self.folder, download_limit_s)
         self._launch()
-        limit = self.variant.get("ContainerStartupHealthCheckTimeoutInSeconds", START_LIMIT_S)
+        limit = self.spec.get("ContainerStartupHealthCheckTimeoutInSeconds", START_LIMIT_S)
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline and not self.closed.is_set():
             if self.process.poll() is not None:
                 self.reader.join(timeout=5)
-                raise HostingFailed(self._why("did not pass the ping health check: it ended"))
+                raise HostingFailed(self._unhealthy("It ended."))
             if self._answers():
                 self.in_service = True
                 return
             time.sleep(POLL_S)
-        raise HostingFailed(self._why(f"did not pass the ping health check within {limit} s"))
+        raise HostingFailed(self._unhealthy(f"It did not answer within {limit} s."))
 
-    def _why(self, what: str) -> str:
-        head = f"The container of variant {self.name} {what}. Last lines of its log:\n"
-        return head + "\n".join(self.tail)[-(1024 - len(head)) :]
-
-    def _fetch(self) -> None:
-        model = self.ml / "model"
-        model.mkdir(parents=True)
-        if self.address is None:
-            return
-        fetched = self.folder / "fetched"
-        try:
-            if self.endpoints.s3.download(self.address, fetched) == 0:
-                raise FileNotFoundError(f"nothing lies at {self.address}")
-            if self.address.endswith(".tar.gz"):
-                container.unpack(fetched / self.address.rpartition("/")[2], model)
-                shutil.rmtree(fetched)
-            else:
-                fetched.replace(model)
-        except Exception as error:
-            reason = f"Failed to fetch the model data from {self.address}: {error}"
-            raise HostingFailed(reason) from error
+    def _unhealthy(self, what: str) -> str:
+        head = (
+            f"The primary container for production variant {self.name} did not pass the ping "
+            f"health check. Please check CloudWatch logs for this endpoint. {what} Last lines:\n"
+        )
+        return head + "\n".join(self.tail)[-(REASON_LENGTH - len(head)) :]
 
     def _launch(self) -> None:
         with self._lock:
@@ -141,16 +126,18 @@ class HostedVariant:
                 self.reader.start()
 
     def _process(self) -> subprocess.Popen:
-        scratch = self.folder / "scratch"
-        code = container.inside(self.ml, f"{container.ML}/model/code")
+        scratch, given = self.folder / "scratch", self.container.get("Environment", {})
+        submitted = given.get(model_data.SUBMIT, "").startswith("s3://")
+        place = "code" if submitted else "model/code"
+        code = container.inside(self.ml, f"{container.ML}/{place}")
         environment = {
             **container.environment(
                 self.endpoints.url, scratch / "home", self.ml, self.container["Image"]
             ),
-            "SAGEMAKER_SUBMIT_DIRECTORY": code,
+            model_data.SUBMIT: code,
             "SAGEMAKER_PROGRAM": "inference.py",
             "OMP_NUM_THREADS": str(os.cpu_count() or 1),
-            **self.container.get("Environment", {}),
+            **given,
             "SAGEMAKER_CODE": code,
         }
         command = [PYTHON, "-m", "local_sagemaker.serving", str(self.socket)]
@@ -179,7 +166,7 @@ class HostedVariant:
         if self.closed.is_set():
             return
         if self.soon_ended > RESTARTS:
-            why = self._why(f"ended {self.soon_ended} times in a row")
+            why = self._unhealthy(f"It ended {self.soon_ended} times in a row.")
             threading.Thread(target=self.endpoints.give_up, args=(self, why)).start()
         else:
             self.process.wait()
@@ -188,42 +175,52 @@ class HostedVariant:
 
     def _answers(self) -> bool:
         try:
-            return self.request("GET", "/ping", b"", {})[0] == 200
-        except (Unreachable, NoAnswer):
+            return self.request("GET", "/ping", b"", {}, PING_LIMIT_S)[0] == 200
+        except (Unreachable, TimedOut, Died):
             return False
 
     def request(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
+        self, method: str, path: str, body: bytes, headers: dict[str, str], limit_s: float
     ) -> tuple[int, dict[str, str], bytes]:
         """Send one request; return status, headers (names in lower case) and body.
 
         Raises:
             Unreachable: if no process takes the request.
-            NoAnswer: if the process ends meanwhile, or does not answer in time.
+            TimedOut: if no answer comes within `limit_s`.
+            Died: if the process ends meanwhile.
         """
-        connection = _UnixConnection(self.socket, INVOKE_LIMIT_S)
+        connection = _UnixConnection(self.socket, limit_s)
         try:
             connection.connect()
         except OSError as error:
             raise Unreachable(f"the variant {self.name} takes no requests: {error}") from None
+        self.in_flight.add(connection)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             content = answer.read()
+        except TimeoutError as error:
+            raise TimedOut(str(error)) from None
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"the variant {self.name} gave no answer: {error}") from None
+            raise Died(str(error)) from None
         finally:
+            self.in_flight.discard(connection)
             connection.close()
         self.answered = True
         return answer.status, found, content
 
-    def close(self) -> None:
-        """End the process and remove the variant's files."""
+    def terminate(self) -> None:
+        """Ask the process to end, and start no other."""
         with self._lock:
             self.closed.set()
         if self.process:
             isolation.terminate(self.process)
+
+    def close(self) -> None:
+        """End the process and remove the instance's files."""
+        self.terminate()
+        if self.process:
             try:
                 self.process.wait(timeout=STOP_GRACE_S)
             except subprocess.TimeoutExpired:

@@ -34,7 +34,7 @@ from local_sagemaker.wsgi import create_server
 log = logging.getLogger(__name__)
 
 MOTO_SERVICES = {"s3", "logs", "monitoring", "iam", "sts"}
-INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
+INVOCATION = re.compile(r"/endpoints/([^/]+)/([a-z-]*invocations[a-z-]*)")
 
 
 class Engine:
@@ -92,7 +92,7 @@ class Engine:
         service = _one_region(environ)
         match = INVOCATION.fullmatch(environ["PATH_INFO"]) if service == "sagemaker" else None
         if match:
-            return self.endpoints.invoke(match[1], environ, start_response)
+            return self.endpoints.invoke(match[1], match[2], environ, start_response)
         if error := refusals.refused(service, environ):
             return refusals.answer(error, service, environ, start_response)
         if service == "sagemaker":

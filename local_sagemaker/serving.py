@@ -1,103 +1,131 @@
 """The endpoint's process: SageMaker's inference toolkit behind a Unix socket.
 
 Runs as ``python -m local_sagemaker.serving SOCKET`` in the model's folder, with the handler
-functions (``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn``) taken from the module that
-``SAGEMAKER_PROGRAM`` names, in ``SAGEMAKER_CODE``. The toolkit's own Transformer calls them, as it
-does in AWS's PyTorch inference containers.
+functions (``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn``, or ``transform_fn``) taken
+from the module that ``SAGEMAKER_PROGRAM`` names, in ``SAGEMAKER_CODE`` or at the archive's root.
+The toolkit's own Transformer calls them, as it does in AWS's PyTorch inference containers.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import logging
 import os
 import socketserver
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from sagemaker_inference import decoder
-from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
+from sagemaker_inference.environment import Environment
 from sagemaker_inference.transformer import Transformer
 
+from local_sagemaker.pytorch_handler import PyTorchHandler
 
-class PyTorchHandler(DefaultInferenceHandler):
-    """What the PyTorch container does for functions that the user's module leaves out."""
-
-    def default_model_fn(self, model_dir: str, context=None):
-        import torch
-
-        return torch.jit.load(Path(model_dir) / "model.pt", map_location="cpu").eval()
-
-    def default_input_fn(self, input_data, content_type: str, context=None):
-        import torch
-
-        return torch.from_numpy(decoder.decode(input_data, content_type))
-
-    def default_predict_fn(self, data, model, context=None):
-        import torch
-
-        with torch.inference_mode():
-            return model(data)
-
-    def default_output_fn(self, prediction, accept: str, context=None):
-        if hasattr(prediction, "detach"):
-            prediction = prediction.detach().cpu().numpy()
-        return super().default_output_fn(prediction, accept)
+READ_LIMIT_S = 60  # for a request's bytes; the engine sends them at once
+# TorchServe's answer for a worker that took longer than its time (SAGEMAKER_MODEL_SERVER_TIMEOUT).
+DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
+UNSUPPORTED = {
+    "code": 503,
+    "type": "InternalServerException",
+    "message": "Unsupported model output data type.",
+}
 
 
 class Context:
-    """What the toolkit expects of a model server: one request's properties, one answer's."""
+    """TorchServe's context, as far as handlers and the toolkit use it: one for all requests."""
 
-    def __init__(self, model_dir: str, headers: dict[str, str]) -> None:
-        self.system_properties = {"model_dir": model_dir}
+    def __init__(self, model_dir: str) -> None:
+        self.model_name = "model"
+        self.system_properties = {
+            "model_dir": model_dir,
+            "gpu_id": None,
+            "batch_size": 1,
+            "server_name": "local_sagemaker",
+        }
         self.request_processor = [self]
-        self.headers = headers
-        self.status, self.content_type = 200, "application/octet-stream"
+        self.begin({})
+
+    def begin(self, headers: dict[str, str]) -> None:
+        """Forget the last request; this one has `headers`."""
+        self.headers, self.response_headers = headers, {}
+        self.status, self.content_type = 200, "text/plain; charset=utf-8"
 
     def get_request_properties(self) -> dict[str, str]:
         return self.headers
 
+    get_all_request_header = get_request_properties
+
+    def get_request_header(self, index: int, key: str) -> str | None:
+        lower = {name.lower(): value for name, value in self.headers.items()}
+        return lower.get(key.lower())
+
+    def get_request_property(self, key: str) -> str | None:
+        return self.get_request_header(0, key)
+
     def set_response_content_type(self, index: int, value: str) -> None:
         self.content_type = value
 
-    def set_response_status(self, code: int, phrase: str) -> None:
+    def set_response_header(self, index: int, key: str, value: str) -> None:
+        self.response_headers[key] = value
+
+    def set_response_status(self, code: int, phrase: str = "", index: int = 0) -> None:
         self.status = int(code)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``GET /ping`` and ``POST /invocations``."""
+    """``GET /ping`` and ``POST /invocations``: one request a connection, one at a time."""
 
     protocol_version = "HTTP/1.1"
+    timeout = READ_LIMIT_S
     transformer: Transformer
-    one_at_a_time = threading.Lock()  # as in one worker process of the model server
+    context: Context
+    answer_limit_s: float
 
     def do_GET(self) -> None:
         self._answer(200 if self.path == "/ping" else 404, "text/plain", b"")
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        headers = {name: value for name, value in self.headers.items() if name != "Accept"}
-        headers["Accept"] = self.headers.get("Accept", "*/*")
-        context = Context(str(Path.cwd()), headers)
-        with self.one_at_a_time:
-            result = self.transformer.transform([{"body": body}], context)[0]
-        if context.status >= 400:
-            self._refuse(context.status, str(result))
-            return
-        content = result.encode() if isinstance(result, str) else bytes(result)
-        self._answer(200, context.content_type, content)
+        body = bytearray(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        self.context.begin({"Accept": "*/*", **dict(self.headers.items())})
+        with self._time_limit():
+            (result,) = self.transformer.transform([{"body": body}], self.context)
+        if self.context.status >= 400:
+            # As in AWS's container, the answer to an exception is its message and its trace.
+            print(result, file=sys.stderr, flush=True)
+        try:
+            content = _encoded(result)
+        except TypeError:
+            self._answer(503, "application/json", json.dumps(UNSUPPORTED, indent=2).encode())
+        else:
+            self._answer(self.context.status, self.context.content_type, content)
 
-    def _refuse(self, status: int, said: str) -> None:
-        message, _, trace = said.partition("\n")
-        if status >= 500:
-            print(trace, file=sys.stderr, flush=True)
-        self._answer(status, "text/plain; charset=utf-8", message.encode())
+    @contextmanager
+    def _time_limit(self):
+        """End this process if the block takes too long: nothing else stops a handler."""
+        timer = threading.Timer(self.answer_limit_s, self._die)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _die(self) -> None:
+        print(f"no answer after {self.answer_limit_s} s: the worker ends", flush=True)
+        self._answer(500, "application/json", json.dumps(DIED, indent=2).encode())
+        os._exit(1)
 
     def _answer(self, status: int, content_type: str, content: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
+        self.send_header("Connection", "close")
+        for name, value in self.context.response_headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -109,8 +137,18 @@ class Handler(BaseHTTPRequestHandler):
             print(form % arguments, flush=True)
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
+def _encoded(result) -> bytes:
+    """Text and bytes as they are, all else as JSON: what TorchServe does."""
+    if isinstance(result, str):
+        return result.encode()
+    if isinstance(result, (bytes, bytearray)):
+        return bytes(result)
+    return json.dumps(result, indent=2).encode()
+
+
+class Server(socketserver.UnixStreamServer):
+    """One request at a time, as in a worker of the model server; further ones queue."""
+
     request_queue_size = 128
 
 
@@ -123,16 +161,54 @@ def install_requirements(code: Path) -> None:
             sys.exit(f"{requirements} asks for packages that this environment does not have")
 
 
-def main() -> None:
-    code = Path(os.environ["SAGEMAKER_CODE"])
-    install_requirements(code)
-    sys.path.insert(0, str(code))
+def log_level() -> int:
+    """``SAGEMAKER_CONTAINER_LOG_LEVEL``, a number of Python's logging; 20 (INFO) without it."""
+    value = os.environ.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
+    return int(value) if value.isdigit() else logging.INFO
+
+
+def fork_workers(count: int) -> None:
+    """Become `count` processes; when one of them ends, the first ends too, and with it all."""
+    workers = []
+    for _ in range(count - 1):
+        workers.append(os.fork())
+        if workers[-1] == 0:
+            return
+    for worker in workers:
+        threading.Thread(target=_end_with, args=(worker,), daemon=True).start()
+
+
+def _end_with(worker: int) -> None:
+    _, status = os.waitpid(worker, 0)
+    print(f"the worker {worker} has ended", flush=True)
+    os._exit(os.waitstatus_to_exitcode(status) or 1)
+
+
+def load(model_dir: str, environment: Environment) -> None:
+    """Load the model by the user's ``model_fn`` or the default one."""
+    name = environment.module_name
+    if importlib.util.find_spec(name) is None:
+        text = f"there is no module '{name}' in code/ or at the archive's root"
+        print(f"{text}: the toolkit's default functions serve", flush=True)
+    Handler.context = Context(model_dir)
+    Handler.answer_limit_s = environment.model_server_timeout
     Handler.transformer = Transformer(PyTorchHandler())
-    Handler.transformer.validate_and_initialize(
-        model_dir=str(Path.cwd()), context=Context(str(Path.cwd()), {})
-    )
+    Handler.transformer.validate_and_initialize(model_dir=model_dir, context=Handler.context)
     print("model loaded", flush=True)
-    with Server(sys.argv[1], Handler) as server:
+
+
+def main() -> None:
+    # As TorchServe's workers do: what handlers log from INFO on is seen without a configuration.
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=log_level())
+    model_dir, code = str(Path.cwd()), Path(os.environ["SAGEMAKER_CODE"])
+    install_requirements(code)
+    sys.path[:0] = [str(code), model_dir]
+    environment = Environment()
+    with Server(sys.argv[1], Handler, bind_and_activate=False) as server:
+        server.server_bind()  # the workers share the socket; it takes requests from server_activate
+        fork_workers(int(environment.model_server_workers or 1))
+        load(model_dir, environment)
+        server.server_activate()
         server.serve_forever()
 
 

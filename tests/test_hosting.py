@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from conftest import wait_until
 from test_endpoints import INFERENCE, deploy, error_of, invoke, serving
 
@@ -41,7 +40,8 @@ def test_a_request_that_kills_the_process_is_a_model_error(aws):
     endpoint = deploy(aws)["EndpointName"]
     error = error_of(aws, endpoint, ContentType="application/x-die")
     assert error["Error"]["Code"] == "ModelError"
-    assert "gave no answer" in error["OriginalMessage"]
+    assert error["OriginalStatusCode"] == 500
+    assert json.loads(error["OriginalMessage"])["message"] == "Worker died."
     wait_until(lambda: _answer_or_none(aws, endpoint), 15)
     aws.sagemaker.delete_endpoint(EndpointName=endpoint)
 
@@ -59,19 +59,7 @@ def test_a_process_that_keeps_dying_fails_the_endpoint(aws):
         ),
         30,
     )
-    assert f"ended {hosting.RESTARTS + 1} times in a row" in failed["FailureReason"]
+    assert f"It ended {hosting.RESTARTS + 1} times in a row." in failed["FailureReason"]
     assert "out of memory" in failed["FailureReason"]
     wait_until(lambda: not set(serving(aws)) - before, 5)
     aws.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
-
-
-@pytest.mark.parametrize(
-    ("primary", "address"),
-    [
-        ({"ModelDataUrl": "s3://b/m.tar.gz"}, "s3://b/m.tar.gz"),
-        ({"ModelDataSource": {"S3DataSource": {"S3Uri": "s3://b/m/"}}}, "s3://b/m/"),
-        ({}, None),
-    ],
-)
-def test_where_the_model_lies(primary, address):
-    assert hosting.model_address(primary) == address
