@@ -325,7 +325,7 @@ def test_channels_hold_what_lies_below_their_prefix(aws, prefix, expected):
         channels={"c": f"s3://{BUCKET}/{name}/{prefix}"},
     )
     if not expected:
-        assert "no object under" in job["FailureReason"]
+        assert "No S3 objects found under" in job["FailureReason"]
         return
     found = {line.removeprefix("./") for line in aws.log(job["TrainingJobName"])}
     assert found == expected
