@@ -93,6 +93,10 @@ check-v2: $(V2)/.ready ## Clients of SageMaker SDK v2 and the AWS command line a
 	LOCAL_SAGEMAKER_COMMAND=$(abspath $(BIN))/local-sagemaker $(BIN)/local-sagemaker run -- \
 	    $(V2)/bin/python -m pytest -c tests/v2/pytest.ini --rootdir tests/v2 tests/v2 $(V2_ARGS)
 
+.PHONY: faults
+faults: $(READY) ## Kill the engine, jobs and endpoints 50 times under load, and count (FAULT_SEED=n)
+	FAULT_POINTS=$${FAULT_POINTS:-50} $(BIN)/python -m pytest -s tests/test_faults.py
+
 .PHONY: bench
 bench: $(READY) ## What the local engine costs, beside named peers (takes minutes, wants a quiet machine)
 	$(BIN)/python benchmarks/engine.py

@@ -1,0 +1,1 @@
+"""Kills at seeded moments, and a count of what was acknowledged before them."""
