@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from local_sagemaker.tags import check_tags
+from local_sagemaker.store import is_disk_full
 from local_sagemaker.validation import ApiError, check, operation, shaped
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ class SageMakerApi:
         except ApiError as error:
             answer = {"__type": error.code, "message": error.message, **error.members}
             status = f"{error.status} {error.code}"
-        except Exception:
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             log.exception("%s failed", name)
             text = f"local_sagemaker failed on {name}: see the engine's log. This is a defect."
             answer = {"__type": "InternalFailure", "message": text}

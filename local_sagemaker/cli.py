@@ -1,4 +1,4 @@
-"""The command line: ``local-sagemaker start | stop | status | env | logs | run``."""
+"""The command line: ``local-sagemaker start | stop | status | env | logs | clean | run``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import sys
 import threading
 from pathlib import Path
 
-from local_sagemaker import engine, private_run
+from local_sagemaker import disk, engine, private_run
 from local_sagemaker.client_environment import REMOVED, client_environment
 from local_sagemaker.engine import DEFAULT_STATE, EngineError
+from local_sagemaker.store import StateError
 
 IDLE_S = 3600
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.call(options)
-    except EngineError as error:
+    except (EngineError, StateError) as error:
         print(f"local-sagemaker: {error}", file=sys.stderr)
         return 1
 
@@ -52,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     command("env", _env, "print export lines that send boto3 and the SDKs to the engine")
     sub = command("logs", _logs, "print the log of a training job or an endpoint")
     sub.add_argument("job", help="name of the training job or endpoint")
+    sub = command("clean", _clean, "free what no later start needs: leftovers, caches, old logs")
+    sub.add_argument(
+        "--all", action="store_true", help="remove the whole state, objects and jobs included"
+    )
     sub = command("run", _run, "run a command against a private engine, then stop the engine")
     sub.add_argument("--port", type=int, default=0, help="TCP port (default: a free one)")
     _add_recording(sub)
@@ -136,16 +141,39 @@ def _status(options: argparse.Namespace) -> int:
     running = engine.find(options.state)
     if running is None:
         print(f"no engine runs on {options.state}")
+        used = disk.usage(options.state)
+        if any(used.values()):
+            print(f"  disk          {_megabytes(used)}")
         return 1
     sagemaker = _client(running, "sagemaker")
     jobs = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
     endpoints = sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
-    used = sum(f.stat().st_size for f in options.state.rglob("*") if f.is_file())
-    print(f"{running.url}  process {running.pid}  state {options.state} ({used / 1e6:.0f} MB)")
+    used = disk.usage(options.state)
+    print(f"{running.url}  process {running.pid}  state {options.state}")
+    print(f"  disk          {_megabytes(used)}")
     for job in jobs:
         print(f"  training job  {job['TrainingJobStatus']:<12}{job['TrainingJobName']}")
     for endpoint in endpoints:
         print(f"  endpoint      {endpoint['EndpointStatus']:<12}{endpoint['EndpointName']}")
+    return 0
+
+
+def _megabytes(sizes: dict[str, int]) -> str:
+    parts = [f"{part} {size / 1e6:.1f} MB" for part, size in sizes.items() if size]
+    return ", ".join([*parts, f"in all {sum(sizes.values()) / 1e6:.1f} MB"])
+
+
+def _clean(options: argparse.Namespace) -> int:
+    state = options.state
+    if options.all:
+        freed, foreign = disk.remove(state)
+        if foreign:
+            print(f"left in {state}, as no engine made them: {', '.join(foreign)}")
+    else:
+        freed = disk.clean(state)
+        if running := engine.find(state):
+            print(f"an engine runs on {running.state}: stop it to free more than its old log")
+    print(f"freed: {_megabytes(freed)}")
     return 0
 
 
@@ -197,16 +225,12 @@ def _serve(options: argparse.Namespace) -> int:
         _tell(options.tell, url)
 
     from local_sagemaker.server import serve
-    from local_sagemaker.store import StateInUse
+    from local_sagemaker.wsgi import PortTaken
 
     try:
         serve(options.state, options.port, ready, options.idle)
-    except StateInUse as error:
+    except (StateError, PortTaken) as error:
         _tell(options.tell, str(error))
-        return 1
-    except OSError as error:
-        text = f"cannot listen on 127.0.0.1:{options.port}: {error.strerror or error}; "
-        _tell(options.tell, text + "name another port with --port, or none for a free one")
         return 1
     (options.state / "engine.json").unlink(missing_ok=True)
     if options.temporary:

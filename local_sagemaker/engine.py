@@ -14,12 +14,15 @@ import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from local_sagemaker.client_environment import REMOVED
+from local_sagemaker.store import is_held
 
 DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60
 STOP_LIMIT_S = 30
+LOG_SIZE = 10_000_000  # bytes, from which on an engine begins a new log
 
 
 class EngineError(RuntimeError):
@@ -40,7 +43,9 @@ def find(state: Path) -> Running | None:
     try:
         known = Running(**json.loads((state / "engine.json").read_text()))
         with urllib.request.urlopen(known.url + "/-/health", timeout=5) as answer:
-            return known if answer.status == 200 and _is_alive(known.pid) else None
+            # Its own number: another engine may answer there by now.
+            is_it = answer.read() == f"ok {known.pid}\n".encode()
+        return known if is_it and _is_alive(known.pid) else None
     except (OSError, ValueError, TypeError, urllib.error.URLError):
         return None
 
@@ -74,14 +79,14 @@ def start(
     Raises:
         EngineError: with the engine's own words.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    log_file = _log_file(state)
     command = [sys.executable, "-m", "local_sagemaker.cli", "serve", "--state", str(state)]
     command += ["--port", str(port)]
     command += ["--idle", str(idle_s)] if idle_s is not None else []
     command += ["--life", str(life)] if life is not None else []
     command += ["--temporary"] if temporary else []
     told, tell = os.pipe()
-    with (state / "engine.log").open("ab") as log:
+    with log_file as log:
         process = subprocess.Popen(
             [*command, "--tell", str(tell)],
             stdin=subprocess.DEVNULL,
@@ -98,9 +103,33 @@ def start(
     finally:
         os.close(told)
     if not said.startswith("http"):
-        process.wait(timeout=STOP_LIMIT_S)
+        _end(process)
         raise EngineError(said or f"the engine did not start: see {state / 'engine.log'}")
     return process
+
+
+def _log_file(state: Path) -> IO[bytes]:
+    """The engine's log, to append to; a long one is put aside first."""
+    file = state / "engine.log"
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        if file.exists() and file.stat().st_size > LOG_SIZE:
+            file.replace(state / "engine.log.old")
+        return file.open("ab")
+    except OSError as error:
+        raise EngineError(
+            f"cannot write to the state folder {state}: {error.strerror or error}; "
+            "name another one with --state"
+        ) from None
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Wait for an engine that gave up; end one that neither answers nor gives up."""
+    try:
+        process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _read_line(descriptor: int) -> str:
@@ -118,12 +147,22 @@ def _read_line(descriptor: int) -> str:
 def note(state: Path, url: str) -> None:
     """Leave word in `state` of the engine that is this process."""
     running = Running(os.getpid(), url, str(state.resolve()))
-    (state / "engine.json").write_text(json.dumps(asdict(running)))
+    draft = state / "engine.json.new"
+    draft.write_text(json.dumps(asdict(running)))
+    draft.replace(state / "engine.json")  # whoever reads meanwhile reads a whole one
+
+
+def _awaited(state: Path) -> Running | None:
+    """The engine on `state`, also one that is just starting."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while (running := find(state)) is None and is_held(state) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return running
 
 
 def stop(state: Path) -> bool:
     """End the engine on `state`; False if none runs."""
-    running = find(state)
+    running = _awaited(state)
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)

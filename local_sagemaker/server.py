@@ -7,10 +7,12 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 # moto reads these at import.
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
@@ -25,11 +27,11 @@ from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.endpoints import Endpoints
 from local_sagemaker.journal import Journal
 from local_sagemaker.s3 import S3
-from local_sagemaker.store import Store
+from local_sagemaker.store import StateError, Store, is_disk_full
 from local_sagemaker.tags import Tags
 from local_sagemaker.training import TrainingJobs
 from local_sagemaker.tuning import TuningJobs
-from local_sagemaker.wsgi import create_server
+from local_sagemaker.wsgi import NO_ROOM, create_server
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,15 @@ class Engine:
             | Tags(self.store).handlers
         )
         self.last_request = time.monotonic()
-        self._restore()
+        (state / "incoming").mkdir(exist_ok=True)
+        try:
+            self._restore()
+        except sqlite3.DatabaseError as error:
+            self.store.close()
+            raise StateError(
+                f"the database {self.store.folder / 'state.db'} is damaged: {error}. Nothing was "
+                "changed: put back a copy of it, or name another folder with --state"
+            ) from None
 
     def _restore(self) -> None:
         self.journal.replay()
@@ -79,13 +89,25 @@ class Engine:
         self.store.close()
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
         self.last_request = time.monotonic()
+        try:
+            if no_room := environ.get(NO_ROOM):
+                raise no_room
+            return self._route(environ, start_response)
+        except Exception as error:
+            if not is_disk_full(error):
+                raise
+            log.error("%s %s: %s", environ["REQUEST_METHOD"], environ["PATH_INFO"], error)
+            return _refuse_for_room(environ, start_response, error)
+
+    def _route(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         if not _is_loopback(environ.get("HTTP_HOST", "")):
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
             return [b"local_sagemaker serves 127.0.0.1 and localhost only\n"]
         if environ["PATH_INFO"] == "/-/health":
             start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ok\n"]
+            return [f"ok {os.getpid()}\n".encode()]
         if not _is_signed(environ):
             return _refuse_unsigned(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
@@ -139,6 +161,16 @@ def _is_signed(environ: dict) -> bool:
     return presigned or "Credential=" in environ.get("HTTP_AUTHORIZATION", "")
 
 
+def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) -> list[bytes]:
+    """AWS has no such error; 507 is not asked again by its clients."""
+    text = f"The disk of the state folder has no room: {error}. Free some; nothing is lost."
+    code, is_json = "InsufficientStorage", "HTTP_X_AMZ_TARGET" in environ
+    start_response("507 Insufficient Storage", [("Content-Type", "application/xml")])
+    if is_json:
+        return [json.dumps({"__type": code, "message": text}).encode()]
+    return [ERROR_XML.format(code=code, message=escape(text)).encode()]
+
+
 def _refuse_unsigned(environ: dict, start_response: Callable) -> list[bytes]:
     text = "The request is not signed: any access key and secret will do, such as 'local'"
     if "HTTP_X_AMZ_TARGET" in environ:
@@ -173,15 +205,15 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
         ready: called with the engine's address when it answers.
 
     Raises:
-        StateInUse: another engine holds `state`.
-        OSError: the port is taken.
+        StateError: `state` cannot be used; another engine may hold it.
+        PortTaken: the port is taken.
     """
     holder: dict = {}
 
     def application(environ, start_response):
         return holder["engine"](environ, start_response)
 
-    server = create_server(application, port)
+    server = create_server(application, port, state / "incoming")
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)

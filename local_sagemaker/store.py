@@ -26,6 +26,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
@@ -69,6 +70,37 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
+def hold(folder: Path) -> IO[str]:
+    """Hold the state in `folder` for this process, until the file that is returned is closed.
+
+    Raises:
+        StateInUse: if another process holds it.
+        OSError: if the folder cannot be written.
+    """
+    held = (folder / "engine.lock").open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise StateInUse(
+            f"{folder} is in use by a running engine: stop that one "
+            "(local-sagemaker stop) or name another folder with --state"
+        ) from None
+    return held
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the state in `folder`."""
+    try:
+        with (folder / "engine.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class Store:
     """The database and the object files below one state folder, held by one process at a time."""
 
@@ -84,7 +116,7 @@ class Store:
         self.lock = threading.RLock()  # held over what must be read and written as one
         try:
             self.object_folder.mkdir(parents=True, exist_ok=True)
-            self._hold()
+            self._held = hold(self.folder)
         except OSError as error:
             raise StateError(
                 f"cannot write to the state folder {self.folder}: {error.strerror or error}; "
@@ -95,17 +127,6 @@ class Store:
         except BaseException:
             self._held.close()
             raise
-
-    def _hold(self) -> None:
-        self._held = (self.folder / "engine.lock").open("w")
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._held.close()
-            raise StateInUse(
-                f"{self.folder} is in use by a running engine: stop that one "
-                "(local-sagemaker stop) or name another folder with --state"
-            ) from None
 
     def _open(self) -> None:
         file = self.folder / "state.db"

@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import waitress
+import waitress.parser
+from waitress.buffers import OverflowableBuffer, TempfileBasedBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import WSGITask
 
+NO_ROOM = "local_sagemaker.no_room"  # in the environment: why the body was not kept
 MAX_BODY = 6 * 1024**3  # bytes; S3 itself takes 5 GiB in one request
+
+
+class FileBuffer(TempfileBasedBuffer):
+    """A large body on its way in; beside the state, as /tmp may be memory."""
+
+    folder: Path  # set by create_server()
+
+    def newfile(self):
+        return tempfile.TemporaryFile("w+b", dir=self.folder)
+
+
+class BodyBuffer(OverflowableBuffer):
+    """A request's body; one for which the disk has no room is read to its end, and not kept."""
+
+    full: OSError | None = None
+
+    def _set_large_buffer(self) -> None:
+        self.buf = FileBuffer(self.buf)
+        self.overflowed = True
+
+    def append(self, data: bytes) -> None:
+        if self.full is None:
+            try:
+                super().append(data)
+            except OSError as error:
+                self.full = error
+
+
+waitress.parser.OverflowableBuffer = BodyBuffer
 
 
 class Parser(HTTPRequestParser):
@@ -25,6 +59,12 @@ class Parser(HTTPRequestParser):
 class Task(WSGITask):
     """Leaves S3's headers in lower case: in them, the case of a name is the user's metadata."""
 
+    def get_environment(self) -> dict:
+        environ = super().get_environment()
+        receiver = self.request.body_rcv
+        environ[NO_ROOM] = receiver.getbuf().full if receiver else None
+        return environ
+
     def build_response_header(self) -> bytes:
         head = super().build_response_header()
         return re.sub(rb"(?m)^X-Amz-[^:]*", lambda name: name[0].lower(), head)
@@ -35,13 +75,33 @@ class Channel(HTTPChannel):
     task_class = Task
 
 
-def create_server(application: Callable, port: int):
+class PortTaken(RuntimeError):
+    """The server cannot listen; the text says where and what to do."""
+
+
+def create_server(application: Callable, port: int, folder: Path):
     """A server of `application` on 127.0.0.1; `run()` it, and `close()` it.
 
+    Args:
+        folder: for large bodies on their way in; must exist when the server runs.
+
     Raises:
-        OSError: the port is taken.
+        PortTaken: the port is taken.
     """
-    server = waitress.create_server(
+    FileBuffer.folder = folder
+    try:
+        server = _server(application, port)
+    except OSError as error:
+        raise PortTaken(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; "
+            "name another port with --port, or none for a free one"
+        ) from None
+    server.channel_class = Channel
+    return server
+
+
+def _server(application: Callable, port: int):
+    return waitress.create_server(
         application,
         host="127.0.0.1",
         port=port,
@@ -50,5 +110,3 @@ def create_server(application: Callable, port: int):
         ident=None,
         clear_untrusted_proxy_headers=True,
     )
-    server.channel_class = Channel
-    return server

@@ -40,7 +40,7 @@ def test_other_hosts_names_are_refused(aws, host):
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1234", "localhost:80"])
 def test_loopback_names_are_served(aws, host):
-    assert ask(aws, path="/-/health", Host=host) == (200, "ok\n")
+    assert ask(aws, path="/-/health", Host=host) == (200, f"ok {aws.process.pid}\n")
 
 
 def test_unsigned_requests_are_refused(aws):
