@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from conftest import BUCKET, channel, training_request, unique
 
+from local_sagemaker import channels, isolation
 from local_sagemaker.channels import Item, share
 
 
@@ -239,3 +240,10 @@ def test_what_concerns_pipes_only_is_accepted(aws, prefix):
     assert job["TrainingJobStatus"] == "Completed"
     assert job["InputDataConfig"] == request["InputDataConfig"]
     assert aws.log(job["TrainingJobName"]) == ["one"]
+
+
+def test_without_a_real_opt_ml_a_fast_file_channel_is_a_copy(monkeypatch):
+    request = request_for("true", "any", "FastFile")
+    assert channels.views(request) == ["input/data/train"]
+    monkeypatch.setattr(isolation, "isolation", lambda: isolation.RELOCATED)
+    assert channels.views(request) == []

@@ -163,6 +163,15 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
     assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")
 
 
+def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):
+    arguments = "http://127.0.0.1:1", tmp_path / "home", tmp_path, IMAGE
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/mine")
+    assert container.environment(*arguments)["TORCH_HOME"] == "/mine/torch"
+    monkeypatch.setenv("TORCH_HOME", "/weights")
+    assert container.environment(*arguments)["TORCH_HOME"] == "/weights"
+
+
 def test_words_are_relocated(tmp_path, how):
     expected = "cat /opt/ml/a /opt/ml/b"
     if how == "relocated":

@@ -244,7 +244,7 @@ def test_a_failure_carries_the_exit_code_and_the_end_of_the_log(aws):
     assert steps(job)[-1] == "Failed"
     assert "exit code: 3" in job["FailureReason"]
     assert job["FailureReason"].endswith("useful\nValueError: lr is negative")
-    assert job["SecondaryStatusTransitions"][-1]["StatusMessage"] == job["FailureReason"]
+    assert job["SecondaryStatusTransitions"][-1]["StatusMessage"] == "Training job failed"
     assert "ModelArtifacts" not in job
 
 
@@ -316,6 +316,34 @@ def test_a_stopping_job_stays_so_while_it_uploads(aws):
         seen.add((job["TrainingJobStatus"], job["SecondaryStatus"]))
     assert {status for status, _ in seen} == {"Stopping"}
     assert steps(job)[-2:] == ["Uploading", "Stopped"]
+
+
+def test_spot_retries_and_warm_pools_are_accepted_and_told(aws):
+    spot = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90},
+        "RetryStrategy": {"MaximumRetryAttempts": 3},
+    }
+    job = aws.trained("true", **spot)
+    assert job["TrainingJobStatus"] == "Completed"
+    assert {name: job[name] for name in spot} == spot
+    # Nothing is ever interrupted here: what is paid for is the whole time.
+    assert 1 <= job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"]
+    warm = training_request()["ResourceConfig"] | {"KeepAlivePeriodInSeconds": 60}
+    assert aws.trained("true", ResourceConfig=warm)["ResourceConfig"] == warm
+
+
+def test_an_old_image_loads_a_whole_pickled_model(aws):
+    script = (
+        "import torch; torch.save(torch.nn.Linear(2, 3), 'net.pt');"
+        "print(torch.load('net.pt').weight.shape)"
+    )
+    request = training_request(f'python -c "{script}"')
+    old = TRAINING_IMAGE.replace("2.10.0-cpu-py313", "1.12.1-cpu-py38")
+    request["AlgorithmSpecification"]["TrainingImage"] = old
+    aws.sagemaker.create_training_job(**request)
+    aws.job(request["TrainingJobName"])
+    assert aws.log(request["TrainingJobName"])[-1] == "torch.Size([3, 2])"
 
 
 def test_stopping_twice_is_one_stop(aws):
