@@ -7,82 +7,81 @@ import math
 import warnings
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
+from local_sagemaker.ranges import limits
 from local_sagemaker.validation import invalid
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
-STRATEGIES = ("Bayesian", "Random", "Grid")
 RANDOM_FIRST = 3  # jobs before the Bayesian model has something to learn from
 LOG_FROM = 100  # Auto scaling: ranges of at least this ratio are searched on a log scale
+ATTEMPTS = 100  # draws after which a choice of values that was tried is tried again
 
 
-def ranges_of(config: dict) -> dict[str, dict]:
-    """All parameter ranges by name, each with its ``Type``, checked.
+class Search:
+    """Choosing values for the ranges of one training job definition.
 
-    Raises:
-        ApiError: ValidationException for limits that are no numbers, out of order, or cannot be
-            scaled as asked.
+    The same strategy, seed and results make the same choices.
     """
-    found = {}
-    for kind in ("Integer", "Continuous", "Categorical"):
-        for item in config.get("ParameterRanges", {}).get(f"{kind}ParameterRanges", []):
-            found[item["Name"]] = {**item, "Type": kind}
-    if not found:
-        raise invalid("HyperParameterTuningJobConfig.ParameterRanges holds no range")
-    for item in found.values():
-        if item["Type"] != "Categorical":
-            _check_limits(item)
-        elif not item["Values"]:
-            raise invalid(f"the categorical range '{item['Name']}' has no values")
-    return found
 
+    def __init__(
+        self,
+        strategy: str,
+        ranges: dict[str, dict],
+        goal: str,
+        seed: int | None = None,
+        pruner: optuna.pruners.BasePruner | None = None,
+    ) -> None:
+        """`goal` is ``Maximize`` or ``Minimize``; `pruner` answers `trial.should_prune`.
 
-def _limits(item: dict) -> tuple[float, float]:
-    number = int if item["Type"] == "Integer" else float
-    return number(item["MinValue"]), number(item["MaxValue"])
-
-
-def _check_limits(item: dict) -> None:
-    name, scaling = item["Name"], item.get("ScalingType", "Auto")
-    try:
-        low, high = _limits(item)
-    except ValueError:
-        limits = f"'{item['MinValue']}' and '{item['MaxValue']}'"
-        raise invalid(f"the limits {limits} of '{name}' are no {item['Type']} numbers") from None
-    if low >= high:
-        raise invalid(f"the range '{name}' needs MinValue < MaxValue, not {low} and {high}")
-    if scaling == "Logarithmic" and low <= 0:
-        raise invalid(f"Logarithmic scaling of '{name}' needs MinValue > 0, not {low}")
-    if scaling == "ReverseLogarithmic" and not 0 <= low < high < 1:
-        raise invalid(f"ReverseLogarithmic scaling of '{name}' needs 0 <= MinValue < MaxValue < 1")
-
-
-def study(config: dict) -> optuna.Study:
-    """An Optuna study for a tuning job's configuration.
-
-    Raises:
-        ApiError: ValidationException for a strategy that is not done here.
-    """
-    strategy, seed = config["Strategy"], config.get("RandomSeed")
-    ranges = ranges_of(config)
-    if strategy == "Bayesian":
-        # Constant liar: jobs running in parallel do not all try the same place.
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=RANDOM_FIRST, multivariate=True, constant_liar=True, seed=seed
+        Raises:
+            ApiError: ValidationException, if the Grid strategy gets other than categories.
+        """
+        self.ranges = ranges
+        self.distributions = {name: _distribution(item) for name, item in ranges.items()}
+        self.study = optuna.create_study(
+            direction=goal.lower(),
+            sampler=_sampler(strategy, seed),
+            pruner=pruner or optuna.pruners.NopPruner(),
+            study_name="tuning",  # Hyperband's brackets depend on it
         )
-    elif strategy in {"Random", "Grid"}:
-        sampler = optuna.samplers.RandomSampler(seed=seed)
-    else:
-        known = ", ".join(STRATEGIES)
-        raise invalid(f"Strategy '{strategy}': local_sagemaker searches by {known}")
-    goal = config["HyperParameterTuningJobObjective"]["Type"].lower()
-    made = optuna.create_study(direction=goal, sampler=sampler)
-    # Optuna's own GridSampler ends its study by itself, which ask-and-tell does not survive.
-    for combination in grid(ranges) if strategy == "Grid" else ():
-        made.enqueue_trial(combination)
-    return made
+        self._tried: set[tuple[str, ...]] = set()
+        # Optuna's own GridSampler ends its study by itself, which ask-and-tell does not survive.
+        for combination in grid(ranges) if strategy == "Grid" else ():
+            self.study.enqueue_trial(combination)
+
+    def draw(self) -> tuple[optuna.Trial, dict[str, str]]:
+        """One value for each range, as the strings that a training job gets.
+
+        What was drawn before is drawn again only when nothing else is found.
+        """
+        for attempt in range(ATTEMPTS):
+            trial = self.study.ask(self.distributions)
+            values = {n: _text(item, trial.params[n]) for n, item in self.ranges.items()}
+            if tuple(values.values()) not in self._tried or attempt == ATTEMPTS - 1:
+                break
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        self._tried.add(tuple(values.values()))
+        return trial, values
+
+    def learn(self, values: dict[str, str], objective: float) -> bool:
+        """Take in what another tuning job found; False if `values` do not fit these ranges."""
+        try:
+            params = {name: _number(item, values[name]) for name, item in self.ranges.items()}
+            trial = optuna.create_trial(
+                params=params, distributions=self.distributions, value=objective
+            )
+        except (KeyError, ValueError):  # Optuna's error for a value outside its distribution
+            return False
+        self.study.add_trial(trial)
+        return True
 
 
 def grid(ranges: dict[str, dict]) -> list[dict[str, str]]:
@@ -98,21 +97,41 @@ def grid(ranges: dict[str, dict]) -> list[dict[str, str]]:
     return [dict(zip(ranges, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
-def draw(trial: optuna.Trial, ranges: dict[str, dict]) -> dict[str, str]:
-    """One value for each range, as the strings that a training job gets."""
-    return {name: _draw_one(trial, item) for name, item in ranges.items()}
+def _sampler(strategy: str, seed: int | None) -> optuna.samplers.BaseSampler:
+    if strategy == "Bayesian":
+        # Constant liar: jobs running in parallel do not all try the same place.
+        return optuna.samplers.TPESampler(
+            n_startup_trials=RANDOM_FIRST, multivariate=True, constant_liar=True, seed=seed
+        )
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _draw_one(trial: optuna.Trial, item: dict) -> str:
-    name, scaling = item["Name"], item.get("ScalingType", "Auto")
+def _distribution(item: dict) -> BaseDistribution:
     if item["Type"] == "Categorical":
-        return trial.suggest_categorical(name, item["Values"])
-    low, high = _limits(item)
+        return CategoricalDistribution(item["Values"])
+    low, high = limits(item)
+    scaling = item.get("ScalingType", "Auto")
     by_ratio = scaling == "Auto" and low > 0 and high / low >= LOG_FROM
     is_log = scaling == "Logarithmic" or by_ratio
     if item["Type"] == "Integer":
-        return str(trial.suggest_int(name, low, high, log=is_log))
+        return IntDistribution(low, high, log=is_log)
     if scaling == "ReverseLogarithmic":  # fine steps near 1: the logarithm of 1 - x is uniform
-        distance = trial.suggest_float(name, math.log(1 - high), math.log(1 - low))
-        return str(min(max(1 - math.exp(distance), low), high))
-    return str(trial.suggest_float(name, low, high, log=is_log))
+        return FloatDistribution(math.log(1 - high), math.log(1 - low))
+    return FloatDistribution(low, high, log=is_log)
+
+
+def _text(item: dict, drawn: str | float) -> str:
+    """A value of the distribution as the hyperparameter."""
+    if item.get("ScalingType") == "ReverseLogarithmic":
+        low, high = limits(item)
+        return str(min(max(1 - math.exp(drawn), low), high))
+    return str(drawn)
+
+
+def _number(item: dict, text: str) -> str | float:
+    """A hyperparameter as the value of the distribution, the inverse of `_text`."""
+    if item["Type"] == "Categorical":
+        return text
+    if item.get("ScalingType") == "ReverseLogarithmic":
+        return math.log(1 - float(text))
+    return int(text) if item["Type"] == "Integer" else float(text)

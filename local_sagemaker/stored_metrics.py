@@ -123,6 +123,15 @@ def write(store: Store, rows: Iterable[tuple]) -> None:
     store.write(f"INSERT INTO metrics ({COLUMNS}) VALUES ({marks})", rows)
 
 
+def series(store: Store, namespace: str, dimensions: dict[str, str], name: str) -> list[float]:
+    """All values of a metric, in the order in which they were recorded."""
+    rows = store.query(
+        "SELECT value FROM metrics WHERE namespace = ? AND name = ? AND dimensions = ? ORDER BY id",
+        (namespace, name, _shown(dimensions.items())),
+    )
+    return [row[0] for row in rows]
+
+
 def _row(datum: MetricDatum | MetricAggregatedDatum) -> tuple:
     pairs = [(dimension.name, dimension.value) for dimension in datum.dimensions]
     value, statistics = getattr(datum, "value", None), None

@@ -1,40 +1,22 @@
-"""Hyperparameter tuning jobs: training jobs, one after the other and side by side."""
+"""Hyperparameter tuning jobs: the operations."""
 
 from __future__ import annotations
 
-import logging
-import math
-import threading
 import time
-import uuid
+from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION, training
+from local_sagemaker import ACCOUNT, REGION, completion, definitions, summaries, training
+from local_sagemaker import warm_start as warm
 from local_sagemaker.listing import cut, page
+from local_sagemaker.statuses import ENDED
 from local_sagemaker.store import Store
 from local_sagemaker.validation import ApiError, invalid
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from local_sagemaker.tuning_job import Algorithm, TuningJob
 
 KIND = "tuning-job"
-ENDED = {"Completed", "Failed", "Stopped"}
-POLL_S = 0.1
-NO_OBJECTIVE_AFTER = 5  # jobs without the metric before SageMaker gives up
-COUNTERS = {
-    "Completed": "Completed",
-    "InProgress": "InProgress",
-    "Stopping": "InProgress",
-    "Stopped": "Stopped",
-    "Failed": "NonRetryableError",
-}
-SUMMARY = (
-    "TrainingJobName",
-    "TrainingJobArn",
-    "CreationTime",
-    "TrainingStartTime",
-    "TrainingEndTime",
-    "TrainingJobStatus",
-    "FailureReason",
-)
+BY_NAME = {"SortBy": "Name", "SortOrder": "Ascending"}  # the API's defaults for tuning jobs
 
 
 class TuningJobs:
@@ -53,6 +35,7 @@ class TuningJobs:
         }
 
     def restore(self) -> None:
+        """Jobs that ran when the engine ended are Failed."""
         for job in self.store.all(KIND):
             if job["HyperParameterTuningJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
@@ -62,27 +45,33 @@ class TuningJobs:
         return bool(self.running)
 
     def close(self) -> None:
-        for job in list(self.running.values()):
+        running = list(self.running.values())
+        for job in running:
             job.closing.set()
+        for job in running:
             job.thread.join(timeout=10)
 
     # Operations
 
     def create(self, request: dict) -> dict:
-        check_request(request)
-        name = request["HyperParameterTuningJobName"]
-        now = time.time()
+        from local_sagemaker import tuning_job  # Optuna takes a second to import
+
+        request = definitions.completed(request)
+        algorithms = self._checked(request)
+        limits = request["HyperParameterTuningJobConfig"]["ResourceLimits"]
+        if request["HyperParameterTuningJobConfig"]["Strategy"] == "Grid":
+            limits["MaxNumberOfTrainingJobs"] = sum(a.size for a in algorithms)
+        name, now = request["HyperParameterTuningJobName"], time.time()
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hyper-parameter-tuning-job/{name}"
         job = {
             **request,
-            "TrainingJobDefinition": described_definition(request),
             "HyperParameterTuningJobArn": arn,
             "HyperParameterTuningJobStatus": "InProgress",
             "CreationTime": now,
             "LastModifiedTime": now,
             "Jobs": [],
         }
-        runner = TuningJob(self, job)
+        runner = tuning_job.TuningJob(self, job, algorithms)
         with self.store.lock:
             if self.store.get(KIND, name):
                 text = f"A hyperparameter tuning job with the name, {name}, already exists. "
@@ -93,49 +82,55 @@ class TuningJobs:
         return {"HyperParameterTuningJobArn": arn}
 
     def describe(self, request: dict) -> dict:
-        name = request["HyperParameterTuningJobName"]
-        job = self.store.get(KIND, name)
-        if job is None:
-            text = f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
-            raise ApiError("ResourceNotFound", text)
-        job |= _counters(self.summaries(job))
-        if best := self.best(job):
+        job = self._described(self._get(request["HyperParameterTuningJobName"]))
+        goal = _goal(job)
+        found = summaries.all_of(self.store, job)
+        not_improving = completion.jobs_not_improving(summaries.objectives(found), goal)
+        job["TuningJobCompletionDetails"] = {
+            "NumberOfTrainingJobsObjectiveNotImproving": not_improving
+        }
+        end = job.get("HyperParameterTuningEndTime", time.time())
+        job["ConsumedResources"] = {"RuntimeInSeconds": round(end - job["CreationTime"])}
+        if best := summaries.best(found, goal):
             job["BestTrainingJob"] = best
+        if job.get("WarmStartConfig", {}).get("WarmStartType") == "IdenticalDataAndAlgorithm":
+            job["OverallBestTrainingJob"] = self._overall_best(job, found, goal)
         return job
 
     def list(self, request: dict) -> dict:
-        described = []
+        found = []
         for job in self.store.all(KIND):
             config = job["HyperParameterTuningJobConfig"]
-            job |= _counters(self.summaries(job))
-            job |= {"Strategy": config["Strategy"], "ResourceLimits": config["ResourceLimits"]}
-            described.append(job)
-        return page(described, request, "HyperParameterTuningJob")
+            shown = {name: config[name] for name in ("Strategy", "ResourceLimits")}
+            found.append({**self._described(job), **shown})
+        return page(found, {**BY_NAME, **request}, "HyperParameterTuningJob")
 
     def stop(self, request: dict) -> dict:
+        name = request["HyperParameterTuningJobName"]
         with self.store.lock:  # the job may be about to end by itself
-            job = self.describe(request)
-            name, status = job["HyperParameterTuningJobName"], job["HyperParameterTuningJobStatus"]
+            status = self._get(name)["HyperParameterTuningJobStatus"]
             if status in ENDED:
-                raise invalid(
-                    f"The request was rejected because the tuning job is in status {status}."
-                )
-            self.store.update(KIND, name, HyperParameterTuningJobStatus="Stopping")
-            self.running[name].stopping.set()
+                text = "The request was rejected because the tuning job is in status"
+                raise invalid(f"{text} {status}.")
+            if status == "InProgress" and name in self.running:
+                changes = {"LastModifiedTime": time.time()}
+                self.keep(name, HyperParameterTuningJobStatus="Stopping", **changes)
+                self.running[name].stopping.set()
         return {}
 
     def delete(self, request: dict) -> dict:
         """DeleteHyperParameterTuningJob: the entry goes, its training jobs stay."""
+        name = request["HyperParameterTuningJobName"]
         with self.store.lock:
-            job = self.describe(request)
-            name, status = job["HyperParameterTuningJobName"], job["HyperParameterTuningJobStatus"]
+            job = self._get(name)
+            status = job["HyperParameterTuningJobStatus"]
             if status not in ENDED:
                 raise invalid(
                     f"The tuning job {name} is in status {status}: only one that has ended "
                     "can be deleted."
                 )
-            for training_job, _ in job["Jobs"]:
-                self.store.update(training.KIND, training_job, TuningJobArn=None)
+            for summary in summaries.all_of(self.store, job):
+                self.store.update(training.KIND, summary["TrainingJobName"], TuningJobArn=None)
             self.store.remove(KIND, name)
             runner = self.running.get(name)
         if runner:
@@ -143,18 +138,17 @@ class TuningJobs:
         return {}
 
     def list_training_jobs(self, request: dict) -> dict:
-        job = self.describe(request)
-        found = self.summaries(job)
+        found = summaries.all_of(self.store, self._get(request["HyperParameterTuningJobName"]))
         if "StatusEquals" in request:
             found = [s for s in found if s["TrainingJobStatus"] == request["StatusEquals"]]
         order = request.get("SortBy", "Name")
-        if order == "FinalObjectiveMetricValue":  # as on AWS: jobs without one are not listed
-            found = [s for s in found if s["ObjectiveStatus"] == "Succeeded"]
+        if order == "FinalObjectiveMetricValue":  # by AWS, jobs without one are not listed
+            found = [s for s in found if summaries.objective(s) is not None]
         orders = {
             "Name": lambda item: [],
             "CreationTime": lambda item: [item["CreationTime"]],
             "Status": lambda item: [item["TrainingJobStatus"]],
-            "FinalObjectiveMetricValue": lambda item: [_objective_or_minus_infinity(item)],
+            "FinalObjectiveMetricValue": lambda item: [summaries.objective(item)],
         }
         return cut(
             found,
@@ -164,241 +158,86 @@ class TuningJobs:
             descending=request.get("SortOrder") == "Descending",
         )
 
-    # What the jobs made
+    # For the operations and the running jobs
 
-    def summaries(self, job: dict) -> list[dict]:
-        """A summary of each training job, with its tuned values and final objective."""
-        return [self._summary(job, name, tuned) for name, tuned in job["Jobs"]]
-
-    def _summary(self, job: dict, name: str, tuned: dict) -> dict:
-        described = self.jobs.store.get(training.KIND, name)
-        summary = {key: described[key] for key in SUMMARY if key in described}
-        objective = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-        status = described["TrainingJobStatus"]
-        metrics = {m["MetricName"]: m["Value"] for m in described["FinalMetricDataList"]}
-        summary |= {"TunedHyperParameters": tuned, "ObjectiveStatus": "Pending"}
-        if status in ENDED:
-            found = objective["MetricName"] in metrics and status != "Failed"
-            summary["ObjectiveStatus"] = "Succeeded" if found else "Failed"
-        if summary["ObjectiveStatus"] == "Succeeded":
-            summary["FinalHyperParameterTuningJobObjectiveMetric"] = {
-                **objective,
-                "Value": metrics[objective["MetricName"]],
-            }
-        return summary
-
-    def best(self, job: dict) -> dict | None:
-        """The ended training job with the best final objective."""
-        found = [s for s in self.summaries(job) if s["ObjectiveStatus"] == "Succeeded"]
-        config = job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-        choose = max if config["Type"] == "Maximize" else min
-        return choose(found, key=_objective_or_minus_infinity, default=None)
+    def keep(self, name: str, **changes) -> None:
+        self.store.update(KIND, name, **changes)
 
     def end(self, name: str, status: str, reason: str | None = None) -> None:
         now = time.time()
         changes = {"FailureReason": reason[:1024]} if reason else {}
-        self.store.update(
-            KIND,
-            name,
-            HyperParameterTuningJobStatus=status,
-            HyperParameterTuningEndTime=now,
-            LastModifiedTime=now,
-            **changes,
-        )
+        changes |= {"HyperParameterTuningEndTime": now, "LastModifiedTime": now}
+        self.keep(name, HyperParameterTuningJobStatus=status, **changes)
+
+    def _get(self, name: str) -> dict:
+        job = self.store.get(KIND, name)
+        if job is None:
+            text = f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
+            raise ApiError("ResourceNotFound", text)
+        return job
+
+    def _described(self, job: dict) -> dict:
+        return job | summaries.counters(summaries.all_of(self.store, job))
+
+    def _overall_best(self, job: dict, own: list[dict], goal: str) -> dict | None:
+        """The best of this job's and its parents' training jobs."""
+        found = [{**s, "TuningJobName": job["HyperParameterTuningJobName"]} for s in own]
+        for name in warm.parent_names(job):
+            if parent := self.store.get(KIND, name):  # it may have been deleted since
+                of_parent = summaries.all_of(self.store, parent)
+                found += [{**s, "TuningJobName": name} for s in of_parent]
+        return summaries.best(found, goal)
+
+    # Checks
+
+    def _checked(self, request: dict) -> list[Algorithm]:
+        """What a completed request searches, once all of it can be done here.
+
+        Raises:
+            ApiError: ValidationException, naming the member and the way out.
+        """
+        from local_sagemaker import tuning_job
+
+        config = request["HyperParameterTuningJobConfig"]
+        if "Autotune" in request:
+            raise invalid("Autotune: local_sagemaker does not choose settings; name them")
+        _check_config(config)
+        found = definitions.of(request)
+        for definition in found:
+            definitions.check(definition)
+        algorithms = tuning_job.algorithms(config, found)
+        for name in warm.parent_names(request):
+            self._learn(algorithms, name)
+        return algorithms
+
+    def _learn(self, algorithms: list[Algorithm], name: str) -> None:
+        """Give each search what the same definition of a parent found."""
+        parent = self.store.get(KIND, name)
+        warm.check_parent(name, parent)
+        old = definitions.of(definitions.completed(parent))
+        pairs = warm.pairs([a.definition for a in algorithms], name, old)
+        for algorithm, before in zip(algorithms, pairs, strict=True):
+            for summary in summaries.all_of(self.store, parent):
+                value = summaries.objective(summary)
+                if value is not None and summary.get("TrainingJobDefinitionName") == before.name:
+                    trained = self.store.get(training.KIND, summary["TrainingJobName"])
+                    algorithm.search.learn(trained["HyperParameters"], value)
 
 
-def _objective_or_minus_infinity(summary: dict) -> float:
-    metric = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
-    return metric["Value"] if metric else float("-inf")
+def _goal(job: dict) -> str:
+    """Maximize or Minimize, which all definitions of a job share."""
+    item = job.get("TrainingJobDefinition") or job["TrainingJobDefinitions"][0]
+    config = job["HyperParameterTuningJobConfig"]
+    return (item.get("TuningObjective") or config[definitions.OBJECTIVE])["Type"]
 
 
-def _counters(summaries: list[dict]) -> dict:
-    statuses = dict.fromkeys(
-        ["Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped"], 0
-    )
-    objectives = dict.fromkeys(["Succeeded", "Pending", "Failed"], 0)
-    for summary in summaries:
-        statuses[COUNTERS[summary["TrainingJobStatus"]]] += 1
-        objectives[summary["ObjectiveStatus"]] += 1
-    return {"TrainingJobStatusCounters": statuses, "ObjectiveStatusCounters": objectives}
-
-
-def described_definition(request: dict) -> dict:
-    """TrainingJobDefinition as AWS describes it, with the members that SDK v2's attach() reads."""
-    definition = request["TrainingJobDefinition"]
-    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-    static = definition.get("StaticHyperParameters", {})
-    return {
-        **definition,
-        "OutputDataConfig": training.with_key(definition["OutputDataConfig"]),
-        "StaticHyperParameters": {**static, "_tuning_objective_metric": objective["MetricName"]},
-    }
-
-
-def check_request(request: dict) -> None:
-    """Refuse what cannot be done here, before anything is made.
-
-    Raises:
-        ApiError: ValidationException, naming the member and the way out.
-    """
-    from local_sagemaker import search  # Optuna takes a second to import
-
-    config = request["HyperParameterTuningJobConfig"]
-    if "TrainingJobDefinition" not in request:
-        raise invalid("local_sagemaker needs one TrainingJobDefinition")
-    if "WarmStartConfig" in request:
-        raise invalid("WarmStartConfig: local_sagemaker does not do warm starts")
-    if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
-        raise invalid("TrainingJobEarlyStoppingType: local_sagemaker does 'Off' only")
-    if "HyperParameterTuningJobObjective" not in config:
-        raise invalid("HyperParameterTuningJobConfig needs a HyperParameterTuningJobObjective")
-    if config["Strategy"] != "Grid" and "MaxNumberOfTrainingJobs" not in config["ResourceLimits"]:
-        raise invalid("ResourceLimits needs MaxNumberOfTrainingJobs")
-    search.study(config)
-    definition = request["TrainingJobDefinition"]
-    objective = config["HyperParameterTuningJobObjective"]["MetricName"]
-    metrics = definition["AlgorithmSpecification"].get("MetricDefinitions", [])
-    if objective not in {metric["Name"] for metric in metrics}:
-        raise invalid(
-            "A metric is required for this hyperparameter tuning job objective. "
-            f"Provide a metric in the metric definitions: '{objective}' is not among them."
-        )
-    training.check_definition({**definition, "ResourceConfig": resources(definition)})
-
-
-def resources(definition: dict) -> dict:
-    """The ResourceConfig of a definition, which may say it in either of two members."""
-    tuned = definition.get("HyperParameterTuningResourceConfig", {})
-    members = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
-    translated = {member: tuned[member] for member in members if member in tuned}
-    return definition.get("ResourceConfig", translated)
-
-
-class TuningJob:
-    """One tuning job; runs in a thread of its own."""
-
-    def __init__(self, tuning: TuningJobs, job: dict) -> None:
-        from local_sagemaker import search
-
-        self.tuning, self.job, self.search = tuning, job, search
-        self.name = job["HyperParameterTuningJobName"]
-        config = job["HyperParameterTuningJobConfig"]
-        self.ranges = search.ranges_of(config)
-        self.study = search.study(config)
-        limits = config["ResourceLimits"]
-        self.limit = limits.get("MaxNumberOfTrainingJobs", math.inf)
-        if config["Strategy"] == "Grid":
-            self.limit = min(self.limit, len(search.grid(self.ranges)))
-        self.parallel = min(limits["MaxParallelTrainingJobs"], self.limit)
-        self.stopping, self.closing = threading.Event(), threading.Event()
-        self.started: list[tuple[str, dict]] = []
-        self.trials: dict[str, object] = {}
-        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            while not self.closing.is_set() and not self._is_over():
-                self._start_jobs()
-                time.sleep(POLL_S)
-                self._tell_ended()
-                if self.stopping.is_set():
-                    self._stop_jobs()
-            if not self.closing.is_set():
-                self._end()
-        except Exception as error:
-            log.exception("tuning job %s", self.name)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self._stop_jobs()
-            self.tuning.end(self.name, "Failed", reason)
-        finally:
-            self.tuning.running.pop(self.name, None)
-
-    def _is_over(self) -> bool:
-        enough = len(self.started) >= self.limit or self.stopping.is_set() or self._is_hopeless()
-        return enough and not self.trials
-
-    def _is_hopeless(self) -> bool:
-        """Enough jobs have completed, and none has printed the objective."""
-        summaries = self.tuning.summaries({**self.job, "Jobs": self.started})
-        completed = [s for s in summaries if s["TrainingJobStatus"] == "Completed"]
-        missing = all(s["ObjectiveStatus"] == "Failed" for s in completed)
-        return missing and len(completed) >= min(NO_OBJECTIVE_AFTER, self.limit)
-
-    def _start_jobs(self) -> None:
-        while (
-            len(self.started) < self.limit
-            and len(self.trials) < self.parallel
-            and not self.stopping.is_set()
-            and not self._is_hopeless()
-        ):
-            trial = self.study.ask()
-            tuned = self.search.draw(trial, self.ranges)
-            name = f"{self.name}-{len(self.started) + 1:03d}-{uuid.uuid4().hex[:8]}"
-            request = self._training_request(name, tuned)
-            self.tuning.jobs.create(
-                request, self.job["HyperParameterTuningJobArn"], parallel=self.parallel
-            )
-            self.trials[name] = trial
-            self.started.append((name, tuned))
-            self.tuning.store.update(KIND, self.name, Jobs=self.started)
-
-    def _training_request(self, name: str, tuned: dict[str, str]) -> dict:
-        definition = self.job["TrainingJobDefinition"]
-        left_out = {"DefinitionName", "TuningObjective", "HyperParameterRanges", "RetryStrategy"}
-        left_out |= {"StaticHyperParameters", "HyperParameterTuningResourceConfig"}
-        request = {key: value for key, value in definition.items() if key not in left_out}
-        request["TrainingJobName"] = name
-        request.setdefault("ResourceConfig", resources(definition))
-        request["HyperParameters"] = {**definition["StaticHyperParameters"], **tuned}
-        return request
-
-    def _tell_ended(self) -> None:
-        """Give Optuna the objective of each job that has ended since the last look."""
-        from optuna.trial import TrialState
-
-        for name, tuned in self.started:
-            trial = self.trials.get(name)
-            if trial is None:
-                continue
-            summary = self.tuning._summary(self.job, name, tuned)
-            if summary["TrainingJobStatus"] in ENDED and name not in self.tuning.jobs.running:
-                metric = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
-                if metric:
-                    self.study.tell(trial, metric["Value"])
-                else:
-                    self.study.tell(trial, state=TrialState.FAIL)
-                del self.trials[name]
-
-    def _stop_jobs(self) -> None:
-        for name in list(self.trials):
-            try:
-                self.tuning.jobs.stop({"TrainingJobName": name})
-            except (ApiError, KeyError):
-                continue  # it has just ended by itself
-
-    def _end(self) -> None:
-        summaries = self.tuning.summaries(self.tuning.store.get(KIND, self.name))
-        if self.stopping.is_set():
-            self.tuning.end(self.name, "Stopped")
-        elif any(s["ObjectiveStatus"] == "Succeeded" for s in summaries):
-            self.tuning.end(self.name, "Completed")
-        else:
-            self.tuning.end(self.name, "Failed", self._why_nothing(summaries))
-
-    def _why_nothing(self, summaries: list[dict]) -> str:
-        failed = [s for s in summaries if s["TrainingJobStatus"] == "Failed"]
-        if len(failed) == len(summaries):
-            first = failed[0]
-            return (
-                "All training jobs failed. The first, "
-                f"{first['TrainingJobName']}: {first.get('FailureReason', 'no reason given')}"
-            )
-        definition = self.job["TrainingJobDefinition"]["AlgorithmSpecification"]
-        config = self.job["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-        regex = {m["Name"]: m["Regex"] for m in definition["MetricDefinitions"]}
-        name = config["MetricName"]
-        return (
-            f"No objective metrics found after running {len(summaries)} training jobs: no log line "
-            f"matched the regular expression of '{name}', {regex[name]!r}. Make the script print "
-            "the metric in that form, or correct the expression."
-        )
+def _check_config(config: dict) -> None:
+    limits, strategy = config["ResourceLimits"], config["Strategy"]
+    completion.check(config)
+    ends = "MaxRuntimeInSeconds" in limits or config.get("TuningJobCompletionCriteria")
+    if strategy != "Grid" and "MaxNumberOfTrainingJobs" not in limits and not ends:
+        raise invalid("ResourceLimits needs MaxNumberOfTrainingJobs or MaxRuntimeInSeconds")
+    if strategy == "Hyperband" and config["TrainingJobEarlyStoppingType"] != "Off":
+        raise invalid("TrainingJobEarlyStoppingType must be Off for the Hyperband strategy")
+    if "StrategyConfig" in config and strategy != "Hyperband":
+        raise invalid(f"StrategyConfig is for the Hyperband strategy, not for {strategy}")

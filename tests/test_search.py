@@ -5,31 +5,26 @@ import statistics
 
 import pytest
 
-from local_sagemaker import search
+from local_sagemaker import ranges, search
 from local_sagemaker.validation import ApiError
 
 
-def config(strategy="Random", seed=7, goal="Minimize", **ranges):
-    return {
-        "Strategy": strategy,
-        "RandomSeed": seed,
-        "HyperParameterTuningJobObjective": {"Type": goal, "MetricName": "loss"},
-        "ParameterRanges": {f"{kind}ParameterRanges": items for kind, items in ranges.items()},
-    }
+def searching(strategy="Random", seed=7, goal="Minimize", **kinds):
+    asked = {f"{kind}ParameterRanges": items for kind, items in kinds.items()}
+    return search.Search(strategy, ranges.of(asked), goal, seed)
 
 
 def between(name, low, high, scaling="Auto"):
     return {"Name": name, "MinValue": str(low), "MaxValue": str(high), "ScalingType": scaling}
 
 
-def draws(configuration, count=200):
-    ranges, study = search.ranges_of(configuration), search.study(configuration)
-    return [search.draw(study.ask(), ranges) for _ in range(count)]
+def draws(one, count=200):
+    return [one.draw()[1] for _ in range(count)]
 
 
 def test_values_are_strings_inside_their_ranges():
     found = draws(
-        config(
+        searching(
             Integer=[between("epochs", 1, 4)],
             Continuous=[between("lr", 0.25, 0.5)],
             Categorical=[{"Name": "batch", "Values": ["16", "32"]}],
@@ -51,7 +46,7 @@ def test_values_are_strings_inside_their_ranges():
     ],
 )
 def test_scaling_puts_the_median_where_it_belongs(scaling, low, high, median):
-    found = draws(config(Continuous=[between("x", low, high, scaling)]), 400)
+    found = draws(searching(Continuous=[between("x", low, high, scaling)]), 400)
     got = statistics.median(float(values["x"]) for values in found)
     distance = math.log10(1 - got) if scaling == "ReverseLogarithmic" else math.log10(got)
     wanted = math.log10(1 - median) if scaling == "ReverseLogarithmic" else math.log10(median)
@@ -59,7 +54,7 @@ def test_scaling_puts_the_median_where_it_belongs(scaling, low, high, median):
 
 
 def test_integers_on_a_log_scale_are_integers():
-    found = draws(config(Integer=[between("units", 1, 1000, "Logarithmic")]))
+    found = draws(searching(Integer=[between("units", 1, 1000, "Logarithmic")]), 40)
     numbers = [int(values["units"]) for values in found]
     assert min(numbers) >= 1 and max(numbers) <= 1000
     assert statistics.median(numbers) < 120
@@ -67,16 +62,15 @@ def test_integers_on_a_log_scale_are_integers():
 
 def minimum(strategy, seed, jobs=25):
     """The best value that a search finds on a bowl around (0.3, 0.01)."""
-    configuration = config(
+    one = searching(
         strategy, seed, Continuous=[between("x", 0, 1, "Linear"), between("lr", 1e-5, 1)]
     )
-    ranges, study = search.ranges_of(configuration), search.study(configuration)
     for _ in range(jobs):
-        trial = study.ask()
-        values = {name: float(value) for name, value in search.draw(trial, ranges).items()}
+        trial, drawn = one.draw()
+        values = {name: float(value) for name, value in drawn.items()}
         bowl = (values["x"] - 0.3) ** 2 + (math.log10(values["lr"]) + 2) ** 2 / 25
-        study.tell(trial, bowl)
-    return study.best_value
+        one.study.tell(trial, bowl)
+    return one.study.best_value
 
 
 def test_bayesian_search_beats_random_search_on_a_bowl():
@@ -93,36 +87,51 @@ def test_a_seed_repeats_a_search_and_another_does_not(strategy):
 
 
 def test_the_grid_is_tried_completely_and_once():
-    configuration = config(
+    one = searching(
         "Grid",
         Categorical=[
             {"Name": "batch", "Values": ["16", "32", "64"]},
             {"Name": "net", "Values": ["vgg", "resnet"]},
         ],
     )
-    ranges, study = search.ranges_of(configuration), search.study(configuration)
-    found = []
-    for _ in search.grid(ranges):
-        trial = study.ask()
-        found.append(tuple(search.draw(trial, ranges).values()))
-        study.tell(trial, 1.0)
+    found = [tuple(one.draw()[1].values()) for _ in range(6)]
     assert sorted(found) == sorted((b, n) for b in ("16", "32", "64") for n in ("vgg", "resnet"))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        (config(), "holds no range"),
-        (config(Continuous=[between("lr", "low", 1)]), "no Continuous numbers"),
-        (config(Integer=[between("n", 1.5, 3)]), "no Integer numbers"),
-        (config(Continuous=[between("lr", 1, 1)]), "MinValue < MaxValue"),
-        (config(Continuous=[between("lr", 0, 1, "Logarithmic")]), "MinValue > 0"),
-        (config(Continuous=[between("m", 0.5, 2, "ReverseLogarithmic")]), "ReverseLogarithmic"),
-        (config(Categorical=[{"Name": "c", "Values": []}]), "no values"),
-        (config("Hyperband", Continuous=[between("lr", 0, 1)]), "Bayesian, Random, Grid"),
-        (config("Grid", Continuous=[between("lr", 0, 1)]), "categorical ranges only"),
-    ],
-)
-def test_what_cannot_be_searched_is_refused(wrong, words):
-    with pytest.raises(ApiError, match=words):
-        search.study(wrong)
+def test_the_grid_takes_categories_only():
+    with pytest.raises(ApiError, match="categorical ranges only"):
+        searching("Grid", Continuous=[between("lr", 0, 1)])
+
+
+@pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
+def test_no_choice_is_tried_twice_while_there_are_others(strategy):
+    net = {"Name": "net", "Values": ["vgg", "resnet"]}
+    one = searching(strategy, Categorical=[net], Integer=[between("n", 1, 3)])
+    found = [tuple(values.values()) for values in draws(one, 6)]
+    assert len(set(found)) == 6
+    assert one.draw()[1] is not None  # and then it goes on all the same
+
+
+def test_what_others_found_is_learnt_if_it_fits():
+    one = searching(
+        "Bayesian",
+        Categorical=[{"Name": "net", "Values": ["vgg", "resnet"]}],
+        Integer=[between("n", 1, 8)],
+        Continuous=[between("m", 0.9, 0.999, "ReverseLogarithmic"), between("lr", 1e-3, 1)],
+    )
+    fits = {"net": "vgg", "n": "2", "m": "0.99", "lr": "0.1", "unknown": "static"}
+    assert one.learn(fits, 0.5)
+    wrong = [{"net": "alexnet"}, {"n": "9"}, {"n": "many"}, {"m": "0.5"}, {"lr": "2"}]
+    assert not any(one.learn({**fits, **change}, 0.1) for change in wrong)
+    assert not one.learn({"net": "vgg"}, 0.1)
+    assert one.study.best_value == 0.5
+
+
+def test_the_bayesian_search_begins_where_others_ended():
+    """After 20 results around x = 0.2 its first choices lie there; uniform ones would not."""
+    one = searching("Bayesian", Continuous=[between("x", 0, 1, "Linear")])
+    for step in range(20):
+        x = step / 20
+        assert one.learn({"x": str(x)}, (x - 0.2) ** 2)
+    first = [float(values["x"]) for values in draws(one, 5)]
+    assert statistics.mean(abs(x - 0.2) for x in first) < 0.1

@@ -2,55 +2,16 @@
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import training_request, unique, wait_until
+from conftest import running_engine, unique, wait_until
+from tuning_requests import ECHO_X, READ_X, grid, jobs_of, start, tuned, tuning_request, values_of
 
-CONTAINER = Path(__file__).parent / "quick_container"
-# Prints the tuned x as the metric, from where a script would read it.
-ECHO_X = (
-    'x=$(sed \'s/.*"x": "\\([^"]*\\)".*/\\1/\' /opt/ml/input/config/hyperparameters.json);'
-    'echo "objective=$x"'
-)
-
-
-def tuning_request(command=ECHO_X, jobs=6, parallel=2, goal="Maximize", regex=None, **config):
-    definition = training_request(metrics={"objective": regex or "objective=([0-9.]+)"})
-    del definition["TrainingJobName"], definition["AlgorithmSpecification"]["ContainerEntrypoint"]
-    path = f"{CONTAINER}:/usr/bin:/bin"
-    definition["Environment"] = {"PATH": path, "JOB_COMMAND": command}
-    definition["StaticHyperParameters"] = {"fixed": "1"}
-    ranges = {"ContinuousParameterRanges": [{"Name": "x", "MinValue": "0", "MaxValue": "1"}]}
-    limits = {"MaxNumberOfTrainingJobs": jobs, "MaxParallelTrainingJobs": parallel}
-    return {
-        "HyperParameterTuningJobName": unique("tune"),
-        "HyperParameterTuningJobConfig": {
-            "Strategy": "Random",
-            "RandomSeed": 1,
-            "HyperParameterTuningJobObjective": {"Type": goal, "MetricName": "objective"},
-            "ResourceLimits": limits,
-            "ParameterRanges": ranges,
-            **config,
-        },
-        "TrainingJobDefinition": definition,
-    }
-
-
-def start(aws, request):
-    aws.sagemaker.create_hyper_parameter_tuning_job(**request)
-    return request["HyperParameterTuningJobName"]
-
-
-def tuned(aws, **members):
-    return aws.tuning_job(start(aws, tuning_request(**members)))
-
-
-def jobs_of(aws, name, **members):
-    return aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName=name, MaxResults=100, **members
-    )["TrainingJobSummaries"]
+NAME = "HyperParameterTuningJobName"
+HYPERBAND = {"StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 3, "MaxResource": 2}}}
+CONVERGED = {"ConvergenceDetected": {"CompleteOnConvergence": "Enabled"}}
+FIXED = {"Name": "fixed", "MinValue": "1", "MaxValue": "9"}
 
 
 @pytest.mark.parametrize(("goal", "best_of"), [("Maximize", max), ("Minimize", min)])
@@ -105,30 +66,68 @@ def test_a_failing_job_is_survived_and_counted(aws):
     assert float(tuning["BestTrainingJob"]["TunedHyperParameters"]["x"]) >= 0.5
 
 
-def test_all_jobs_failing_is_told_with_the_first_reason(aws):
-    tuning = tuned(aws, command="echo no dogs; exit 4", jobs=2)
+@pytest.mark.parametrize(
+    ("jobs", "words"), [(2, "All training jobs failed"), (9, "No training job succeeded after 5")]
+)
+def test_all_jobs_failing_is_told_with_the_first_reason(aws, jobs, words):
+    """SageMaker does not go on after five failures without one success."""
+    tuning = tuned(aws, command="echo no dogs; exit 4", jobs=jobs, parallel=1)
     assert tuning["HyperParameterTuningJobStatus"] == "Failed"
-    assert "All training jobs failed" in tuning["FailureReason"]
-    assert "no dogs" in tuning["FailureReason"]
+    assert tuning["TrainingJobStatusCounters"]["NonRetryableError"] == min(jobs, 5)
+    assert words in tuning["FailureReason"] and "no dogs" in tuning["FailureReason"]
     assert "BestTrainingJob" not in tuning
 
 
 def test_an_expression_that_never_matches_is_named(aws):
-    tuning = tuned(aws, regex="accuracy: ([0-9.]+)%", jobs=2)
+    tuning = tuned(aws, regex="accuracy: ([0-9.]+)%", jobs=9, parallel=1)
     assert tuning["HyperParameterTuningJobStatus"] == "Failed"
-    assert "No objective metrics found" in tuning["FailureReason"]
+    assert tuning["ObjectiveStatusCounters"] == {"Succeeded": 0, "Pending": 0, "Failed": 5}
+    assert "No objective metrics found after running 5 training jobs" in tuning["FailureReason"]
     assert "accuracy: ([0-9.]+)%" in tuning["FailureReason"]
 
 
-def test_stopping_stops_the_jobs(aws):
-    name = start(aws, tuning_request(command="sleep 30"))
-    wait_until(lambda: len(jobs_of(aws, name)) == 2)
+def test_stopping_stops_the_jobs_and_keeps_the_best(aws):
+    """More jobs than cores: those that wait for a core are stopped like those that run."""
+    command = READ_X + "case $x in 1) echo objective=$x;; *) sleep 30;; esac"
+    name = start(aws, tuning_request(command, parallel=5, **grid("1", "2", "3", "4", "5", "6")))
+    wait_until(lambda: len(jobs_of(aws, name)) == 6)
+    before = aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    assert before["TrainingJobStatusCounters"]["InProgress"] == 5
+    assert "HyperParameterTuningEndTime" not in before
     aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-    tuning = aws.tuning_job(name, limit=10)
+    tuning = aws.tuning_job(name, limit=20)
     assert tuning["HyperParameterTuningJobStatus"] == "Stopped"
-    assert [s["TrainingJobStatus"] for s in jobs_of(aws, name)] == ["Stopped", "Stopped"]
+    assert tuning["LastModifiedTime"] == tuning["HyperParameterTuningEndTime"]
+    assert tuning["LastModifiedTime"] > before["LastModifiedTime"]
+    found = jobs_of(aws, name)
+    assert sorted(s["TrainingJobStatus"] for s in found) == ["Completed", *["Stopped"] * 5]
+    counted = tuning["TrainingJobStatusCounters"]
+    assert (counted["Completed"], counted["Stopped"], counted["InProgress"]) == (1, 5, 0)
+    assert tuning["BestTrainingJob"]["TunedHyperParameters"] == {"x": "1"}
     with pytest.raises(ClientError, match="in status Stopped"):
         aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+
+
+def test_an_engine_that_ends_leaves_a_failed_job_that_says_why(tmp_path):
+    with running_engine(tmp_path) as engine:
+        engine.s3.create_bucket(Bucket="work")
+        name = start(engine, tuning_request("sleep 600", jobs=6, parallel=3))
+        wait_until(lambda: len(jobs_of(engine, name)) == 3)
+    with running_engine(tmp_path) as engine:
+        tuning = engine.tuning_job(name, limit=1)
+        assert tuning["HyperParameterTuningJobStatus"] == "Failed"
+        assert "the local engine stopped" in tuning["FailureReason"]
+        assert tuning["HyperParameterTuningEndTime"]
+        # By AWS's definition an internal error, after which the same may be tried again.
+        assert tuning["TrainingJobStatusCounters"] == {
+            "Completed": 0,
+            "InProgress": 0,
+            "RetryableError": 3,
+            "NonRetryableError": 0,
+            "Stopped": 0,
+        }
+        assert tuning["ObjectiveStatusCounters"]["Failed"] == 3
+        assert {s["TrainingJobStatus"] for s in jobs_of(engine, name)} == {"Failed"}
 
 
 def test_the_grid_is_run_once(aws):
@@ -140,6 +139,8 @@ def test_the_grid_is_run_once(aws):
     found = jobs_of(aws, request["HyperParameterTuningJobName"])
     assert sorted(s["TunedHyperParameters"]["x"] for s in found) == ["1", "2", "3"]
     assert tuning["BestTrainingJob"]["TunedHyperParameters"] == {"x": "3"}
+    limits = tuning["HyperParameterTuningJobConfig"]["ResourceLimits"]
+    assert limits["MaxNumberOfTrainingJobs"] == 3  # as SDK v2's attach expects
 
 
 def test_resources_may_stand_in_the_other_member(aws):
@@ -157,6 +158,83 @@ def test_a_name_is_used_once(aws):
     assert caught.value.response["Error"]["Code"] == "ResourceInUse"
 
 
+def test_a_seed_repeats_the_values_of_a_tuning_job(aws):
+    first, again, other = (
+        jobs_of(aws, tuned(aws, jobs=4, parallel=1, Strategy="Bayesian", RandomSeed=seed)[NAME])
+        for seed in (5, 5, 6)
+    )
+    assert values_of(first) == values_of(again) != values_of(other)
+
+
+def test_what_the_clients_read_is_there(aws):
+    """The members that `HyperparameterTuner.attach` and the analytics of SDK v2 and v3 touch."""
+    request = tuning_request(jobs=1, parallel=1)
+    request["Tags"] = [{"Key": "course", "Value": "dogs"}]
+    tuning = aws.tuning_job(start(aws, request))
+    config = tuning["HyperParameterTuningJobConfig"]
+    assert config["TrainingJobEarlyStoppingType"] == "Off"
+    assert config["ParameterRanges"] == {
+        "ContinuousParameterRanges": [
+            {"Name": "x", "MinValue": "0", "MaxValue": "1", "ScalingType": "Auto"}
+        ],
+        "IntegerParameterRanges": [],
+        "CategoricalParameterRanges": [],
+    }
+    static = tuning["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert static == {"fixed": "1", "_tuning_objective_metric": "objective"}
+    [summary] = jobs_of(aws, request[NAME])
+    assert tuning["BestTrainingJob"] == summary
+    assert summary["TrainingEndTime"] >= summary["TrainingStartTime"] >= summary["CreationTime"]
+    assert summary["FinalHyperParameterTuningJobObjectiveMetric"] == {
+        "Type": "Maximize",
+        "MetricName": "objective",
+        "Value": pytest.approx(float(summary["TunedHyperParameters"]["x"])),
+    }
+    assert tuning["ConsumedResources"]["RuntimeInSeconds"] >= 0
+    assert tuning["TuningJobCompletionDetails"]["NumberOfTrainingJobsObjectiveNotImproving"] == 0
+    tags = aws.sagemaker.list_tags(ResourceArn=summary["TrainingJobArn"])["Tags"]
+    assert tags == request["Tags"]
+
+
+def test_jobs_without_an_objective_are_not_listed_by_their_objective(aws):
+    command = ECHO_X + "; case $x in 2) exit 1;; esac"
+    name = tuned(aws, command=command, parallel=3, **grid("1", "2", "3"))[NAME]
+    by_value = {"SortBy": "FinalObjectiveMetricValue"}
+    assert values_of(jobs_of(aws, name)) == ["1", "2", "3"]
+    for order, values in [("Ascending", ["1", "3"]), ("Descending", ["3", "1"])]:
+        found = jobs_of(aws, name, SortOrder=order, **by_value)
+        assert [s["TunedHyperParameters"]["x"] for s in found] == values
+    [failed] = jobs_of(aws, name, StatusEquals="Failed")
+    assert failed["TunedHyperParameters"] == {"x": "2"} and failed["ObjectiveStatus"] == "Failed"
+    assert "FinalHyperParameterTuningJobObjectiveMetric" not in failed
+
+
+def test_tuning_jobs_are_listed_by_name(aws):
+    requests = [tuning_request(jobs=1, parallel=1) for _ in range(2)]
+    prefix = unique("list")
+    for request, last in zip(requests, "ba", strict=True):
+        aws.tuning_job(start(aws, request | {NAME: f"{prefix}-{last}"}))
+    found = aws.sagemaker.list_hyper_parameter_tuning_jobs(NameContains=prefix)
+    summaries = found["HyperParameterTuningJobSummaries"]
+    assert [s[NAME] for s in summaries] == [f"{prefix}-a", f"{prefix}-b"]
+    assert {s["Strategy"] for s in summaries} == {"Random"}
+    assert summaries[0]["TrainingJobStatusCounters"]["Completed"] == 1
+
+
+def test_deleting_forgets_the_tuning_job_and_keeps_its_training_jobs(aws):
+    request = tuning_request(command="echo objective=1; sleep 30", jobs=1, parallel=1)
+    name, delete = start(aws, request), aws.sagemaker.delete_hyper_parameter_tuning_job
+    with pytest.raises(ClientError, match="in status InProgress"):
+        delete(HyperParameterTuningJobName=name)
+    aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    aws.tuning_job(name)
+    [summary] = jobs_of(aws, name)
+    delete(HyperParameterTuningJobName=name)
+    with pytest.raises(ClientError, match="can.t find a tuning job"):
+        aws.tuning_job(name)
+    assert aws.job(summary["TrainingJobName"])["TrainingJobStatus"] == "Stopped"
+
+
 def test_an_unknown_tuning_job(aws):
     with pytest.raises(ClientError) as caught:
         aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="nobody")
@@ -166,13 +244,29 @@ def test_an_unknown_tuning_job(aws):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"Strategy": "Hyperband"}, "Bayesian, Random, Grid"),
-        ({"TrainingJobEarlyStoppingType": "Auto"}, "EarlyStoppingType"),
+        ({"Strategy": "Hyperband"}, "needs MaxResource"),
+        ({"Strategy": "Hyperband", "TrainingJobEarlyStoppingType": "Auto"}, "must be Off"),
+        (HYPERBAND, "StrategyConfig is for the Hyperband strategy, not for Random"),
+        ({"Strategy": "Hyperband", **HYPERBAND}, "MinResource <= MaxResource"),
+        ({"Strategy": "Grid"}, "categorical ranges only"),
+        ({**grid("1", "2"), "jobs": 3}, "MaxNumberOfTrainingJobs, 3, must be .* 2"),
+        (
+            {**grid("1", "2"), "jobs": 3, "Strategy": "Bayesian"},
+            r"combinations for the provided ranges \[2.0\] must be .* MaxNumberOfJobs, \[3\]",
+        ),
+        (
+            {"TuningJobCompletionCriteria": CONVERGED},
+            "cannot tell convergence",
+        ),
         (
             {"HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "f1"}},
-            "'f1' is not among them",
+            "A metric is required for this .* 'f1' is not among",
         ),
         ({"ParameterRanges": {}}, "no range"),
+        (
+            {"ParameterRanges": {"IntegerParameterRanges": [FIXED]}},
+            r"\['fixed'\] are both static and tuned",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_is_made(aws, change, words):
