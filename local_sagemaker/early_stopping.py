@@ -6,7 +6,6 @@ A job prints its objective once an epoch; the values so far are the job's series
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
 
 import optuna
 
@@ -17,18 +16,20 @@ EPOCHS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 MAX_RESOURCE = 20_000
 
 
-def is_worse_than_median(series: list[float], earlier: Iterable[list[float]], goal: str) -> bool:
+def is_worse_than_median(series: list[float], earlier: list[list[float]], goal: str) -> bool:
     """AWS's rule for `TrainingJobEarlyStoppingType` Auto.
 
     The last value of `series` is worse than the median, over the earlier jobs that came as far,
     of the average of their values up to the same epoch (AWS's developer guide, "Stop Training
-    Jobs Early"). With no such job nothing is worse.
+    Jobs Early"). In the epoch that was the last of all earlier jobs nothing is worse: the job is
+    about to end by itself, and stopping it would save nothing and lose its model.
     """
     epoch = len(series)
-    averages = [statistics.fmean(other[:epoch]) for other in earlier if len(other) >= epoch]
-    if not averages:
+    if epoch >= max(map(len, earlier), default=0):
         return False
-    median = statistics.median(averages)
+    median = statistics.median(
+        statistics.fmean(other[:epoch]) for other in earlier if len(other) >= epoch
+    )
     return series[-1] < median if goal == "Maximize" else series[-1] > median
 
 
