@@ -132,7 +132,8 @@ class TuningJob:
             if self.closing.wait(POLL_S):
                 return False
             self._take_ended()
-            self._stop_early()
+            for run in self.runs:
+                self._follow(run)
             if self._is_enough():
                 self._stop_jobs()
             else:
@@ -178,6 +179,7 @@ class TuningJob:
         entries = {entry[0]: entry for entry in self.jobs}
         for run in [run for run in self.runs if run.name not in self.tuning.jobs.running]:
             self.runs.remove(run)
+            self._follow(run)  # a quick job's epochs count too
             summary = summaries.one(self.tuning.store, self.job, *entries[run.name])
             found = summaries.objective(summary) if summary else None
             study = run.algorithm.search.study
@@ -201,18 +203,17 @@ class TuningJob:
 
     # Early stopping
 
-    def _stop_early(self) -> None:
-        """Stop the jobs whose objective promises nothing, epoch by epoch."""
+    def _follow(self, run: Run) -> None:
+        """Look at what a job has printed since the last look; stop it if that promises nothing."""
         hyperband = self.config["Strategy"] == "Hyperband"
         if not hyperband and self.config["TrainingJobEarlyStoppingType"] == "Off":
             return
         shall_stop = self._hyperband_stops if hyperband else self._median_stops
-        for run in [run for run in self.runs if not run.stopped]:
-            series = self._series(run)
-            while run.epochs < len(series) and not run.stopped:
-                run.epochs += 1
-                if shall_stop(run, series[: run.epochs]):
-                    self._stop_job(run)
+        series = self._series(run)
+        while run.epochs < len(series) and not run.stopped:
+            run.epochs += 1
+            if shall_stop(run, series[: run.epochs]):
+                self._stop_job(run)
 
     def _series(self, run: Run) -> list[float]:
         """The values of the objective that a job has printed, one for each epoch."""

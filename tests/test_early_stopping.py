@@ -91,9 +91,8 @@ def test_auto_stops_a_job_below_the_median_and_keeps_its_objective(aws):
 
 def test_a_job_that_falls_behind_in_a_later_epoch_is_stopped(aws):
     """The third job is the best in its first epoch and the worst in its second."""
-    command = (
-        ECHO_X + "; case $x in 0.9) echo objective=0.05; sleep 300;; *) echo objective=$x;; esac"
-    )
+    second = "; case $x in 0.9) echo objective=0.05; sleep 300;; *) echo objective=$x;; esac"
+    command = ECHO_X + second + "; echo objective=$x"
     tuning = tuned(
         aws,
         command=command,
