@@ -38,7 +38,6 @@ class Definition:
         """The CreateTrainingJob request for one choice of values."""
         request = {k: v for k, v in self.members.items() if k not in NOT_OF_A_TRAINING_JOB}
         request["TrainingJobName"] = name
-        request["ResourceConfig"] = resources(self.members)
         request["HyperParameters"] = {**self.members["StaticHyperParameters"], **tuned}
         return request | ({"Tags": tags} if tags else {})
 
@@ -110,7 +109,22 @@ def check(definition: Definition) -> None:
     training.check_definition(definition.training_request("check", {}, []))
 
 
-def resources(members: dict) -> dict:
+def _completed(item: dict, objective: dict | None = None) -> dict:
+    objective = item.get("TuningObjective") or objective
+    if objective is None:
+        raise invalid(f"HyperParameterTuningJobConfig needs a {OBJECTIVE}")
+    if "ResourceConfig" not in item and "HyperParameterTuningResourceConfig" not in item:
+        raise invalid("Provide a ResourceConfig or a HyperParameterTuningResourceConfig")
+    static = item.get("StaticHyperParameters", {})
+    told = {**static, OBJECTIVE_PARAMETER: objective["MetricName"]}
+    # Shown even where it was said in the other member: SDK v2's attach reads it here.
+    item = {**item, "StaticHyperParameters": told, "ResourceConfig": _resources(item)}
+    if "HyperParameterRanges" in item:
+        item["HyperParameterRanges"] = ranges.completed(item["HyperParameterRanges"])
+    return item
+
+
+def _resources(members: dict) -> dict:
     """The ResourceConfig of a definition, which may say it in either of two members.
 
     Of several instance configurations, which AWS tries in turn, the first is taken.
@@ -120,20 +134,6 @@ def resources(members: dict) -> dict:
     wanted = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
     translated = {name: value for name, value in {**tuned, **first}.items() if name in wanted}
     return members.get("ResourceConfig", translated)
-
-
-def _completed(item: dict, objective: dict | None = None) -> dict:
-    objective = item.get("TuningObjective") or objective
-    if objective is None:
-        raise invalid(f"HyperParameterTuningJobConfig needs a {OBJECTIVE}")
-    if "ResourceConfig" not in item and "HyperParameterTuningResourceConfig" not in item:
-        raise invalid("Provide a ResourceConfig or a HyperParameterTuningResourceConfig")
-    static = item.get("StaticHyperParameters", {})
-    told = {**static, OBJECTIVE_PARAMETER: objective["MetricName"]}
-    item = {**item, "StaticHyperParameters": told}
-    if "HyperParameterRanges" in item:
-        item["HyperParameterRanges"] = ranges.completed(item["HyperParameterRanges"])
-    return item
 
 
 def _check_several(config: dict, items: list[dict]) -> None:

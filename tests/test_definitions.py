@@ -126,8 +126,12 @@ def test_of_several_instance_configurations_the_first_is_taken(aws):
     other = {**one, "InstanceType": "ml.c5.xlarge"}
     instances = {"InstanceConfigs": [other, one], "AllocationStrategy": "Prioritized"}
     definition["HyperParameterTuningResourceConfig"] = instances
-    best = aws.tuning_job(start(aws, request))["BestTrainingJob"]
-    assert aws.job(best["TrainingJobName"])["ResourceConfig"] == other
+    tuning = aws.tuning_job(start(aws, request))
+    trained = aws.job(tuning["BestTrainingJob"]["TrainingJobName"])
+    assert trained["ResourceConfig"] == other
+    shown = tuning["TrainingJobDefinition"]  # SDK v2's attach reads the one it did not send
+    assert shown["ResourceConfig"] == other
+    assert shown["HyperParameterTuningResourceConfig"] == instances
 
 
 def test_categories_reach_the_script_without_the_quotes_of_sdk_v2(aws, tmp_path):
