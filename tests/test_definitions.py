@@ -107,7 +107,7 @@ def test_definitions_that_do_not_fit_are_refused_and_nothing_is_made(aws, apply,
     with pytest.raises(ClientError, match=words) as caught:
         start(aws, request)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
-    with pytest.raises(ClientError, match="not found"):
+    with pytest.raises(ClientError, match="find a tuning job called"):
         aws.tuning_job(request[NAME])
 
 

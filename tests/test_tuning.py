@@ -230,7 +230,7 @@ def test_deleting_forgets_the_tuning_job_and_keeps_its_training_jobs(aws):
     aws.tuning_job(name)
     [summary] = jobs_of(aws, name)
     delete(HyperParameterTuningJobName=name)
-    with pytest.raises(ClientError, match="can.t find a tuning job"):
+    with pytest.raises(ClientError, match="find a tuning job called"):
         aws.tuning_job(name)
     assert aws.job(summary["TrainingJobName"])["TrainingJobStatus"] == "Stopped"
 

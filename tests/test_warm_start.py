@@ -111,7 +111,7 @@ def test_a_child_that_does_not_fit_is_refused_and_nothing_is_made(aws, parent, c
     with pytest.raises(ClientError, match=words) as caught:
         start(aws, request)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
-    with pytest.raises(ClientError, match="not found"):
+    with pytest.raises(ClientError, match="find a tuning job called"):
         aws.tuning_job(request[NAME])
 
 
