@@ -123,7 +123,8 @@ class TuningJob:
             reason = f"InternalServerError: {type(error).__name__}: {error}"
             self.tuning.end(self.name, "Failed", reason)
         finally:
-            self.tuning.running.pop(self.name, None)
+            if self.tuning.running.get(self.name) is self:  # not a new one of the same name
+                del self.tuning.running[self.name]
 
     def _walk(self) -> bool:
         """Start training jobs until it is over; False if the engine closes before."""
