@@ -29,9 +29,9 @@ class PyTorchHandler(DefaultInferenceHandler):
             ValueError: there is no such file, or there are several.
             ModelLoadError: the file is no TorchScript (a state dict, say: that needs a `model_fn`).
         """
+        file = model_file(Path(model_dir))
         import torch
 
-        file = _model_file(Path(model_dir))
         try:
             return torch.jit.load(file, map_location=_device())
         except RuntimeError as error:
@@ -74,7 +74,12 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _model_file(folder: Path) -> Path:
+def model_file(folder: Path) -> Path:
+    """The file that the default `model_fn` loads.
+
+    Raises:
+        ValueError: there is none, or several of which none is ``model.pt``.
+    """
     if (folder / DEFAULT_MODEL).exists():
         return folder / DEFAULT_MODEL
     found = sorted(p.name for p in folder.iterdir() if p.suffix in MODEL_FILES and p.is_file())

@@ -16,6 +16,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import traceback
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -185,16 +186,19 @@ def _end_with(worker: int) -> None:
 
 
 def load(model_dir: str, environment: Environment) -> None:
-    """Load the model by the user's ``model_fn`` or the default one."""
-    name = environment.module_name
-    if importlib.util.find_spec(name) is None:
-        text = f"there is no module '{name}' in code/ or at the archive's root"
-        print(f"{text}: the toolkit's default functions serve", flush=True)
+    """Load the model by the user's ``model_fn`` or the default one; end the process if it fails."""
     Handler.context = Context(model_dir)
     Handler.answer_limit_s = environment.model_server_timeout
     Handler.transformer = Transformer(PyTorchHandler())
-    Handler.transformer.validate_and_initialize(model_dir=model_dir, context=Handler.context)
-    print("model loaded", flush=True)
+    name = environment.module_name
+    own = importlib.util.find_spec(name) is not None
+    hint = f"there is no module '{name}' in code/ or at the archive's root: the defaults serve"
+    try:
+        Handler.transformer.validate_and_initialize(model_dir=model_dir, context=Handler.context)
+    except Exception:
+        traceback.print_exc()
+        sys.exit("the model is not loaded" + ("" if own else f"; {hint}"))
+    print("model loaded" if own else f"model loaded; {hint}", flush=True)
 
 
 def main() -> None:
