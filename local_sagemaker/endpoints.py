@@ -103,11 +103,12 @@ class Endpoints:
     def update(self, request: dict) -> dict:
         name = request["EndpointName"]
         with self.store.lock:
+            resources.get(self.store, "Endpoint", name)
+            deployment = self.models.deployment(request["EndpointConfigName"])
             endpoint = self._in_service(name)
             kept = endpoint["LastDeploymentConfig"]
             how = kept if request.get("RetainDeploymentConfig") else request.get("DeploymentConfig")
             wait_s = _termination_wait_s(how)
-            deployment = self.models.deployment(request["EndpointConfigName"])
             if request.get("RetainAllVariantProperties"):
                 excluded = request.get("ExcludeRetainedVariantProperties", [])
                 _retain(endpoint["Deployment"], deployment, excluded)
@@ -149,8 +150,11 @@ class Endpoints:
         name = request["EndpointName"]
         with self.store.lock:
             self._not_in_progress(name)
-            self._note(name, "Deleting")
             fleet = self.hosted.pop(name, {})
+            if not fleet:  # it has failed
+                self.store.remove(KIND, name)
+                return {}
+            self._note(name, "Deleting")
         threading.Thread(target=self._delete, args=(name, fleet), daemon=True).start()
         return {}
 
