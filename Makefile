@@ -83,6 +83,7 @@ check-containers: $(READY) ## The scripts in Python environments like those of A
 	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py
 
 V2 := build/v2
+V2_TESTS := tests/v2
 $(V2)/.ready: tests/v2/requirements.txt $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(V2)
 	VIRTUAL_ENV=$(abspath $(V2)) $(BIN)/uv pip install --quiet --requirement tests/v2/requirements.txt
@@ -91,7 +92,7 @@ $(V2)/.ready: tests/v2/requirements.txt $(READY)
 .PHONY: check-v2
 check-v2: $(V2)/.ready ## Clients of SageMaker SDK v2 and the AWS command line against the engine (8 minutes)
 	LOCAL_SAGEMAKER_COMMAND=$(abspath $(BIN))/local-sagemaker $(BIN)/local-sagemaker run -- \
-	    $(V2)/bin/python -m pytest -c tests/v2/pytest.ini --rootdir tests/v2 tests/v2 $(V2_ARGS)
+	    $(V2)/bin/python -m pytest -c tests/v2/pytest.ini --rootdir tests/v2 $(V2_TESTS)
 
 .PHONY: faults
 faults: $(READY) ## Kill the engine, jobs and endpoints 50 times under load, and count (FAULT_SEED=n)

@@ -158,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, *headers: str) -> None:
         line = f"HTTP/1.1 {status} {http.client.responses[status]}"
+        if status != 200:  # git asks without the secret first, and again when it may
+            headers += ("Content-Length: 0", "Connection: close")
         self.wfile.write("\r\n".join([line, *headers, "", ""]).encode())
 
 

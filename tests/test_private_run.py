@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import cut_off, processes_with, unique, wait_until
 
 from local_sagemaker import ACCOUNT, ROLE_ARN
+from local_sagemaker.authority import Authority
 
 RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]
 
@@ -207,3 +210,41 @@ def test_a_proxy_that_cannot_be_asked_stays_and_what_is_missing_is_said(monkeypa
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout == "socks5://127.0.0.1:9\n"
     assert "socks5://" in done.stderr and "get_execution_role() will fail" in done.stderr
+
+
+class Page(BaseHTTPRequestHandler):
+    """A page of some other host."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "9")
+        self.end_headers()
+        self.wfile.write(b"elsewhere")
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """The address of a host that is not loopback for NO_PROXY, and its own authority's file."""
+    authority = Authority()
+    server = ThreadingHTTPServer(("127.0.0.2", 0), Page)
+    server.socket = authority.context("elsewhere").wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.2:{server.server_port}/", authority.write(tmp_path / "elsewhere.pem")
+    server.shutdown()
+    server.server_close()
+
+
+def test_other_hosts_are_reached_and_their_tls_is_not_opened(elsewhere, monkeypatch):
+    url, certificate = elsewhere
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    code = (
+        "import ssl, urllib.request as r, os;"
+        f"c = ssl.create_default_context(cafile={str(certificate)!r}); c.check_hostname = False;"
+        f"print(r.urlopen({url!r}, context=c).read().decode(), 'HTTPS_PROXY' in os.environ)"
+    )
+    command = [*RUN, "--", sys.executable, "-c", code]
+    assert subprocess.check_output(command, text=True).split() == ["elsewhere", "True"]
