@@ -7,8 +7,8 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from local_sagemaker.tags import check_tags
 from local_sagemaker.store import is_disk_full
+from local_sagemaker.tags import check_tags
 from local_sagemaker.validation import ApiError, check, operation, shaped
 
 log = logging.getLogger(__name__)
