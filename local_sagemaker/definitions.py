@@ -117,8 +117,13 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
         raise invalid("Provide a ResourceConfig or a HyperParameterTuningResourceConfig")
     static = item.get("StaticHyperParameters", {})
     told = {**static, OBJECTIVE_PARAMETER: objective["MetricName"]}
-    # Shown even where it was said in the other member: SDK v2's attach reads it here.
-    item = {**item, "StaticHyperParameters": told, "ResourceConfig": _resources(item)}
+    item = {
+        **item,
+        "StaticHyperParameters": told,
+        "OutputDataConfig": training.with_key(item["OutputDataConfig"]),
+        # Shown even where it was said in the other member: SDK v2's attach reads it here.
+        "ResourceConfig": _resources(item),
+    }
     if "HyperParameterRanges" in item:
         item["HyperParameterRanges"] = ranges.completed(item["HyperParameterRanges"])
     return item

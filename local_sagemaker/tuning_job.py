@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_sagemaker import completion, early_stopping, summaries
+from local_sagemaker import completion, early_stopping, stored_metrics, summaries
 from local_sagemaker.cloudwatch import TRAINING_METRICS
 from local_sagemaker.definitions import Definition
 from local_sagemaker.ranges import combinations
@@ -219,9 +219,8 @@ class TuningJob:
     def _series(self, run: Run) -> list[float]:
         """The values of the objective that a job has printed, one for each epoch."""
         metric = run.algorithm.definition.objective["MetricName"]
-        return self.tuning.jobs.cloudwatch.series(
-            TRAINING_METRICS, {"TrainingJobName": run.name}, metric
-        )
+        dimensions = {"TrainingJobName": run.name}
+        return stored_metrics.series(self.tuning.store, TRAINING_METRICS, dimensions, metric)
 
     def _median_stops(self, run: Run, series: list[float]) -> bool:
         return early_stopping.is_worse_than_median(series, run.algorithm.earlier, self.goal)

@@ -1,13 +1,12 @@
 """Tuning several algorithms at once, each with its own metric and ranges."""
 
 import copy
+import shutil
 
 import pytest
 from botocore.exceptions import ClientError
 from conftest import BUCKET, toolkit_request
 from tuning_requests import READ_X, jobs_of, start, tuning_request
-
-from local_sagemaker.container import pack
 
 NAME = "HyperParameterTuningJobName"
 
@@ -139,8 +138,8 @@ def test_categories_reach_the_script_without_the_quotes_of_sdk_v2(aws, tmp_path)
     source = tmp_path / "source"
     source.mkdir()
     (source / "train.py").write_text("import sys\nprint('got', sys.argv[1:], 'objective=1')\n")
-    pack(source, tmp_path / "source.tar.gz")
-    aws.s3.upload_file(str(tmp_path / "source.tar.gz"), BUCKET, "quoted/source.tar.gz")
+    archive = shutil.make_archive(str(tmp_path / "source"), "gztar", source)
+    aws.s3.upload_file(archive, BUCKET, "quoted/source.tar.gz")
     sent = {"batch": '"32"', "optimizer": "adam", "size": "64"}
     categories = [{"Name": name, "Values": [value]} for name, value in sent.items()]
     ranges = {"CategoricalParameterRanges": categories}
