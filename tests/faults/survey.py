@@ -184,8 +184,8 @@ def _contradictions(job: dict, keys: set[str], lines: list[str]) -> list[str]:
             wrong.append(f"its log is {printed}")
         if status == "Completed" and len(printed) != LINES:
             wrong.append(f"its log has {len(printed)} lines of {LINES}")
-    if status == "Completed" and f"out/{name}/output/model.tar.gz" not in keys:
-        wrong.append("its model is not in S3")
+        if status == "Completed" and f"out/{name}/output/model.tar.gz" not in keys:
+            wrong.append("its model is not in S3")
     return wrong
 
 
