@@ -135,8 +135,7 @@ def test_images_of_many_versions_run_and_say_which_was_asked_for(estimator, ende
             "eu-central-1",
             version,
             python,
-            1,
-            "ml.p3.2xlarge",
+            instance_type="ml.p3.2xlarge",
             image_scope="training",
         )
         assert f":{version}" in image and "eu-central-1" in image

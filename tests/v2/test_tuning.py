@@ -61,7 +61,8 @@ def test_attach_brings_the_tuner_back(tuned, session):
     name = tuned.latest_tuning_job.name
     again = HyperparameterTuner.attach(name, sagemaker_session=session)
     assert again.best_training_job() == tuned.best_training_job()
-    assert again.hyperparameter_ranges()["lr"].as_tuning_range("lr")["ScalingType"] == "Logarithmic"
+    (range_of_lr,) = again.hyperparameter_ranges()["ContinuousParameterRanges"]
+    assert (range_of_lr["Name"], range_of_lr["ScalingType"]) == ("lr", "Logarithmic")
     analytics = HyperparameterTuningJobAnalytics(name, sagemaker_session=session)
     assert len(analytics.training_job_summaries()) == 3
     assert set(analytics.tuning_ranges) == {"lr", "kind"}
