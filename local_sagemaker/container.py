@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import re
-import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,10 @@ from pathlib import Path
 
 from isal import igzip_threaded
 
+from local_sagemaker import environments
 from local_sagemaker.client_environment import aws_variables
-from local_sagemaker.isolation import HOST, isolation
+from local_sagemaker.cluster import Host
+from local_sagemaker.isolation import isolation
 
 # AWS's PyTorch images, whatever the registry and tag, the oldest and Hugging Face's among them;
 # they all run in the engine's environment.
@@ -68,30 +69,27 @@ def inside(ml: Path, path: str) -> str:
     return path if isolation().real_opt_ml else path.replace(ML, str(ml))
 
 
-def host_name() -> str:
-    """The job's name for its machine; one that surely resolves."""
-    return HOST if isolation().real_opt_ml else "localhost"
+def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> dict[str, str]:
+    """The variables of a container of `image`: tools, and dummy keys for the engine at `url`.
 
-
-def environment(url: str, home: Path, ml: Path, image: str) -> dict[str, str]:
-    """The variables of a container of `image`: tools, and dummy keys for the engine at `url`."""
-    home.mkdir(parents=True, exist_ok=True)
+    Its home and its Python environment are made in `scratch`; `shared` is what all containers of
+    the engine share of such environments.
+    """
+    (home := scratch / "home").mkdir(parents=True, exist_ok=True)
     variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     variables |= {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        **environments.make(scratch / "environment", shared),
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         # Threads that wait must not spin: beside one busy process, a training epoch on two cores
         # took 37 to 75 s spinning, and 7 to 12 s so.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "GLOO_SOCKET_IFNAME": "lo",
         "TORCH_HOME": os.environ.get("TORCH_HOME", str(cache / "torch")),
-        # A container's requirements must already be met here: nothing is fetched.
-        "PIP_NO_INDEX": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
-        "PIP_CONFIG_FILE": os.devnull,
         **_old_defaults(image),
         **aws_variables(url),
     }
@@ -108,19 +106,16 @@ def _old_defaults(image: str) -> dict[str, str]:
     return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if version and version < WHOLE_PICKLES else {}
 
 
-def write_configuration(ml: Path, job: dict) -> None:
-    """Write ``/opt/ml/input/config`` for a training job's description."""
-    host, resources = host_name(), job.get("ResourceConfig", {})
-    group = {"instance_group_name": "homogeneousCluster", "hosts": [host]}
-    group["instance_type"] = resources.get("InstanceType", "")
+def write_configuration(ml: Path, job: dict, host: Host, hosts: list[Host]) -> None:
+    """Write ``/opt/ml/input/config`` for a training job's description, as `host` of `hosts`."""
     files = {
         "hyperparameters": job.get("HyperParameters", {}),
         "resourceconfig": {
-            "current_host": host,
-            "current_instance_type": group["instance_type"],
-            "current_group_name": group["instance_group_name"],
-            "hosts": [host],
-            "instance_groups": [group],
+            "current_host": host.name,
+            "current_instance_type": host.instance_type,
+            "current_group_name": host.group,
+            "hosts": sorted(each.name for each in hosts),
+            "instance_groups": _groups(hosts),
             "network_interface_name": "lo",
         },
         "inputdataconfig": {
@@ -163,6 +158,14 @@ def _debugger_configuration(ml: Path, job: dict) -> dict[str, dict]:
 def local_path(job: dict, member: str) -> str:
     """Where a job keeps what is stored while it runs, as the job sees it."""
     return job.get(member, {}).get("LocalPath") or LOCAL_PATHS[member]
+
+
+def _groups(hosts: list[Host]) -> list[dict]:
+    groups: dict[str, dict] = {}
+    for host in hosts:
+        group = {"instance_group_name": host.group, "instance_type": host.instance_type}
+        groups.setdefault(host.group, {**group, "hosts": []})["hosts"].append(host.name)
+    return list(groups.values())
 
 
 def input_mode(job: dict, channel: dict) -> str:

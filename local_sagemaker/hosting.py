@@ -132,7 +132,11 @@ class HostedInstance:
         code = container.inside(self.ml, f"{container.ML}/{place}")
         environment = {
             **container.environment(
-                self.endpoints.url, scratch / "home", self.ml, self.container["Image"]
+                self.endpoints.url,
+                scratch,
+                self.ml,
+                self.container["Image"],
+                self.endpoints.store.folder / "environments",
             ),
             model_data.SUBMIT: code,
             "SAGEMAKER_PROGRAM": "inference.py",

@@ -6,13 +6,17 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from local_sagemaker import container, isolation
+from local_sagemaker.cluster import Host
+from local_sagemaker.tree import Tree
 
 STOP_GRACE_S = 120  # between SIGTERM and SIGKILL, as on SageMaker
 FLUSH_S = 0.25
+TAIL = 60  # lines of output kept for a FailureReason
 
 
 class Instance:
@@ -20,16 +24,20 @@ class Instance:
 
     def __init__(
         self,
-        ml: Path,
-        scratch: Path,
-        publish: Callable[[list[bytes]], None],
+        folder: Path,
+        host: Host,
+        hosts: list[Host],
+        publish: Callable[[Instance, list[bytes]], None],
         read_only: Sequence[str] = (),
     ) -> None:
-        """`ml` becomes ``/opt/ml``; `publish` gets the lines of output as they come.
+        """One of `hosts`, its files below `folder`; `publish` gets its lines as they come.
 
-        `read_only` names folders below `ml` that the command cannot write to.
+        `read_only` names folders below ``/opt/ml`` that the command cannot write to.
         """
-        self.ml, self.scratch, self.publish, self.read_only = ml, scratch, publish, read_only
+        self.host, self.hosts, self.publish, self.read_only = host, hosts, publish, read_only
+        self.ml, self.scratch = folder / "ml", folder / "scratch"  # `ml` becomes /opt/ml
+        self.tree = Tree(folder, self.ml)
+        self.tail: deque[str] = deque(maxlen=TAIL)
         self.process = None
         self.stopping = threading.Event()
 
@@ -37,7 +45,14 @@ class Instance:
         """Run the container's command to its end and return its exit code."""
         cwd = container.inside(self.ml, container.ML)
         self.process = isolation.start(
-            self.ml, self.scratch, command, environment, cwd, read_only=self.read_only
+            self.ml,
+            self.scratch,
+            command,
+            environment,
+            cwd,
+            read_only=self.read_only,
+            host=self.host.name,
+            addresses={host.name: host.address for host in self.hosts},
         )
         if self.stopping.is_set():  # asked while the process was being made
             self.stop()
@@ -74,7 +89,7 @@ class Instance:
             if chunk == b"" and rest:
                 lines.append(rest)
             if lines and (not ready or chunk == b"" or time.monotonic() - flushed > FLUSH_S):
-                self.publish(lines)
+                self.publish(self, lines)
                 lines, flushed = [], time.monotonic()
             if chunk == b"":
                 return

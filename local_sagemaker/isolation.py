@@ -77,6 +77,8 @@ def start(
     cwd: str,
     how: Isolation | None = None,
     read_only: Sequence[str] = (),
+    host: str = HOST,
+    addresses: dict[str, str] | None = None,
 ) -> subprocess.Popen:
     """Start `command` under a supervisor; its standard output and error come by ``stdout``.
 
@@ -85,17 +87,20 @@ def start(
         scratch: a folder for what the start itself needs.
         cwd: the command's working directory, as the command sees it.
         read_only: folders below `ml` that the command cannot write to; needs a mount namespace.
+        host: the command's name for its machine.
+        addresses: what the names of its cluster's hosts stand for, its own among them.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     hosts = scratch / "hosts"
     known = Path("/etc/hosts").read_text() if Path("/etc/hosts").exists() else ""
-    hosts.write_text(f"{known}\n127.0.0.1 {HOST}\n")
+    lines = [f"{at} {name}\n" for name, at in (addresses or {host: "127.0.0.1"}).items()]
+    hosts.write_text(f"{known}\n{''.join(lines)}")
     spec = {
         **asdict(how or isolation()),
         "ml": str(ml),
         "scratch": str(scratch),
         "hosts_file": str(hosts),
-        "host": HOST,
+        "host": host,
         "command": command,
         "environment": environment,
         "cwd": cwd,

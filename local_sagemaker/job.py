@@ -9,10 +9,9 @@ import re
 import shutil
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from local_sagemaker import channels, container, isolation, outputs
+from local_sagemaker import channels, cluster, container, isolation, outputs, requirements
 from local_sagemaker.channels import ChannelError
 from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
 from local_sagemaker.instance import Instance
@@ -20,7 +19,6 @@ from local_sagemaker.mirroring import Mirroring, mirrors
 from local_sagemaker.outputs import Outputs, left_out
 from local_sagemaker.s3 import split
 from local_sagemaker.statuses import KIND, transition
-from local_sagemaker.tree import Tree
 
 if TYPE_CHECKING:
     from local_sagemaker.training import TrainingJobs
@@ -41,29 +39,32 @@ class TrainingJob:
 
     def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
         self.jobs, self.description, self.parallel = jobs, description, parallel
-        self.name = name = description["TrainingJobName"]
+        self.name = description["TrainingJobName"]
         self.image = description["AlgorithmSpecification"]["TrainingImage"]
-        self.folder = jobs.folder / name
-        self.ml = self.folder / "ml"
-        self.stream = f"{name}/algo-1-{int(description['CreationTime'])}"
-        self.tree, scratch = Tree(self.folder, self.ml), self.folder / "scratch"
-        self.instance = Instance(self.ml, scratch, self._publish, channels.views(description))
-        kept = mirrors(description, self.tree)
-        self.mirroring = Mirroring(jobs.s3, self.tree, kept, scratch)
+        self.folder = jobs.folder / self.name
+        hosts, views = cluster.hosts(description["ResourceConfig"]), channels.views(description)
+        self.instances = [
+            Instance(self.folder / host.name, host, hosts, self._publish, views) for host in hosts
+        ]
+        self.mirrorings = [
+            Mirroring(jobs.s3, each.tree, mirrors(description, each.tree), each.scratch)
+            for each in self.instances
+        ]
         self.stopping = threading.Event()
         self.timed_out = False
-        self.tail: deque[str] = deque(maxlen=60)
         self.final: dict[str, dict] = {}
-        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def stop(self) -> None:
         """SIGTERM now, SIGKILL after the grace time."""
         self.stopping.set()
-        self.instance.stop()
+        for instance in self.instances:
+            instance.stop()
 
     def abort(self) -> None:
         self.stopping.set()
-        self.instance.kill()
+        for instance in self.instances:
+            instance.kill()
 
     def _run(self) -> None:
         try:
@@ -101,9 +102,9 @@ class TrainingJob:
         if self.stopping.is_set():
             self._record("Stopped")
             return
-        code = self._execute()
+        code, instance = self._execute()
         failed = code != 0 and not self.stopping.is_set()
-        reason = self._reason(code) if failed else None
+        reason = self._reason(code, instance) if failed else None
         self._next("Uploading")
         if failed:
             with contextlib.suppress(JobFailed):  # the command's failure is the one to tell
@@ -114,20 +115,35 @@ class TrainingJob:
         self._record("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
 
     def _make_folders(self) -> None:
-        for name in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
-            (self.ml / name).mkdir(parents=True, exist_ok=True)
-        container.write_configuration(self.ml, self.description)
+        names = ("input/config", "input/data", "model", "output/data", "code", "checkpoints")
+        for instance in self.instances:
+            for name in names:
+                (instance.ml / name).mkdir(parents=True, exist_ok=True)
+            container.write_configuration(
+                instance.ml, self.description, instance.host, instance.hosts
+            )
 
     def _download(self) -> None:
         self._find_buckets()
         try:
             for channel in self.description.get("InputDataConfig", []):
-                channels.fetch(self.jobs.s3, self.description, channel, self.ml / "input/data")
-            self.mirroring.restore()
+                self._fetch(channel)
+            for mirroring in self.mirrorings:
+                mirroring.restore()
         except ChannelError as error:
             raise JobFailed(str(error)) from None
-        if not isolation.isolation().real_opt_ml:
-            container.relocate_drivers(self.ml)
+        for instance in self.instances:
+            requirements.adopt_driver(instance.ml)
+            if not isolation.isolation().real_opt_ml:
+                container.relocate_drivers(instance.ml)
+
+    def _fetch(self, channel: dict) -> None:
+        """Give a channel to all instances, or to those of the groups that it names."""
+        groups = channel["DataSource"]["S3DataSource"].get("InstanceGroupNames")
+        receivers = [each for each in self.instances if not groups or each.host.group in groups]
+        for number, each in enumerate(receivers):
+            data = each.ml / "input/data"
+            channels.fetch(self.jobs.s3, self.description, channel, data, number, len(receivers))
 
     def _find_buckets(self) -> None:
         """Fail now rather than after the training if there is no place for its results."""
@@ -138,16 +154,23 @@ class TrainingJob:
 
     # The container
 
-    def _execute(self) -> int:
-        """Run the container's command to its end and return its exit code."""
+    def _execute(self) -> tuple[int, Instance]:
+        """Run the container's command on all instances to its end.
+
+        Returns:
+            The exit code and the instance that failed first; 0 and the first if none did.
+        """
         limit = self.description["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
         timer = threading.Timer(limit, self._time_out)
         timer.daemon = True
         timer.start()
-        self._log([container.banner(self.image)], time.time())
+        for instance in self.instances:
+            self._log(instance, [container.banner(self.image)], time.time())
         try:
-            with self.mirroring.running():
-                return self.instance.run(self._command(), self._environment())
+            with contextlib.ExitStack() as looking:
+                for mirroring in self.mirrorings:
+                    looking.enter_context(mirroring.running())
+                return cluster.run_together(self.instances, self._run_on)
         finally:
             timer.cancel()
 
@@ -158,19 +181,24 @@ class TrainingJob:
                 self._next("Stopping", TrainingJobStatus="Stopping")
                 self.stop()
 
-    def _command(self) -> list[str]:
+    def _run_on(self, instance: Instance) -> int:
+        return instance.run(self._command(instance), self._environment(instance))
+
+    def _command(self, instance: Instance) -> list[str]:
         algorithm = self.description["AlgorithmSpecification"]
         if entrypoint := algorithm.get("ContainerEntrypoint"):
             words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
-            return [container.inside(self.ml, word) for word in words]
+            return [container.inside(instance.ml, word) for word in words]
         return ["python", "-m", "local_sagemaker.toolkit"]
 
-    def _environment(self) -> dict[str, str]:
-        job, home = self.description, self.folder / "scratch/home"
-        together = max(self.parallel, self.jobs.slots.used)
-        threads = max(1, (os.cpu_count() or 1) // min(together, self.jobs.slots.count))
+    def _environment(self, instance: Instance) -> dict[str, str]:
+        job, shared = self.description, self.jobs.store.folder / "environments"
+        together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
+        threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
-            **container.environment(self.jobs.url, home, self.ml, self.image),
+            **container.environment(
+                self.jobs.url, instance.scratch, instance.ml, self.image, shared
+            ),
             "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": job["TrainingJobArn"],
@@ -178,20 +206,22 @@ class TrainingJob:
             **job.get("Environment", {}),
         }
 
-    def _publish(self, raw: list[bytes]) -> None:
+    def _publish(self, instance: Instance, raw: list[bytes]) -> None:
         """Send lines of output to CloudWatch, and look for metrics in them."""
         now = time.time()
         # A progress bar overwrites its line: what it showed last counts.
         texts = [line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2] for line in raw]
         texts = [text[:LINE_LENGTH] for text in texts if text]
-        self.tail.extend(texts)
+        instance.tail.extend(texts)
         if texts:
-            self._log(texts, now)
+            self._log(instance, texts, now)
         self._scrape(texts, now)
 
-    def _log(self, texts: list[str], now: float) -> None:
+    def _log(self, instance: Instance, texts: list[str], now: float) -> None:
+        created = int(self.description["CreationTime"])
+        stream = f"{self.name}/{instance.host.name}-{created}"
         events = [(int(now * 1000), text) for text in texts]
-        self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, self.stream, events)
+        self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
 
     def _scrape(self, texts: list[str], now: float) -> None:
         """Record the metrics of these lines; a metric's final value is the one printed last."""
@@ -203,32 +233,36 @@ class TrainingJob:
         self.jobs.cloudwatch.put_metrics(
             TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
         )
-        for name, value in found:
-            self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-        metrics = list(self.final.values())
-        self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+        with self.jobs.store.lock:  # other instances print metrics too
+            for name, value in found:
+                self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+            metrics = list(self.final.values())
+            self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
 
-    def _reason(self, code: int) -> str:
+    def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""
-        own = outputs.failure(self.tree)
+        own = outputs.failure(instance.tree)
         if not own or "see CloudWatch logs" in own:  # the SDK driver's stand-in text
             own = "the container's command failed"
         own = own[:OWN_LENGTH]
-        lines = [line for line in self.tail if line.strip() and not re.match(r"\++ ", line)]
-        head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log:\n"
+        lines = [line for line in instance.tail if line.strip() and not re.match(r"\++ ", line)]
+        of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
+        head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
         return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
 
     # Results
 
     def _upload(self, with_model: bool) -> dict:
         """Store what the job left, in AWS's layout; return the description's new members."""
-        results = Outputs(self.jobs.s3, self.description, self.tree, self.folder / "scratch")
+        first, trees = self.instances[0], [each.tree for each in self.instances]
+        results = Outputs(self.jobs.s3, self.description, trees, first.scratch)
         try:
             changes = results.store_model() if with_model else {}
             results.store_data()
-            self.mirroring.finish()
+            for mirroring in self.mirrorings:
+                mirroring.finish()
         except Exception as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
         if results.left_out:
-            self._log([left_out(results.left_out)], time.time())
+            self._log(first, [left_out(results.left_out)], time.time())
         return changes

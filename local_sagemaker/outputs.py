@@ -46,10 +46,14 @@ def check(request: dict) -> None:
 
 
 class Outputs:
-    """The results of one job; `left_out` names what was found and not stored."""
+    """The results of one job; `left_out` names what was found and not stored.
 
-    def __init__(self, s3: S3, job: dict, tree: Tree, scratch: Path) -> None:
-        self.s3, self.tree, self.scratch = s3, tree, scratch
+    What several instances left is stored as one; of what has the same name on two of them, the
+    first instance's.
+    """
+
+    def __init__(self, s3: S3, job: dict, trees: list[Tree], scratch: Path) -> None:
+        self.s3, self.trees, self.scratch = s3, trees, scratch
         output = job["OutputDataConfig"]
         self.base = f"{output['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output"
         self.packed = output.get("CompressionType", "GZIP") == "GZIP"
@@ -69,10 +73,12 @@ class Outputs:
         self._store(DATA, f"{self.base}/output.tar.gz" if self.packed else f"{self.base}/data/")
 
     def _store(self, name: str, uri: str) -> None:
-        folder = self.tree.ml / name
-        found = list(self.tree.entries(folder))
-        self.left_out += [f"{name}/{each}" for each, place in found if place is None]
-        kept = [(each, place) for each, place in found if place]
+        found: dict[str, Path | None] = {}
+        for tree in self.trees:
+            for each, place in tree.entries(tree.ml / name):
+                found.setdefault(each, place)
+        self.left_out += [f"{name}/{each}" for each, place in found.items() if place is None]
+        kept = [(each, place) for each, place in found.items() if place]
         if self.packed and kept:
             archive = self.scratch / uri.rpartition("/")[2]
             pack(kept, archive)

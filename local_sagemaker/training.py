@@ -7,8 +7,9 @@ import re
 import shutil
 import time
 
-from local_sagemaker import ACCOUNT, REGION, channels, container, limits, outputs
+from local_sagemaker import ACCOUNT, REGION, channels, cluster, container, limits, outputs
 from local_sagemaker.cloudwatch import CloudWatch
+from local_sagemaker.isolation import isolation
 from local_sagemaker.job import TrainingJob
 from local_sagemaker.listing import page
 from local_sagemaker.s3 import S3
@@ -16,6 +17,8 @@ from local_sagemaker.slots import Slots
 from local_sagemaker.statuses import ENDED, KIND, step, transition
 from local_sagemaker.store import Store
 from local_sagemaker.validation import ApiError, invalid
+
+MOST_INSTANCES = 20  # of a job: AWS's default quota
 
 
 class TrainingJobs:
@@ -148,11 +151,7 @@ def check_definition(request: dict) -> None:
             f"AlgorithmSpecification.TrainingImage '{image}' has no local runtime: local_sagemaker "
             "runs AWS's PyTorch images (.../pytorch-training:TAG or .../pytorch:TAG)"
         )
-    if resources.get("InstanceCount", 1) != 1:
-        raise invalid(
-            f"ResourceConfig.InstanceCount {resources['InstanceCount']}: local_sagemaker runs jobs "
-            "of one instance"
-        )
+    _check_instances(resources)
     for metric in algorithm.get("MetricDefinitions", []):
         try:
             re.compile(metric["Regex"])
@@ -161,6 +160,25 @@ def check_definition(request: dict) -> None:
             raise invalid(f"{text}: {error}") from None
     outputs.check(request)
     channels.check(request)
+
+
+def _check_instances(resources: dict) -> None:
+    count = cluster.instance_count(resources)
+    if count < 1:
+        raise invalid("ResourceConfig.InstanceGroups have no instance: a training job needs one")
+    if count > MOST_INSTANCES:
+        raise ApiError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit 'Number of instances for a training job' is "
+            f"{MOST_INSTANCES} Instances, with current utilization of 0 Instances and a request "
+            f"delta of {count} Instances.",
+        )
+    if count > 1 and not isolation().real_opt_ml:
+        raise invalid(
+            f"ResourceConfig.InstanceCount {count}: the names algo-1 ... of several instances need "
+            "a mount namespace, which this kernel does not grant: local_sagemaker runs jobs of one "
+            "instance here"
+        )
 
 
 def _rule_statuses(request: dict) -> dict:

@@ -9,6 +9,7 @@ from importlib import metadata
 import pytest
 
 from local_sagemaker import container, isolation
+from local_sagemaker.cluster import Host
 
 IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.10.0-cpu"
 
@@ -19,6 +20,11 @@ def job(**members):
         "ResourceConfig": {"InstanceType": "ml.m5.large"},
         **members,
     }
+
+
+def alone():
+    host = Host("algo-1", "127.0.0.1", "ml.m5.large")
+    return host, [host]
 
 
 @pytest.fixture(params=["real", "relocated"])
@@ -85,12 +91,14 @@ def test_the_first_line_says_what_was_asked_for_and_what_runs():
     ],
 )
 def test_old_images_load_whole_pickled_models(tmp_path, image, whole):
-    found = container.environment("http://127.0.0.1:1", tmp_path / "home", tmp_path, f"1.d/{image}")
+    found = container.environment(
+        "http://127.0.0.1:1", tmp_path / "scratch", tmp_path, f"1.d/{image}", tmp_path
+    )
     assert ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" in found) is whole
 
 
 def configuration(folder, described):
-    container.write_configuration(folder, described)
+    container.write_configuration(folder, described, *alone())
     return {f.stem: json.loads(f.read_text()) for f in (folder / "input/config").iterdir()}
 
 
@@ -111,8 +119,20 @@ def test_configuration_files(tmp_path, how):
     assert files["profilerconfig"] == {"S3OutputPath": "s3://b/p"}
     assert files["checkpointconfig"]["LocalPath"] == f"{root}/kept"
     assert files["tensorboardoutputconfig"]["LocalPath"] == f"{root}/output/tensorboard"
-    host = "algo-1" if how == "real" else "localhost"
-    assert files["resourceconfig"]["hosts"] == [host]
+    assert files["resourceconfig"] == {
+        "current_host": "algo-1",
+        "current_instance_type": "ml.m5.large",
+        "current_group_name": "homogeneousCluster",
+        "hosts": ["algo-1"],
+        "instance_groups": [
+            {
+                "instance_group_name": "homogeneousCluster",
+                "instance_type": "ml.m5.large",
+                "hosts": ["algo-1"],
+            }
+        ],
+        "network_interface_name": "lo",
+    }
 
 
 def test_what_every_job_finds_though_it_asked_for_nothing(tmp_path, how):
@@ -157,7 +177,9 @@ def test_a_channel_says_how_its_data_come(tmp_path, how):
 def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE", "MY_TOKEN"):
         monkeypatch.setenv(name, "the caller's")
-    found = container.environment("http://127.0.0.1:1", tmp_path / "home", tmp_path, IMAGE)
+    found = container.environment(
+        "http://127.0.0.1:1", tmp_path / "scratch", tmp_path, IMAGE, tmp_path
+    )
     assert "the caller's" not in found.values()
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")

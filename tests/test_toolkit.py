@@ -1,6 +1,12 @@
-"""The toolkit's output comes by lines."""
+"""The toolkit's output comes by lines, and its requirements are the container's."""
 
 import asyncio
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from sagemaker_training import errors
 
 from local_sagemaker import toolkit
 
@@ -18,3 +24,22 @@ def test_pieces_become_lines(capsys):
     asyncio.run(watched())
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["loss: 0.5", "x" * 3000, "last"]
+
+
+def test_requirements_that_cannot_be_met_are_the_clients_error(tmp_path):
+    (tmp_path / "requirements.txt").write_text("torch==1.13.1\n")
+    with pytest.raises(errors.ClientError, match=r"line 1: 'torch==1\.13\.1' would replace torch"):
+        toolkit.install_requirements(str(tmp_path))
+
+
+def test_the_toolkit_is_adapted_without_importing_torch():
+    script = (
+        "import sys; from local_sagemaker import toolkit; toolkit.adapt();"
+        "from sagemaker_pytorch_container import training; from sagemaker_training import runner;"
+        "training._set_torch_version_environment(); import os;"
+        "print(os.environ['SM_DLC_TORCH_VERSION'], 'torch' in sys.modules,"
+        "runner.SMDataParallelRunnerType)"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+    version = metadata.version("torch")
+    assert said == f"{version} False RunnerType.TorchDistributed\n"

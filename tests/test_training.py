@@ -136,7 +136,7 @@ def test_a_real_opt_ml(aws):
     )
     log = aws.log(job["TrainingJobName"])
     assert log[:2] == ["algo-1", "/opt/ml"]
-    assert log[2].split() == ["127.0.0.1", "algo-1"]
+    assert re.fullmatch(r"127\.\d+\.\d+\.1 +algo-1", log[2])
     assert log[3:] == [
         "./input/config/debughookconfig.json",
         "./input/config/hyperparameters.json",
@@ -555,7 +555,6 @@ def _with_regex(request, regex):
     [
         (lambda r: _with_image(r, "ecr/xgboost:1.7"), "'ecr/xgboost:1.7' has no local runtime"),
         (lambda r: _with_regex(r, "loss=([0-9"), r"Regex of the metric 'loss'.*unterminated"),
-        (lambda r: r["ResourceConfig"].update(InstanceCount=2), "InstanceCount 2"),
         (lambda r: r["OutputDataConfig"].update(S3OutputPath="s3:/b/k"), "constraint|no S3 addr"),
     ],
 )

@@ -1,0 +1,78 @@
+"""The instances of one training job: their names and addresses, started and ended together."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from local_sagemaker.isolation import isolation
+
+HOMOGENEOUS = "homogeneousCluster"  # the group's name on SageMaker when no groups were asked for
+
+
+@dataclass(frozen=True)
+class Host:
+    """One instance as the others know it."""
+
+    name: str
+    address: str
+    instance_type: str = ""
+    group: str = HOMOGENEOUS
+
+
+def instance_count(resources: dict) -> int:
+    """How many instances a ResourceConfig asks for."""
+    groups = resources.get("InstanceGroups", [])
+    if groups:
+        return sum(group["InstanceCount"] for group in groups)
+    return resources.get("InstanceCount", 1)
+
+
+def hosts(resources: dict) -> list[Host]:
+    """``algo-1`` ... for a ResourceConfig, each with a loopback address of its own.
+
+    No other job has these addresses, so that two jobs may listen on the same port at a time.
+    Without a mount namespace the names would not resolve: the one host is ``localhost``.
+    """
+    members = [(HOMOGENEOUS, resources.get("InstanceType", ""))] * instance_count(resources)
+    if groups := resources.get("InstanceGroups"):
+        members = [
+            (group["InstanceGroupName"], group["InstanceType"])
+            for group in groups
+            for _ in range(group["InstanceCount"])
+        ]
+    if not isolation().real_opt_ml:
+        return [Host("localhost", "127.0.0.1", kind, group) for group, kind in members[:1]]
+    net = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}"
+    return [
+        Host(f"algo-{number}", f"{net}.{number}", kind, group)
+        for number, (group, kind) in enumerate(members, 1)
+    ]
+
+
+def run_together(instances: list, run: Callable) -> tuple[int, object]:
+    """Call `run` with each instance at a time, to the end of all; stop the others if one fails.
+
+    Returns:
+        The exit code and the instance of the first failure; else 0 and the first instance.
+    """
+    failures: list[tuple[int, object]] = []
+    lock = threading.Lock()
+
+    def watched(instance) -> None:
+        code = None
+        try:
+            code = run(instance)
+        finally:
+            if code != 0:
+                with lock:
+                    failures.append((code, instance))
+                for other in instances:
+                    other.stop()
+
+    with ThreadPoolExecutor(len(instances)) as pool:
+        list(pool.map(watched, instances))
+    return failures[0] if failures else (0, instances[0])
