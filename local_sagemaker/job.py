@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from local_sagemaker.mirroring import Mirroring, mirrors
 from local_sagemaker.outputs import Outputs, left_out
 from local_sagemaker.s3 import split
 from local_sagemaker.statuses import KIND, transition
+from local_sagemaker.store import is_disk_full
 
 if TYPE_CHECKING:
     from local_sagemaker.training import TrainingJobs
@@ -76,14 +78,25 @@ class TrainingJob:
             else:
                 self._record("Stopped")
         except JobFailed as failure:
-            self._record("Failed", FailureReason=str(failure)[:REASON_LENGTH])
+            self._fail(str(failure))
         except Exception as error:
             log.exception("training job %s", self.name)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self._record("Failed", FailureReason=reason[:REASON_LENGTH])
+            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.jobs.running.pop(self.name, None)
+
+    def _fail(self, reason: str) -> None:
+        """End as Failed; on a full disk that may wait until there is room to write it down."""
+        self.instance.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        while True:
+            try:
+                return self._record("Failed", FailureReason=reason[:REASON_LENGTH])
+            except sqlite3.OperationalError as error:
+                if not is_disk_full(error):
+                    raise
+            time.sleep(1)
 
     def _record(self, status: str, **changes) -> None:
         if not self.jobs.closing:  # else the next start tells what happened

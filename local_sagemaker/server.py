@@ -127,7 +127,9 @@ class Engine:
             return self._ask_moto(service, environ, start_response)
         except NotImplementedError:
             error = refusals.unimplemented(service, environ)
-        except Exception:
+        except Exception as error:
+            if is_disk_full(error):
+                raise
             log.exception("%s failed", refusals.operation_name(environ))
             error = refusals.defect(service, environ)
         return refusals.answer(error, service, environ, start_response)

@@ -103,7 +103,6 @@ class StoredStream(moto_logs.LogStream):
                 "firstEventTimestamp": ends[0],
                 "lastEventTimestamp": ends[1],
                 "lastIngestionTime": self.store.query(sql, (self.number,))[0][0],
-                "uploadSequenceToken": str(self.upload_sequence_token),
             }
         return shown
 

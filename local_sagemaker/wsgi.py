@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Callable
@@ -42,6 +43,10 @@ class BodyBuffer(OverflowableBuffer):
                 super().append(data)
             except OSError as error:
                 self.full = error
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # it would write what it could not
+            super().close()
 
 
 waitress.parser.OverflowableBuffer = BodyBuffer

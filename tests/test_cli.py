@@ -1,10 +1,11 @@
 """The command line, as a person meets it."""
 
+import re
 import subprocess
 import sys
 
 import pytest
-from conftest import Clients
+from conftest import Clients, running_engine
 
 from local_sagemaker import cli, engine
 
@@ -33,7 +34,7 @@ def test_help_names_the_commands_and_not_the_inner_one(capsys):
         cli.main(["--help"])
     text = capsys.readouterr().out
     assert ended.value.code == 0
-    for command in ("start", "stop", "status", "env", "logs", "run"):
+    for command in ("start", "stop", "status", "env", "logs", "clean", "run"):
         assert f"\n    {command} " in text
     assert "serve" not in text.replace("served", "")
 
@@ -97,3 +98,38 @@ def test_run_says_what_it_lacks(capsys, arguments, words):
 def test_run_on_a_state_in_use(state, capsys):
     code, _, err = said(capsys, "run", "--state", state, "--", "true")
     assert (code, "an engine runs on" in err) == (1, True)
+
+
+def test_status_tells_what_the_disk_holds(state, capsys):
+    Clients(engine.find(state).url).s3.put_object(Bucket="work", Key="k", Body=bytes(100_000))
+    _, out, _ = said(capsys, "status", "--state", state)
+    (line,) = [line for line in out.splitlines() if line.split()[:1] == ["disk"]]
+    for part in ("objects", "database", "engine's log", "in all"):
+        assert re.search(rf"{part} [0-9.]+ MB", line), part
+
+
+def test_clean_with_an_engine_names_it_and_takes_nothing(state, capsys):
+    code, out, _ = said(capsys, "clean", "--state", state)
+    assert (code, "stop it to free more" in out, "freed: in all 0.0 MB" in out) == (0, True, True)
+    code, _, err = said(capsys, "clean", "--all", "--state", state)
+    assert (code, "in use by a running engine" in err) == (1, True)
+
+
+def test_clean_without_an_engine_frees_leftovers_and_all_on_demand(tmp_path, capsys):
+    folder = tmp_path / "state"
+    cli.main(["start", "--state", str(folder)])
+    Clients(engine.find(folder).url).s3.create_bucket(Bucket="kept")
+    cli.main(["stop", "--state", str(folder)])
+    (folder / "jobs").mkdir(exist_ok=True)
+    (folder / "jobs" / "leftover").write_bytes(bytes(2_000_000))
+    capsys.readouterr()
+    code, out, _ = said(capsys, "clean", "--state", folder)
+    assert (code, "jobs 2.0 MB" in out) == (0, True)
+    with running_engine(folder) as aws:
+        assert [bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]] == ["kept"]
+    (folder / "own.txt").write_text("a person's")
+    code, out, _ = said(capsys, "clean", "--all", "--state", folder)
+    assert (code, "own.txt" in out) == (0, True)
+    assert [path.name for path in folder.iterdir()] == ["own.txt"]
+    code, _, err = said(capsys, "clean", "--state", folder)
+    assert (code, "holds no state" in err) == (1, True)

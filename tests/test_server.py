@@ -1,10 +1,12 @@
 """The one process: who may ask, where it listens, and what is there after its end."""
 
 import http.client
+import json
 import os
+import resource
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import boto3
 import psutil
@@ -129,6 +131,7 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
             s3.put_object(Bucket="versioned", Key="gone", Body=body)
         s3.delete_object(Bucket="versioned", Key="gone")
         kept["versions"] = _versions(aws)
+        kept.update(_settle_in(aws))
         aws.iam.create_role(RoleName="mine", AssumeRolePolicyDocument="{}")
         kept["done"] = aws.trained(
             "echo loss=0.5", TrainingJobName="done", metrics={"loss": "loss=(.*)"}
@@ -155,10 +158,11 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
             assert head[member] == kept["big"][member]
         assert s3.get_object(Bucket=BUCKET, Key="big")["Body"].read() == big.read_bytes()
         assert _versions(aws) == kept["versions"]
+        _find_settled(aws, kept)
         with pytest.raises(ClientError, match="NoSuchKey"):
             s3.get_object(Bucket="versioned", Key="gone")
         assert aws.iam.get_role(RoleName="mine")["Role"]["RoleName"] == "mine"
-        assert len(aws.iam.list_roles()["Roles"]) == 2
+        assert len(aws.iam.list_roles()["Roles"]) == 3
 
         done = aws.job("done")
         for answer in (done, kept["done"]):
@@ -184,6 +188,81 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
         assert aws.sagemaker.describe_endpoint_config(EndpointConfigName=kept["config"])
         assert aws.endpoint(kept["endpoint"])["EndpointStatus"] == "InService"
         assert invoke(aws, kept["endpoint"])["Body"].read()
+
+
+def _settle_in(aws) -> dict:
+    """Make one of each thing that moto keeps in memory; what must not change of them."""
+    s3 = aws.s3
+    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=policy)
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+    s3.put_object(Bucket=BUCKET, Key="public", Body=b"", ServerSideEncryption="aws:kms")
+    s3.put_object_acl(Bucket=BUCKET, Key="public", ACL="public-read")
+    s3.put_object(Bucket=BUCKET, Key="untagged", Body=b"", Tagging="a=b")
+    s3.delete_object_tagging(Bucket=BUCKET, Key="untagged")
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="later", Metadata={"a": "b"})
+    named = {"Bucket": BUCKET, "Key": "later", "UploadId": upload["UploadId"]}
+    parts = [
+        {"PartNumber": n, "ETag": s3.upload_part(**named, PartNumber=n, Body=body)["ETag"]}
+        for n, body in ((1, b"1" * 5 * MB), (2, b"2"))
+    ]
+    gone = s3.create_multipart_upload(Bucket=BUCKET, Key="aborted")["UploadId"]
+    s3.upload_part(Bucket=BUCKET, Key="aborted", UploadId=gone, PartNumber=1, Body=b"x")
+    s3.abort_multipart_upload(Bucket=BUCKET, Key="aborted", UploadId=gone)
+    aws.logs.create_log_group(logGroupName="/own")
+    aws.logs.put_retention_policy(logGroupName="/own", retentionInDays=7)
+    for stream in ("s", "deleted"):
+        aws.logs.create_log_stream(logGroupName="/own", logStreamName=stream)
+    event = {"timestamp": int(time.time() * 1000), "message": "mine"}
+    aws.logs.put_log_events(logGroupName="/own", logStreamName="s", logEvents=[event])
+    aws.logs.delete_log_stream(logGroupName="/own", logStreamName="deleted")
+    aws.cloudwatch.put_metric_data(
+        Namespace="own", MetricData=[{"MetricName": "untimed", "Value": 3}]
+    )
+    aws.iam.create_role(RoleName="dated", AssumeRolePolicyDocument="{}")
+    return {"upload": named, "parts": parts, "settled": _settled(aws)}
+
+
+def _settled(aws) -> dict:
+    points = aws.cloudwatch.get_metric_statistics(
+        Namespace="own",
+        MetricName="untimed",
+        StartTime=time.time() - 3600,
+        EndTime=time.time() + 3600,
+        Period=1,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    streams = aws.logs.describe_log_streams(logGroupName="/own")["logStreams"]
+    (group,) = aws.logs.describe_log_groups(logGroupNamePrefix="/own")["logGroups"]
+    roles = aws.iam.list_roles()["Roles"]
+    return {
+        "points": points,
+        "streams": streams,
+        "group": group,
+        "lines": aws.log("", "/own"),
+        "roles": {
+            r["RoleName"]: (r["RoleId"], r["CreateDate"]) for r in roles if "d" in r["RoleName"]
+        },
+        "bucket": [b for b in aws.s3.list_buckets()["Buckets"] if b["Name"] == BUCKET],
+        "policy": aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"],
+        "tags": aws.s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"],
+        "acl": aws.s3.get_object_acl(Bucket=BUCKET, Key="public")["Grants"],
+        "encryption": aws.s3.head_object(Bucket=BUCKET, Key="public")["ServerSideEncryption"],
+        "untagged": aws.s3.get_object_tagging(Bucket=BUCKET, Key="untagged")["TagSet"],
+        "uploads": [u["Key"] for u in aws.s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]],
+    }
+
+
+def _find_settled(aws, kept: dict) -> None:
+    found = _settled(aws)
+    for name, value in kept["settled"].items():
+        assert found[name] == value, name
+    listed = aws.s3.list_parts(**kept["upload"])["Parts"]
+    assert [{m: part[m] for m in ("PartNumber", "ETag")} for part in listed] == kept["parts"]
+    aws.s3.complete_multipart_upload(**kept["upload"], MultipartUpload={"Parts": kept["parts"]})
+    whole = aws.s3.get_object(Bucket=BUCKET, Key="later")
+    assert whole["Body"].read() == b"1" * 5 * MB + b"2"
+    assert whole["Metadata"] == {"a": "b"}
 
 
 def _log(aws, name):
@@ -213,3 +292,49 @@ def test_a_tuning_job_that_was_cut_off_is_failed(tmp_path):
         tuning = aws.tuning_job(name)
         assert tuning["HyperParameterTuningJobStatus"] == "Failed"
         assert "the local engine stopped" in tuning["FailureReason"]
+
+
+@contextmanager
+def files_up_to(size: int):
+    """Processes started inside the block fail to write files beyond `size`, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_and_costs_nothing_acknowledged(tmp_path):
+    with ExitStack() as running:
+        with files_up_to(8 * MB):  # the database needs some megabytes at times
+            aws = running.enter_context(running_engine(tmp_path))
+        aws.s3.create_bucket(Bucket=BUCKET)
+        aws.s3.put_object(Bucket=BUCKET, Key="k", Body=b"kept")
+        upload = aws.s3.create_multipart_upload(Bucket=BUCKET, Key="k")["UploadId"]
+        named = {"Bucket": BUCKET, "Key": "k", "UploadId": upload}
+        body = b"1" * 6 * MB
+        parts = [
+            {"PartNumber": n, "ETag": aws.s3.upload_part(**named, PartNumber=n, Body=body)["ETag"]}
+            for n in (1, 2)
+        ]
+        for ask_for_much in (
+            lambda: aws.s3.put_object(Bucket=BUCKET, Key="k", Body=bytes(9 * MB)),
+            lambda: aws.s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts}),
+        ):
+            with pytest.raises(ClientError) as refused:
+                ask_for_much()
+            assert refused.value.response["Error"]["Code"] == "InsufficientStorage"
+            assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 507
+            assert "has no room" in refused.value.response["Error"]["Message"]
+        assert len(list((tmp_path / "objects").iterdir())) == 3  # one object, two parts
+        made = "for n in 1 2; do head -c 6000000 /dev/urandom > /opt/ml/model/$n; done"
+        job = aws.trained(made)
+        assert job["TrainingJobStatus"] == "Failed"
+        assert "Artifact upload failed" in job["FailureReason"]
+        assert aws.s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"kept"
+        assert len(aws.s3.list_parts(**named)["Parts"]) == 2
+    with running_engine(tmp_path) as aws:  # with room again
+        assert aws.s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"kept"
+        aws.s3.complete_multipart_upload(**named, MultipartUpload={"Parts": parts})
+        assert aws.s3.head_object(Bucket=BUCKET, Key="k")["ContentLength"] == 12 * MB
