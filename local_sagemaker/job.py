@@ -88,7 +88,8 @@ class TrainingJob:
 
     def _fail(self, reason: str) -> None:
         """End as Failed; on a full disk that may wait until there is room to write it down."""
-        self.instance.kill()
+        for instance in self.instances:
+            instance.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
         while True:
             try:
