@@ -55,6 +55,13 @@ def predictor(model_data, session, source):
     )
 
 
+def gone(client, name: str) -> None:
+    """Wait until an endpoint that is being deleted is no more."""
+    client.get_waiter("endpoint_deleted").wait(
+        EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+
+
 def test_json(predictor):
     assert predictor.predict({"breed": "Akita"}) == ["served", {"breed": "Akita"}]
 
@@ -110,7 +117,8 @@ def test_a_body_over_the_services_limit(predictor, session):
     own = ImagePredictor(predictor.endpoint_name, session)
     with pytest.raises(ClientError) as raised:
         own.predict(bytes(6 * 1024 * 1024 + 1))
-    assert raised.value.response["Error"]["Code"] == "ValidationError"
+    assert raised.value.response["Error"]["Code"] == "413"
+    assert "6291456" in str(raised.value)
 
 
 def test_an_endpoint_that_is_not_there(session):
@@ -164,6 +172,7 @@ def test_estimator_deploy_and_deleting_all_of_it(estimator, client):
         client.describe_model(ModelName=model)
     assert "Could not find model" in str(raised.value)
     served.delete_endpoint(delete_endpoint_config=True)
+    gone(client, served.endpoint_name)
     with pytest.raises(ClientError, match="ValidationException") as raised:
         served.delete_endpoint(delete_endpoint_config=False)
     assert "Could not find endpoint" in str(raised.value)
@@ -175,5 +184,6 @@ def test_estimator_deploy_and_deleting_all_of_it(estimator, client):
 def test_last_the_predictor_deletes_what_it_serves(predictor, client):
     predictor.delete_model()
     predictor.delete_endpoint()
+    gone(client, predictor.endpoint_name)
     names = [e["EndpointName"] for e in client.list_endpoints()["Endpoints"]]
     assert predictor.endpoint_name not in names

@@ -62,7 +62,9 @@ def test_attach_brings_the_tuner_back(tuned, session):
     again = HyperparameterTuner.attach(name, sagemaker_session=session)
     assert again.best_training_job() == tuned.best_training_job()
     (range_of_lr,) = again.hyperparameter_ranges()["ContinuousParameterRanges"]
-    assert (range_of_lr["Name"], range_of_lr["ScalingType"]) == ("lr", "Logarithmic")
+    assert (range_of_lr["Name"], range_of_lr["MaxValue"]) == ("lr", "1.0")
+    described = again.describe()["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert described["ContinuousParameterRanges"][0]["ScalingType"] == "Logarithmic"
     analytics = HyperparameterTuningJobAnalytics(name, sagemaker_session=session)
     assert len(analytics.training_job_summaries()) == 3
     assert set(analytics.tuning_ranges) == {"lr", "kind"}

@@ -150,4 +150,5 @@ print("scores", len(response[0]), "best", int(np.argmax(response, 1)[0]))
 
 predictor.delete_model()
 predictor.delete_endpoint()
-print("endpoints left", boto3.client("sagemaker").list_endpoints()["Endpoints"])
+left = boto3.client("sagemaker").list_endpoints(StatusEquals="InService")["Endpoints"]
+print("endpoints left", left)
