@@ -8,7 +8,7 @@ import math
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local_sagemaker import completion, early_stopping, stored_metrics, summaries
@@ -42,9 +42,7 @@ class Algorithm:
     size: float  # different choices of values
     resources: tuple[int, int]  # Hyperband's least and most epochs
     started: int = 0
-
-    def __post_init__(self) -> None:
-        self.earlier: list[list[float]] = []
+    earlier: list[list[float]] = field(default_factory=list)
 
 
 @dataclass
