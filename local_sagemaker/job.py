@@ -271,10 +271,10 @@ class TrainingJob:
         first, trees = self.instances[0], [each.tree for each in self.instances]
         results = Outputs(self.jobs.s3, self.description, trees, first.scratch)
         try:
+            for mirroring in self.mirrorings:  # first: a next job may need its checkpoints
+                mirroring.finish()
             changes = results.store_model() if with_model else {}
             results.store_data()
-            for mirroring in self.mirrorings:
-                mirroring.finish()
         except Exception as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
         if results.left_out:

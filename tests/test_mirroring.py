@@ -12,8 +12,6 @@ from local_sagemaker.s3 import S3
 from local_sagemaker.store import Store
 from local_sagemaker.tree import Tree
 
-WAIT = "while [ ! -e /opt/ml/go ]; do sleep 0.05; done"
-
 
 @pytest.fixture
 def place():
@@ -80,6 +78,27 @@ def test_the_last_state_wins_when_the_job_is_stopped_or_its_time_is_over(aws, pl
     job = aws.trained(command, **checkpoints(f"{place}-2"), **limit)
     assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
     assert got(aws, f"{place}-2/c") == "last\n"
+
+
+def test_the_last_state_wins_though_the_model_cannot_be_stored(aws, place):
+    aws.s3.create_bucket(Bucket=place)
+    name = aws.train(
+        "cd /opt/ml; trap 'echo last > checkpoints/c; echo m > model/w; exit' TERM; echo ready;"
+        "while :; do sleep 0.05; done",
+        OutputDataConfig={"S3OutputPath": f"s3://{place}"},
+        **checkpoints(place),
+    )
+    wait_until(lambda: _log_or_nothing(aws, name))
+    aws.s3.delete_bucket(Bucket=place)
+    assert "Artifact upload failed" in end(aws, name)["FailureReason"]
+    assert got(aws, f"{place}/c") == "last\n"
+
+
+def _log_or_nothing(aws, name):
+    try:
+        return aws.log(name)
+    except ClientError:
+        return []
 
 
 def test_a_new_job_begins_with_the_checkpoints_of_the_last(aws, place):
