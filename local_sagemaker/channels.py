@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_sagemaker import REGION, container, isolation
-from local_sagemaker.s3 import S3, StoredKey, split
+from local_sagemaker.s3 import S3, split
+from local_sagemaker.stored_objects import StoredKey
 from local_sagemaker.validation import invalid
 
 MANIFEST_BYTES = 64 * 1024 * 1024  # a list of names that is larger is something else
 
 
 class ChannelError(Exception):
-    """The channel's data cannot be had; the text is the job's FailureReason."""
+    """Data cannot be had, and `why`; the text is the job's FailureReason."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"ClientError: Data download failed: {why}")
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: in
     """
     name, source = channel["ChannelName"], channel["DataSource"]["S3DataSource"]
     with _as_channel_errors():
-        with s3.transaction():  # nothing is replaced or deleted between finding and linking
+        with s3.lock:  # nothing is replaced or deleted between finding and linking
             items = _items(s3, source, job)
             if source.get("S3DataDistributionType") == "ShardedByS3Key":
                 items = share(items, host, hosts)
@@ -92,17 +97,18 @@ def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: in
         _write_manifest(items, data / f"{name}-manifest")
 
 
-def download(s3: S3, uri: str, folder: Path) -> None:
-    """Copy the objects below `uri`, if there are any, into `folder`.
+def download(s3: S3, uri: str, folder: Path) -> int:
+    """Copy the objects below `uri`, if there are any, into `folder`; return how many.
 
     Raises:
         ChannelError: if an object cannot be a file.
     """
     with _as_channel_errors():
-        with s3.transaction():
+        with s3.lock:
             items = _prefix_items(s3, uri)
             _link(items, folder)
         _own(items, folder)
+    return len(items)
 
 
 @contextmanager
@@ -111,12 +117,9 @@ def _as_channel_errors() -> Iterator[None]:
         yield
     except OSError as error:
         text = f"'{error.filename2 or error.filename}' cannot be a file here: {error.strerror}"
-        raise ChannelError(FAILED + text) from None
+        raise ChannelError(text) from None
     except ValueError as error:  # no file can have such a name
-        raise ChannelError(FAILED + str(error)) from None
-
-
-FAILED = "ClientError: Data download failed: "
+        raise ChannelError(str(error)) from None
 
 
 def share(items: list[Item], host: int, hosts: int) -> list[Item]:
@@ -130,7 +133,7 @@ def _items(s3: S3, source: dict, job: dict) -> list[Item]:
     else:
         found = _prefix_items(s3, source["S3Uri"])
     if not found:
-        raise ChannelError(FAILED + _nothing(source["S3Uri"], job))
+        raise ChannelError(_nothing(source["S3Uri"], job))
     return found
 
 
@@ -185,7 +188,7 @@ def _manifest_items(s3: S3, uri: str) -> list[Item]:
     missing = [name for name in names if start + name not in stored]
     if missing:
         text = f"the manifest {uri} names {prefix}{missing[0]}, which does not exist"
-        raise ChannelError(f"{FAILED}{text} ({len(missing)} of {len(names)} do not)")
+        raise ChannelError(f"{text} ({len(missing)} of {len(names)} do not)")
     return [_item(bucket, start + name, start, stored) for name in names]
 
 
@@ -200,7 +203,7 @@ def _read_manifest(uri: str, manifest: StoredKey) -> tuple[str, list[str]]:
     except (ValueError, TypeError, KeyError) as error:
         form = '[{"prefix": "s3://bucket/path/"}, "name", ...]'
         text = f"{uri} is no manifest of the form {form}: {error}"
-        raise ChannelError(FAILED + text) from None
+        raise ChannelError(text) from None
     return first["prefix"], names
 
 
@@ -229,13 +232,13 @@ def _link(items: list[Item], folder: Path) -> None:
         target = folder / item.name
         if ".." in target.parts or not target.is_relative_to(folder):
             text = f"the object name '{item.name}' points outside the channel"
-            raise ChannelError(FAILED + text)
+            raise ChannelError(text)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _another_name(item.file, target)
         except (FileExistsError, NotADirectoryError):
             raise ChannelError(
-                f"{FAILED}Cannot download {item.uri}, a previously downloaded file/folder clashes "
+                f"Cannot download {item.uri}, a previously downloaded file/folder clashes "
                 "with it. Please check your s3 objects and ensure that there is no object that is "
                 "both a folder as well as a file."
             ) from None

@@ -8,7 +8,8 @@ import time
 import zlib
 from pathlib import Path
 
-from local_sagemaker import container
+from local_sagemaker import channels, container
+from local_sagemaker.channels import ChannelError
 from local_sagemaker.s3 import S3, split
 
 SUBMIT = "SAGEMAKER_SUBMIT_DIRECTORY"
@@ -76,13 +77,13 @@ def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | No
 def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
     address = source["S3Uri"]
     try:
-        if s3.download(address, fetched) == 0:
-            raise FileNotFoundError(address)
-    except (OSError, ValueError) as error:
+        if channels.download(s3, address, fetched) == 0:
+            raise ChannelError(f"no object {address}")
+    except ChannelError as error:
         raise HostingFailed(
             f'Failed to download model data for container "container_1" from URL: "{address}". '
             "Please ensure that there is an object located at the URL and that the role passed to "
-            f"CreateModel has permissions to download the model. ({error})"
+            f"CreateModel has permissions to download the model. ({error.why})"
         ) from error
     if source["CompressionType"] == "Gzip":
         _unpack(fetched / address.rpartition("/")[2], target, address)

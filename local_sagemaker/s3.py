@@ -20,9 +20,9 @@ from urllib.parse import parse_qs
 import moto.s3.models as moto_s3
 
 from local_sagemaker import ACCOUNT, stored_objects
-from local_sagemaker.bodies import CHUNK, ERROR_XML, BadBody, Body, send_file, write_body
+from local_sagemaker.bodies import ERROR_XML, BadBody, Body, send_file, write_body
 from local_sagemaker.store import Store
-from local_sagemaker.stored_objects import StoredKey, StoredS3, Transaction
+from local_sagemaker.stored_objects import StoredS3, Transaction
 
 
 class S3:
@@ -179,46 +179,6 @@ class S3:
         shutil.copyfile(file, body.file) if file.is_symlink() else shutil.move(file, body.file)
         with self.transaction(body):
             self.backend.put_object(bucket, key, b"")
-
-    def download(self, uri: str, folder: Path) -> int:
-        """Copy every object whose key begins with `uri` below `folder`; return how many.
-
-        As in a SageMaker channel, the names are those below the last ``/`` of the prefix.
-
-        Raises:
-            FileNotFoundError: if the bucket does not exist.
-        """
-        bucket, prefix = split(uri)
-        if bucket not in self.backend.buckets:
-            raise FileNotFoundError(f"the bucket {bucket} of {uri} does not exist")
-        with self.lock:
-            keys = [key for key in self.backend.buckets[bucket].keys if key.startswith(prefix)]
-        if prefix in keys:  # a single object
-            keys = [prefix]
-        elif prefix and not prefix.endswith("/") and any(k.startswith(prefix + "/") for k in keys):
-            prefix += "/"
-            keys = [key for key in keys if key.startswith(prefix)]
-        root = prefix.rpartition("/")[0]
-        return sum(
-            self._copy_into(bucket, key, folder, key.removeprefix(root).lstrip("/"))
-            for key in keys
-            if not key.endswith("/")
-        )
-
-    def _copy_into(self, bucket: str, key: str, folder: Path, name: str) -> bool:
-        """Copy an object to `folder`; False if it was deleted meanwhile."""
-        target = (folder / name).resolve()
-        if not target.is_relative_to(folder.resolve()):
-            raise ValueError(f"the object name '{name}' points outside the channel")
-        with self.lock:  # an open file stays readable when its object is replaced
-            item = self.backend.buckets[bucket].keys.get(key)
-            if not isinstance(item, StoredKey):
-                return False
-            source = item.file.open("rb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with source, target.open("wb") as copy:
-            shutil.copyfileobj(source, copy, CHUNK)
-        return True
 
 
 PLAIN_GET = {
