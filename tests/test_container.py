@@ -186,7 +186,7 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
 
 
 def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):
-    arguments = "http://127.0.0.1:1", tmp_path / "home", tmp_path, IMAGE
+    arguments = "http://127.0.0.1:1", tmp_path, tmp_path, IMAGE, tmp_path
     monkeypatch.delenv("TORCH_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/mine")
     assert container.environment(*arguments)["TORCH_HOME"] == "/mine/torch"

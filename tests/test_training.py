@@ -187,7 +187,8 @@ def test_a_job_alone_gets_all_cores(aws):
 def test_a_job_reaches_the_engine(aws):
     code = "import urllib.request as u; print(u.urlopen('$AWS_ENDPOINT_URL/-/health').read())"
     job = aws.trained(f'python -S -c "{code}"')
-    assert aws.log(job["TrainingJobName"]) == [r"b'ok\n'"]
+    (said,) = aws.log(job["TrainingJobName"])
+    assert said.startswith("b'ok ")
 
 
 # What a job leaves

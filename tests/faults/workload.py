@@ -42,8 +42,8 @@ class Worker:
         try:
             while not stop.is_set():
                 getattr(self, self.random.choice(self.operations.split()))()
-        except (HTTPClientError, EndpointConnectionError):
-            return  # the engine was killed under this request
+        except (HTTPClientError, EndpointConnectionError, json.JSONDecodeError):
+            return  # the engine was killed under this request, or between an answer's head and body
         except Exception as error:  # an answer that nobody would expect
             self.problem = error
 
