@@ -147,15 +147,14 @@ class Endpoints:
         return endpoint
 
     def delete(self, request: dict) -> dict:
+        """DeleteEndpoint; answered when the processes have ended. AWS answers at once."""
         name = request["EndpointName"]
         with self.store.lock:
             self._not_in_progress(name)
-            fleet = self.hosted.pop(name, {})
-            if not fleet:  # it has failed
-                self.store.remove(KIND, name)
-                return {}
             self._note(name, "Deleting")
-        threading.Thread(target=self._delete, args=(name, fleet), daemon=True).start()
+            fleet = self.hosted.pop(name, {})
+        variants.close(_instances(fleet))
+        self.store.remove(KIND, name)
         return {}
 
     def _in_service(self, name: str) -> dict:
@@ -244,10 +243,6 @@ class Endpoints:
             for variant in fleet.values():
                 variant.scale(min(len(variant.instances), former[variant.name]))
             self._fail(name, reason, in_service=True)
-
-    def _delete(self, name: str, fleet: Fleet) -> None:
-        variants.close(_instances(fleet))
-        self.store.remove(KIND, name)
 
     def _note(self, name: str, status: str, **changes) -> None:
         changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}

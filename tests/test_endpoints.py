@@ -217,7 +217,7 @@ def test_two_variants_an_update_and_the_end(aws):
     assert updated["EndpointConfigName"] == config
     assert [v["VariantName"] for v in updated["ProductionVariants"]] == ["b"]
     assert json.loads(invoke(aws, endpoint)["Body"].read())["name"] == "two"
-    delete(aws, endpoint)
+    aws.sagemaker.delete_endpoint(EndpointName=endpoint)
     assert not set(serving(aws)) - before
     with pytest.raises(ClientError, match="Could not find"):
         aws.sagemaker.describe_endpoint(EndpointName=endpoint)
@@ -276,7 +276,7 @@ def test_while_it_updates_the_former_variants_serve(aws):
     gate.touch()
     assert aws.endpoint(endpoint)["EndpointConfigName"] == config
     assert json.loads(invoke(aws, endpoint)["Body"].read())["name"] == "two"
-    delete(aws, endpoint)
+    aws.sagemaker.delete_endpoint(EndpointName=endpoint)
 
 
 def rescale(aws, endpoint, **wanted):
@@ -343,15 +343,7 @@ def test_an_endpoint_in_progress_is_neither_changed_nor_deleted(aws):
         assert error["Code"] == "ValidationException"
         assert error["Message"] == f'Cannot update in-progress endpoint "{arn}".'
     assert aws.endpoint(name)["EndpointStatus"] == "InService"
-    delete(aws, name)
-
-
-def delete(aws, endpoint):
-    """Delete an endpoint and wait until it is gone."""
-    aws.sagemaker.delete_endpoint(EndpointName=endpoint)
-    aws.sagemaker.get_waiter("endpoint_deleted").wait(
-        EndpointName=endpoint, WaiterConfig={"Delay": 0.05, "MaxAttempts": 200}
-    )
+    aws.sagemaker.delete_endpoint(EndpointName=name)
 
 
 def test_what_does_not_exist_is_not_configured_or_deployed(aws):
