@@ -18,12 +18,16 @@ from test_endpoints import (
 from local_sagemaker import hosting, invocations
 
 SIZES = """
+from sagemaker_inference.errors import BaseInferenceToolkitError
+
 def model_fn(model_dir):
     return None
 
 def transform_fn(model, body, content_type, accept):
     if content_type == "x/raise":
         raise ValueError(body.decode())
+    if content_type == "x/refuse":
+        raise BaseInferenceToolkitError(415, "no such type", "Unsupported")
     return bytes(int(body)), accept
 """
 
@@ -143,16 +147,17 @@ def test_each_invocation_is_counted_by_the_metrics_that_sagemaker_names(aws):
     invoke(aws, endpoint, b"1")
     invoke(aws, endpoint, b"2")
     error_of(aws, endpoint, b"x", ContentType="x/raise")
+    error_of(aws, endpoint, b"x", ContentType="x/refuse")
     error_of(aws, endpoint, b"1", TargetModel="refused")  # never reached the model
     found = totals(aws, endpoint)
     assert found.pop("ModelLatency") > 100  # microseconds
     assert found.pop("OverheadLatency") > 0
     assert found == {
-        "Invocations": 3,
-        "InvocationsPerInstance": 3,
-        "Invocation4XXErrors": 0,
+        "Invocations": 4,
+        "InvocationsPerInstance": 4,
+        "Invocation4XXErrors": 1,
         "Invocation5XXErrors": 1,
-        "InvocationModelErrors": 1,
+        "InvocationModelErrors": 2,
     }
     aws.sagemaker.delete_endpoint(EndpointName=endpoint)
 
