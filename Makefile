@@ -78,6 +78,11 @@ test: $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dr
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 --no-header notebooks
 	@$(MAKE) --no-print-directory course-aws-dry
 
+.PHONY: fuzz
+fuzz: $(READY) ## Send 2,000 drawn requests to an engine (FUZZ_REQUESTS, FUZZ_SEED)
+	FUZZ_REQUESTS=$${FUZZ_REQUESTS:-2000} \
+	FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/python -m pytest tests/test_fuzz.py
+
 .PHONY: check-containers
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)
 	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py

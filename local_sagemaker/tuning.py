@@ -122,7 +122,9 @@ class TuningJobs:
         """DeleteHyperParameterTuningJob: the entry goes, its training jobs stay."""
         name = request["HyperParameterTuningJobName"]
         with self.store.lock:
-            job = self._get(name)
+            job = self.store.get(KIND, name)
+            if job is None:  # the model has no ResourceNotFound for this operation
+                raise invalid("Requested resource not found.")
             status = job["HyperParameterTuningJobStatus"]
             if status not in ENDED:
                 raise invalid(

@@ -114,7 +114,7 @@ def check_types(value, shape: Shape, path: str = "") -> None:
             raise _unreadable("Expected list or null", path)
         for index, item in enumerate(value, start=1):
             check_types(item, shape.member, f"{path}.{index}.member")
-    elif kind in SCALARS:  # not a blob: SageMaker's requests have none, a recording has its length
+    else:
         _check_scalar(value, kind, path)
 
 

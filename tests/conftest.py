@@ -21,6 +21,7 @@ import psutil
 import pytest
 from answers import check_answer
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from local_sagemaker import REGION, ROLE_ARN, engine
 
@@ -165,6 +166,13 @@ def _poll(describe, member: str, limit: float) -> dict:
         assert time.monotonic() < deadline, f"still {found[member]} after {limit} s"
         time.sleep(0.05)
     return found
+
+
+def served(sagemaker) -> list[str]:
+    """The operations of SageMaker's API that an engine does, by its own words."""
+    with pytest.raises(ClientError) as caught:
+        sagemaker.list_domains()
+    return caught.value.response["Error"]["Message"].partition("it does: ")[2].split(", ")
 
 
 def wait_until(condition, limit: float = 30):
