@@ -40,7 +40,9 @@ MEANT = {
     "S3OutputPath": st.sampled_from(ADDRESSES),
     "ModelDataUrl": st.just(ADDRESSES[1]),  # no archive: such an endpoint fails at once
     "InstanceCount": st.sampled_from([1, 1, 1, 2]),
-    "Strategy": st.sampled_from(["Random"] * 4 + ["Bayesian", "Grid", "Hyperband"]),
+    "HyperParameterTuningJobConfig.Strategy": st.sampled_from(
+        ["Random"] * 4 + ["Bayesian", "Grid", "Hyperband"]
+    ),
     "InitialInstanceCount": st.integers(1, 2),
     "VolumeSizeInGB": st.integers(1, 9),
     "StoppingCondition.MaxRuntimeInSeconds": st.integers(60, 2**31 - 1),
@@ -89,6 +91,18 @@ SELDOM = {  # members that ask for parts of AWS which are not here, or exclude o
     "EnableManagedSpotTraining",
     "MaxWaitTimeInSeconds",
     "WarmStartConfig",
+    "AsyncInferenceConfig",
+    "MetricsConfig",
+    "ShadowProductionVariants",
+    "AcceleratorType",
+    "EnableSSMAccess",
+    "InstancePools",
+    "ManagedInstanceScaling",
+    "ServerlessConfig",
+    "ExplainerConfig",
+    "CoreDumpConfig",
+    "CrossRegionTrafficConfig",
+    "CapacityReservationConfig",
 }
 # Tuning's requests cannot name a command: what is found as `python` here ends at once.
 QUICK = {"PATH": f"{CONTAINER}:/usr/bin:/bin", "JOB_COMMAND": "true"}
@@ -154,7 +168,7 @@ def _texts(shape: Shape) -> st.SearchStrategy:
 def _structures(draw, shape: Shape) -> dict:
     always, made = ALWAYS.get(shape.name, set()), {}
     for name, member in shape.members.items():
-        rarity = 30 if name in SELDOM else 6
+        rarity = 60 if name in SELDOM else 8
         wanted = name in shape.required_members or name in always
         if wanted or draw(st.integers(1, rarity)) == 1:
             strategy = MEANT.get(f"{shape.name}.{name}", MEANT.get(name))

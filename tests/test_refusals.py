@@ -39,12 +39,6 @@ def test_a_service_that_is_not_here(aws, service, call, members, name):
         ("cloudwatch", "list_metric_streams", {}),
         ("iam", "generate_service_last_accessed_details", {"Arn": ROLE}),
         ("sts", "decode_authorization_message", {"EncodedMessage": "x"}),
-        ("sagemaker-runtime", "invoke_endpoint_async", {"EndpointName": "e", "InputLocation": "s"}),
-        (
-            "sagemaker-runtime",
-            "invoke_endpoint_with_response_stream",
-            {"EndpointName": "e", "Body": b""},
-        ),
         (
             "sagemaker-featurestore-runtime",
             "get_record",
