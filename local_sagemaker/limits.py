@@ -23,7 +23,7 @@ def check_training(request: dict) -> None:
     """Refuse a training job, or the definition of a tuning job's.
 
     Raises:
-        ApiError: ValidationException that names the member; ResourceNotFound for a training plan.
+        ApiError: ValidationException that names the member.
     """
     for member, what in NOT_HERE.items():
         if member in request:
@@ -57,7 +57,7 @@ def _check_presence(request: dict) -> None:
 def _check_resources(resources: dict) -> None:
     if "TrainingPlanArn" in resources:
         arn = resources["TrainingPlanArn"]
-        raise ApiError("ResourceNotFound", f"ResourceConfig.TrainingPlanArn: no plan {arn}")
+        raise invalid(f"ResourceConfig.TrainingPlanArn: there is no training plan {arn}")
     if "InstanceGroups" in resources:
         if {"InstanceType", "InstanceCount"} & resources.keys():
             raise invalid("ResourceConfig: InstanceGroups exclude InstanceType and InstanceCount")

@@ -118,7 +118,7 @@ def _refused_s3(method: str, path: str, query: str) -> ApiError | None:
 
 @functools.cache
 def _s3_words() -> frozenset[str]:
-    return frozenset(word for words in _s3_uris().values() for word in words)
+    return frozenset(word for words in s3_uris().values() for word in words)
 
 
 @functools.cache
@@ -126,13 +126,14 @@ def s3_operations(word: str, method: str, has_key: bool) -> tuple[str, ...]:
     """S3's operations on a bucket or on a key whose address has `word` after its question mark."""
     return tuple(
         name
-        for (name, verb, keyed), words in _s3_uris().items()
+        for (name, verb, keyed), words in s3_uris().items()
         if word in words and (verb, keyed) == (method, has_key)
     )
 
 
 @functools.cache
-def _s3_uris() -> dict[tuple[str, str, bool], frozenset[str]]:
+def s3_uris() -> dict[tuple[str, str, bool], frozenset[str]]:
+    """For each operation of S3 (name, method, has it a key) the words after its question mark."""
     model, found = service_model("s3"), {}
     for name in model.operation_names:
         http = model.operation_model(name).http

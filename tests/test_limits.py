@@ -63,6 +63,7 @@ def test_what_is_allowed(members):
     [
         (resources(InstanceType=None), "Value null at 'resourceConfig.instanceType'"),
         (resources(InstanceCount=0), "Value null at 'resourceConfig.instanceCount'"),
+        (resources(TrainingPlanArn=PLAN), f"there is no training plan {PLAN}"),
         (resources(InstanceGroups=GROUPS), "InstanceGroups exclude InstanceType"),
         (algorithm(TrainingImage="i", AlgorithmName="a"), "not both"),
         (stopping(60, 60), "Invalid MaxWaitTimeInSeconds. It is only supported when"),
@@ -107,9 +108,3 @@ def test_members_that_only_serverless_jobs_lack(member):
     check(request, operation("CreateTrainingJob"))
     with pytest.raises(ApiError, match=f"at '{member[0].lower()}{member[1:]}' .*not be null"):
         check_training(request)
-
-
-def test_a_training_plan_is_not_found():
-    with pytest.raises(ApiError, match=PLAN) as caught:
-        check_training(training_request(**resources(TrainingPlanArn=PLAN)))
-    assert caught.value.code == "ResourceNotFound"
