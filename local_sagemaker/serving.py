@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import socketserver
-import subprocess
 import sys
 import threading
 import traceback
@@ -24,8 +23,11 @@ from pathlib import Path
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.transformer import Transformer
 
+from local_sagemaker import requirements
 from local_sagemaker.pytorch_handler import PyTorchHandler
 
+# Set for the process that has started itself anew.
+REQUIREMENTS_MET = "LOCAL_SAGEMAKER_REQUIREMENTS_MET"
 READ_LIMIT_S = 60  # for a request's bytes; the engine sends them at once
 # TorchServe's answer for a worker that took longer than its time (SAGEMAKER_MODEL_SERVER_TIMEOUT).
 DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
@@ -154,12 +156,19 @@ class Server(socketserver.UnixStreamServer):
 
 
 def install_requirements(code: Path) -> None:
-    """Install ``code/requirements.txt``, as the container does before the model is loaded."""
-    requirements = code / "requirements.txt"
-    if requirements.exists():
-        command = [sys.executable, "-m", "pip", "install", "-q", "-r", str(requirements)]
-        if subprocess.run(command).returncode != 0:
-            sys.exit(f"{requirements} asks for packages that this environment does not have")
+    """Meet ``code/requirements.txt``, as the container does before the model is loaded.
+
+    What it adds is seen by processes that start afterwards: this one starts itself anew.
+    """
+    if (file := code / "requirements.txt").exists() and REQUIREMENTS_MET not in os.environ:
+        try:
+            added = requirements.install(file)
+        except requirements.RequirementsFailed as error:
+            sys.exit(str(error))
+        if added:
+            os.environ[REQUIREMENTS_MET] = "1"
+            module = [sys.executable, "-m", "local_sagemaker.serving", *sys.argv[1:]]
+            os.execv(sys.executable, module)
 
 
 def log_level() -> int:

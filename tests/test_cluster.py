@@ -6,7 +6,15 @@ import re
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import BUCKET, processes_with, running_engine, training_request, unique, wait_until
+from conftest import (
+    BUCKET,
+    channel,
+    processes_with,
+    running_engine,
+    training_request,
+    unique,
+    wait_until,
+)
 from test_training import archive_of
 
 from local_sagemaker import cluster
@@ -97,6 +105,30 @@ def test_each_instance_has_an_opt_ml_of_its_own_and_the_models_are_combined(aws)
     }
     output = archive_of(aws, f"out/{name}/output/output.tar.gz")
     assert output == {"algo-1": b"algo-1\n", "algo-2": b"algo-2\n"}
+
+
+def test_channels_are_divided_and_given_to_the_groups_they_name(aws):
+    for number in range(4):
+        aws.s3.put_object(Bucket=BUCKET, Key=f"shards/{number}", Body=b"x")
+    groups = [
+        {"InstanceGroupName": name, "InstanceType": "ml.m5.large", "InstanceCount": count}
+        for name, count in (("data", 1), ("dnn", 2))
+    ]
+    given = channel("train", f"s3://{BUCKET}/shards")
+    given["DataSource"]["S3DataSource"] |= {
+        "S3DataDistributionType": "ShardedByS3Key",
+        "InstanceGroupNames": ["dnn"],
+    }
+    job = aws.trained(
+        "ls input/data/train 2>/dev/null | tr '\\n' ' '; echo end",
+        ResourceConfig={"InstanceGroups": groups, "VolumeSizeInGB": 1},
+        InputDataConfig=[given],
+    )
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    listed = [lines[0].split() for lines in logs_by_host(aws, job["TrainingJobName"]).values()]
+    assert listed[0] == ["end"]
+    assert sorted(listed[1] + listed[2]) == ["0", "1", "2", "3", "end", "end"]
+    assert len(listed[1]) == len(listed[2]) == 3
 
 
 def test_when_one_instance_fails_the_others_end_and_the_job_says_which(aws):

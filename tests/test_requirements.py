@@ -15,6 +15,7 @@ from conftest import (
     toolkit_request,
     unique,
 )
+from test_endpoints import deploy_files, invoke
 
 from local_sagemaker import requirements
 
@@ -170,3 +171,20 @@ def test_what_the_container_runs_on_is_kept(tmp_path, line):
     with pytest.raises(requirements.RequirementsFailed) as raised:
         requirements.install(write(tmp_path, f"# course\n{line}\n"))
     assert str(raised.value).startswith(f"requirements.txt, line 2: '{line}' would replace ")
+
+
+SERVING = """
+import probe
+def model_fn(model_dir): return probe.VALUE
+def input_fn(body, content_type): return body
+def predict_fn(data, model): return model
+def output_fn(prediction, accept): return prediction
+"""
+
+
+def test_an_endpoint_serves_with_what_was_missing(mine):
+    files = {"code/inference.py": SERVING, "code/requirements.txt": "probe\n", "model.txt": "x"}
+    made = deploy_files(mine, files)
+    assert made["EndpointStatus"] == "InService", made.get("FailureReason")
+    assert invoke(mine, made["EndpointName"])["Body"].read() == b"1.0"
+    mine.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
