@@ -128,6 +128,18 @@ def test_hyperband_stops_jobs_after_a_rung(aws, tmp_path):
     assert [s["TrainingJobStatus"] for s in found] == wanted
 
 
+def test_a_job_that_ended_between_two_looks_is_one_to_compare_with(aws, tmp_path):
+    """The first job is over at once; the second is worse and would run into the test's limit."""
+    first = tmp_path / "first"
+    command = f"if mkdir {first}; then echo objective=2; else echo objective=1; sleep 300; fi"
+    resources = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 2}}
+    tuning = tuned(
+        aws, command=command, jobs=2, parallel=1, Strategy="Hyperband", StrategyConfig=resources
+    )
+    found = jobs_of(aws, tuning["HyperParameterTuningJobName"])
+    assert [s["TrainingJobStatus"] for s in found] == ["Completed", "Stopped"]
+
+
 def test_hyperband_stops_a_job_beyond_its_last_epoch(aws):
     resources = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 2}}
     command = "echo objective=1; echo objective=2; echo objective=3; sleep 300"

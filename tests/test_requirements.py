@@ -144,6 +144,8 @@ def test_jobs_at_the_same_time_make_one_environment(mine, tmp_path):
         jobs = list(pool.map(lambda _: drive(mine, "twin\nprobe\n"), range(2)))
     assert [job["TrainingJobStatus"] for job in jobs] == ["Completed", "Completed"]
     assert len(made(mine)) == len(before) + 1
+    logs = [line for job in jobs for line in mine.log(job["TrainingJobName"])]
+    assert len([line for line in logs if "installed" in line and "twin-1.0" in line]) == 1
 
 
 def write(folder, text):

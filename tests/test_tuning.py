@@ -95,10 +95,11 @@ def test_stopping_stops_the_jobs_and_keeps_the_best(aws):
     assert before["TrainingJobStatusCounters"]["InProgress"] == 5
     assert "HyperParameterTuningEndTime" not in before
     aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    after = aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+    assert after["LastModifiedTime"] > before["LastModifiedTime"]
     tuning = aws.tuning_job(name, limit=20)
     assert tuning["HyperParameterTuningJobStatus"] == "Stopped"
     assert tuning["LastModifiedTime"] == tuning["HyperParameterTuningEndTime"]
-    assert tuning["LastModifiedTime"] > before["LastModifiedTime"]
     found = jobs_of(aws, name)
     assert sorted(s["TrainingJobStatus"] for s in found) == ["Completed", *["Stopped"] * 5]
     counted = tuning["TrainingJobStatusCounters"]
@@ -212,7 +213,7 @@ def test_jobs_without_an_objective_are_not_listed_by_their_objective(aws):
 def test_tuning_jobs_are_listed_by_name(aws):
     requests = [tuning_request(jobs=1, parallel=1) for _ in range(2)]
     prefix = unique("list")
-    for request, last in zip(requests, "ba", strict=True):
+    for request, last in zip(requests, "ab", strict=True):
         aws.tuning_job(start(aws, request | {NAME: f"{prefix}-{last}"}))
     found = aws.sagemaker.list_hyper_parameter_tuning_jobs(NameContains=prefix)
     summaries = found["HyperParameterTuningJobSummaries"]
