@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 import moto.s3.models as moto_s3
 
-from local_sagemaker import ACCOUNT, stored_objects
+from local_sagemaker import ACCOUNT, object_rows, stored_objects
 from local_sagemaker.bodies import ERROR_XML, BadBody, Body, send_file, write_body
 from local_sagemaker.store import Store
 from local_sagemaker.stored_objects import StoredS3, Transaction
@@ -117,7 +117,7 @@ class S3:
         """The writes that put all versions of one object into the store."""
         found = self.backend.buckets.get(bucket)
         versions = found.keys.getlist(key, []) if found else []
-        describe = stored_objects.description
+        describe = object_rows.description
         rows = [(bucket, key, str(v.version_id), *describe(v, self.backend)) for v in versions]
         return [
             ("DELETE FROM objects WHERE bucket = ? AND key = ?", [(bucket, key)]),
@@ -151,7 +151,7 @@ class S3:
             arguments,
         ):
             if bucket in self.backend.buckets:
-                version = stored_objects.restored(self.backend, bucket, key, row)
+                version = object_rows.restored(self.backend, bucket, key, row)
                 found.setdefault((bucket, key), []).append(version)
         for (bucket, key), versions in found.items():
             dict.__setitem__(self.backend.buckets[bucket].keys, key, versions)
@@ -164,7 +164,7 @@ class S3:
                 parts = self.store.query(
                     "SELECT number, file, meta FROM parts WHERE upload = ?", (upload,)
                 )
-                made = stored_objects.restored_upload(self.backend, upload, meta, parts)
+                made = object_rows.restored_upload(self.backend, upload, meta, parts)
                 self.backend.buckets[bucket].multiparts[upload] = made
 
     # What jobs need

@@ -7,7 +7,6 @@ commit before the answer leaves.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import json
 import mmap
@@ -17,26 +16,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import moto.s3.models as moto_s3
 
 from local_sagemaker.bodies import CHUNK, Body, cut_body
 from local_sagemaker.store import Store
-
-KEPT = (  # attributes of moto's object that are what they are
-    "encryption",
-    "kms_key_id",
-    "bucket_key_enabled",
-    "lock_mode",
-    "lock_legal_status",
-    "lock_until",
-    "website_redirect_location",
-    "checksum_algorithm",
-    "checksum_value",
-    "checksum_type",
-    "checksum_parts",
-)
 
 
 @dataclass
@@ -159,6 +143,18 @@ class StoredKey(moto_s3.FakeKey):
 class StoredMultipart(moto_s3.FakeMultipart):
     """moto's multipart upload, joined file by file instead of in memory."""
 
+    def description(self) -> dict:
+        """What its row in the index says, besides its parts."""
+        return {
+            "key": self.key_name,
+            "metadata": dict(self.metadata),
+            "storage": self.storage,
+            "tags": self.tags,
+            "acl": grants(self.acl),
+            "encryption": self.sse_encryption,
+            "kms_key_id": self.kms_key_id,
+        }
+
     def complete(self, body: Iterable[tuple[int, str]]) -> tuple[bytes, str, None]:
         """Check the named parts as S3 does, join their files, and give the combined ETag."""
         parts = [self._part(number, etag) for number, etag in body]
@@ -194,7 +190,15 @@ class StoredS3(moto_s3.S3Backend):
     def put_object(self, bucket_name: str, key_name: str, *args, **kwargs) -> StoredKey:
         current().touched.add((bucket_name, key_name))
         kwargs["multipart"] = None  # its parts are of no more use, and their files go
-        return super().put_object(bucket_name, key_name, *args, **kwargs)
+        key = super().put_object(bucket_name, key_name, *args, **kwargs)
+        self.tagger.delete_all_tags_for_resource(key.arn)  # of the object that was there before
+        return key
+
+    def copy_object(self, src_key: StoredKey, bucket_name: str, key_name: str, *args, **kwargs):
+        tags = self.tagger.list_tags_for_resource(src_key.arn)["Tags"]
+        super().copy_object(src_key, bucket_name, key_name, *args, **kwargs)
+        copy = self.buckets[bucket_name].keys[key_name]
+        self.tagger.tag_resource(copy.arn, tags)  # a copy onto itself lost them
 
     def put_object_tagging(self, key, *args, **kwargs):
         if key is not None and current():
@@ -205,7 +209,7 @@ class StoredS3(moto_s3.S3Backend):
 
     def create_multipart_upload(self, bucket_name: str, *args, **kwargs) -> StoredMultipart:
         upload = super().create_multipart_upload(bucket_name, *args, **kwargs)
-        row = (upload.id, bucket_name, json.dumps(_upload_description(upload)))
+        row = (upload.id, bucket_name, json.dumps(upload.description()))
         self._note(bucket_name, upload.id, "INSERT INTO uploads VALUES (?, ?, ?)", row)
         return upload
 
@@ -299,107 +303,7 @@ def install(store: Store) -> None:
     moto_s3.s3_backends.backend = StoredS3
 
 
-# What the index holds
-
-
-def description(version, backend: StoredS3) -> tuple[str | None, str]:
-    """The index row's file and JSON for one version (a delete marker has no file)."""
-    if not isinstance(version, StoredKey):
-        return None, json.dumps({"last_modified": version.last_modified.isoformat()})
-    meta = {
-        "size": version.contentsize,
-        "etag": version.etag.strip('"'),
-        "md5": version._md5,
-        "last_modified": version.last_modified.isoformat(),
-        "metadata": dict(version.metadata),
-        "storage": version.storage_class,
-        "tags": backend.tagger.get_tag_dict_for_resource(version.arn),
-        "acl": _grants(version.acl),
-        **{name: getattr(version, name) for name in KEPT if getattr(version, name) is not None},
-    }
-    return version.file.name, json.dumps(meta)
-
-
-def restored(backend: StoredS3, bucket: str, key: str, row: tuple[str, str | None, str]):
-    """One version of an object from its index row, or the marker of its deletion."""
-    version, file, meta = row
-    known = json.loads(meta)
-    moment = datetime.datetime.fromisoformat(known["last_modified"])
-    if file is None:
-        marker = moto_s3.FakeDeleteMarker(SimpleNamespace(name=key))
-        marker._version_id, marker.last_modified = version, moment
-        return marker
-    stored = _key(
-        backend,
-        Body(StoredKey.store.object_folder / file, known["size"], known["md5"]),
-        known,
-        name=key,
-        bucket_name=bucket,
-        storage=known["storage"],
-        etag=known["etag"],
-        is_versioned=version != "null",
-        version_id=version,
-    )
-    stored.set_metadata(known["metadata"])
-    for name in KEPT:
-        if name in known:
-            setattr(stored, name, known[name])
-    stored.acl = _acl(known["acl"])
-    if known["tags"]:
-        backend.tagger.tag_resource(
-            stored.arn, backend.tagger.convert_dict_to_tags_input(known["tags"])
-        )
-    return stored
-
-
-def restored_upload(backend: StoredS3, upload: str, meta: str, parts: list[tuple]):
-    """A multipart upload and its parts (number, file, description) from their rows."""
-    known = json.loads(meta)
-    made = StoredMultipart(
-        known["key"],
-        moto_s3.CaseInsensitiveDict(known["metadata"]),
-        account_id=backend.account_id,
-        region_name=backend.region_name,
-        storage=known["storage"],
-        tags=known["tags"],
-        acl=_acl(known["acl"]),
-        sse_encryption=known["encryption"],
-        kms_key_id=known["kms_key_id"],
-    )
-    made.id = upload
-    for number, file, described in parts:
-        part = json.loads(described)
-        body = Body(StoredKey.store.object_folder / file, part["size"], part["etag"])
-        made.parts[number] = _key(backend, body, part, name=number, encryption=made.sse_encryption)
-    made.partlist = sorted(made.parts)
-    return made
-
-
-def _key(backend: StoredS3, body: Body, known: dict, **members) -> StoredKey:
-    with performing(Transaction(incoming=body)):
-        made = StoredKey(
-            value=b"",
-            account_id=backend.account_id,
-            region_name=backend.region_name,
-            **members,
-        )
-    made.last_modified = datetime.datetime.fromisoformat(known["last_modified"])
-    return made
-
-
-def _upload_description(upload: StoredMultipart) -> dict:
-    return {
-        "key": upload.key_name,
-        "metadata": dict(upload.metadata),
-        "storage": upload.storage,
-        "tags": upload.tags,
-        "acl": _grants(upload.acl),
-        "encryption": upload.sse_encryption,
-        "kms_key_id": upload.kms_key_id,
-    }
-
-
-def _grants(acl: moto_s3.FakeAcl | None) -> list | None:
+def grants(acl: moto_s3.FakeAcl | None) -> list | None:
     """An access control list as JSON: pairs of grantees and permissions."""
     if acl is None:
         return None
@@ -407,14 +311,3 @@ def _grants(acl: moto_s3.FakeAcl | None) -> list | None:
         [[[g.id, g.uri, g.display_name] for g in grant.grantees], grant.permissions]
         for grant in acl.grants
     ]
-
-
-def _acl(grants: list | None) -> moto_s3.FakeAcl | None:
-    if grants is None:
-        return None
-    return moto_s3.FakeAcl(
-        [
-            moto_s3.FakeGrant([moto_s3.FakeGrantee(*grantee) for grantee in grantees], permissions)
-            for grantees, permissions in grants
-        ]
-    )

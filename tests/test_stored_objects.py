@@ -59,6 +59,26 @@ def test_a_copy_shares_the_body_until_one_of_both_changes(mine):
     assert etag(mine, "b") == hashlib.md5(b"first").hexdigest()
 
 
+def tags_of(aws, key):
+    return aws.s3.get_object_tagging(Bucket=BUCKET, Key=key)["TagSet"]
+
+
+@pytest.mark.parametrize("was", ["replaced", "deleted before"])
+def test_a_copy_has_the_tags_of_its_source_and_no_others(mine, was):
+    old, new = [{"Key": "old", "Value": "1"}], [{"Key": "new", "Value": "2"}]
+    for key in ("plain", "tagged", "target"):
+        mine.s3.put_object(Bucket=BUCKET, Key=key, Body=key.encode())
+    mine.s3.put_object_tagging(Bucket=BUCKET, Key="tagged", Tagging={"TagSet": new})
+    for source, expected in (("plain", []), ("tagged", new)):
+        mine.s3.put_object_tagging(Bucket=BUCKET, Key="target", Tagging={"TagSet": old})
+        if was == "deleted before":
+            mine.s3.delete_object(Bucket=BUCKET, Key="target")
+        copy(mine, source, "target")
+        assert tags_of(mine, "target") == expected
+    copy(mine, "tagged", "tagged", MetadataDirective="REPLACE", Metadata={"note": "itself"})
+    assert tags_of(mine, "tagged") == new
+
+
 def test_parts_can_be_ranges_of_other_objects(mine):
     mine.s3.put_object(Bucket=BUCKET, Key="source", Body=b"a" * 5 * MB + b"bcd")
     whole = upload(
