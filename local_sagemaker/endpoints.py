@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_sagemaker import resources, variants
+from local_sagemaker import deployments, resources, variants
 from local_sagemaker.capture import Capture
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.hosting import REASON_LENGTH, HostedInstance
 from local_sagemaker.invocations import Invocations
 from local_sagemaker.model_data import HostingFailed
-from local_sagemaker.models import Models, check_count
+from local_sagemaker.models import Models
 from local_sagemaker.s3 import S3
 from local_sagemaker.store import Store
 from local_sagemaker.validation import ApiError, invalid
@@ -23,8 +23,6 @@ from local_sagemaker.variants import HostedVariant
 log = logging.getLogger(__name__)
 KIND = "endpoint"
 AT_REST = {"InService", "Failed"}
-ALL_AT_ONCE = "local_sagemaker shifts traffic ALL_AT_ONCE, without alarms"
-RETAINED = {"DesiredInstanceCount": "Count", "DesiredWeight": "Weight"}  # VariantPropertyType
 
 Fleet = dict[str, HostedVariant]  # by the variant's name
 
@@ -91,7 +89,7 @@ class Endpoints:
     # Operations
 
     def create(self, request: dict) -> dict:
-        wait_s = _termination_wait_s(request.get("DeploymentConfig"))
+        wait_s = deployments.termination_wait_s(request.get("DeploymentConfig"))
         deployment = self.models.deployment(request["EndpointConfigName"])
         new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
         last = {"LastDeploymentConfig": request.get("DeploymentConfig")}
@@ -108,10 +106,10 @@ class Endpoints:
             endpoint = self._in_service(name)
             kept = endpoint["LastDeploymentConfig"]
             how = kept if request.get("RetainDeploymentConfig") else request.get("DeploymentConfig")
-            wait_s = _termination_wait_s(how)
+            wait_s = deployments.termination_wait_s(how)
             if request.get("RetainAllVariantProperties"):
                 excluded = request.get("ExcludeRetainedVariantProperties", [])
-                _retain(endpoint["Deployment"], deployment, excluded)
+                deployments.retain(endpoint["Deployment"], deployment, excluded)
             self.store.update(KIND, name, LastDeploymentConfig=how)
             self._deploy(name, "Updating", deployment, wait_s)
         return {"EndpointArn": endpoint["EndpointArn"]}
@@ -121,7 +119,7 @@ class Endpoints:
         name = request["EndpointName"]
         with self.store.lock:
             endpoint = self._in_service(name)
-            deployment = _rescaled(endpoint, request["DesiredWeightsAndCapacities"])
+            deployment = deployments.rescaled(endpoint, request["DesiredWeightsAndCapacities"])
             self._note(name, "Updating", Pending=deployment)
             fleet = self.hosted[name]
         threading.Thread(target=self._rescale, args=(name, fleet, deployment), daemon=True).start()
@@ -133,17 +131,21 @@ class Endpoints:
         served, pending = endpoint["Deployment"], endpoint["Pending"]
         shown = served or pending
         endpoint["ProductionVariants"] = [
-            _summary(spec, fleet.get(spec["VariantName"]), endpoint) for spec in shown["Variants"]
+            deployments.variant_summary(spec, fleet.get(spec["VariantName"]), endpoint)
+            for spec in shown["Variants"]
         ]
         if pending and endpoint["EndpointStatus"] not in AT_REST:
             endpoint["PendingDeploymentSummary"] = {
                 "EndpointConfigName": pending["EndpointConfigName"],
                 "ProductionVariants": [
-                    _summary(spec, None, endpoint) for spec in pending["Variants"]
+                    deployments.variant_summary(spec, None, endpoint)
+                    for spec in pending["Variants"]
                 ],
                 "StartTime": endpoint["LastModifiedTime"],
             }
-        endpoint["DataCaptureConfig"] = _capture_summary(shown["DataCaptureConfig"], bool(fleet))
+        endpoint["DataCaptureConfig"] = deployments.capture_summary(
+            shown["DataCaptureConfig"], bool(fleet)
+        )
         return endpoint
 
     def delete(self, request: dict) -> dict:
@@ -273,91 +275,3 @@ def _attempt(action: Callable[[], None]) -> str | None:
 
 def _instances(fleet: Fleet) -> list[HostedInstance]:
     return [instance for variant in fleet.values() for instance in variant.instances]
-
-
-def _termination_wait_s(how: dict | None) -> int:
-    """How long the former fleet stays after the traffic's shift, by a DeploymentConfig.
-
-    Raises:
-        ApiError: another shift is asked for than the one that is done here.
-    """
-    if not how:
-        return 0
-    resources.refuse(
-        how,
-        "DeploymentConfig.",
-        {"RollingUpdatePolicy": ALL_AT_ONCE, "AutoRollbackConfiguration": ALL_AT_ONCE},
-    )
-    policy = how.get("BlueGreenUpdatePolicy", {})
-    routing = policy.get("TrafficRoutingConfiguration", {})
-    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
-        raise invalid(f"TrafficRoutingConfiguration.Type {routing['Type']}: {ALL_AT_ONCE}")
-    return routing.get("WaitIntervalInSeconds", 0) + policy.get("TerminationWaitInSeconds", 0)
-
-
-def _retain(former: dict, deployment: dict, excluded: list[dict]) -> None:
-    """Give a new deployment's variants the properties of the former ones of the same name."""
-    left_out = {item["VariantPropertyType"] for item in excluded}
-    known = {spec["VariantName"]: spec for spec in former["Variants"]}
-    for spec in deployment["Variants"]:
-        for property_type, member in RETAINED.items():
-            if spec["VariantName"] in known and property_type not in left_out:
-                spec[member] = known[spec["VariantName"]][member]
-    if "DataCaptureConfig" not in left_out:
-        deployment["DataCaptureConfig"] = former["DataCaptureConfig"]
-
-
-def _rescaled(endpoint: dict, wanted: list[dict]) -> dict:
-    """The endpoint's deployment with the wanted weights and numbers of instances."""
-    deployment = endpoint["Deployment"]
-    known = {spec["VariantName"]: spec for spec in deployment["Variants"]}
-    for item in wanted:
-        spec = known.get(item["VariantName"])
-        if spec is None:
-            text = f'Could not find variant "{item["VariantName"]}" of endpoint '
-            raise invalid(text + f'"{endpoint["EndpointArn"]}"; it has {sorted(known)}.')
-        resources.refuse(
-            item, "DesiredWeightsAndCapacities.", {"ServerlessUpdateConfig": "nothing to update"}
-        )
-        spec["Weight"] = item.get("DesiredWeight", spec["Weight"])
-        spec["Count"] = item.get("DesiredInstanceCount", spec["Count"])
-        check_count(spec["Count"], spec.get("InstanceType", ""))
-    return deployment
-
-
-def _summary(spec: dict, hosted: HostedVariant | None, endpoint: dict) -> dict:
-    """A ProductionVariantSummary; `hosted` is what serves now, if anything does."""
-    image = spec["Container"]["Image"]
-    pending = endpoint["Pending"] or {"Variants": [spec]}
-    wanted = {s["VariantName"]: s for s in pending["Variants"]}.get(spec["VariantName"], spec)
-    summary = {
-        "VariantName": spec["VariantName"],
-        # No image is pulled here, so it resolves to itself.
-        "DeployedImages": [
-            {
-                "SpecifiedImage": image,
-                "ResolvedImage": image,
-                "ResolutionTime": endpoint["CreationTime"],
-            }
-        ],
-        "CurrentWeight": hosted.weight if hosted else spec["Weight"],
-        "DesiredWeight": wanted["Weight"],
-        "RoutingConfig": spec.get("RoutingConfig"),
-    }
-    if serverless := spec.get("ServerlessConfig"):
-        return summary | {"CurrentServerlessConfig": serverless}
-    count = len(hosted.instances) if hosted else 0
-    return summary | {"CurrentInstanceCount": count, "DesiredInstanceCount": wanted["Count"]}
-
-
-def _capture_summary(config: dict | None, serves: bool) -> dict | None:
-    if not config:
-        return None
-    enabled = config.get("EnableCapture", False)
-    return {
-        "EnableCapture": enabled,
-        "CaptureStatus": "Started" if enabled and serves else "Stopped",
-        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
-        "DestinationS3Uri": config["DestinationS3Uri"],
-        "KmsKeyId": config.get("KmsKeyId", ""),
-    }

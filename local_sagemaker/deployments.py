@@ -1,0 +1,104 @@
+"""What an endpoint serves, as data: a deployment's changes, and how Describe shows it."""
+
+from __future__ import annotations
+
+from local_sagemaker import resources
+from local_sagemaker.models import check_count
+from local_sagemaker.validation import invalid
+from local_sagemaker.variants import HostedVariant
+
+ALL_AT_ONCE = "local_sagemaker shifts traffic ALL_AT_ONCE, without alarms"
+RETAINED = {"DesiredInstanceCount": "Count", "DesiredWeight": "Weight"}  # VariantPropertyType
+
+
+def termination_wait_s(how: dict | None) -> int:
+    """How long the former fleet stays after the traffic's shift, by a DeploymentConfig.
+
+    Raises:
+        ApiError: another shift is asked for than the one that is done here.
+    """
+    if not how:
+        return 0
+    resources.refuse(
+        how,
+        "DeploymentConfig.",
+        {"RollingUpdatePolicy": ALL_AT_ONCE, "AutoRollbackConfiguration": ALL_AT_ONCE},
+    )
+    policy = how.get("BlueGreenUpdatePolicy", {})
+    routing = policy.get("TrafficRoutingConfiguration", {})
+    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
+        raise invalid(f"TrafficRoutingConfiguration.Type {routing['Type']}: {ALL_AT_ONCE}")
+    return routing.get("WaitIntervalInSeconds", 0) + policy.get("TerminationWaitInSeconds", 0)
+
+
+def retain(former: dict, deployment: dict, excluded: list[dict]) -> None:
+    """Give a new deployment's variants the properties of the former ones of the same name."""
+    left_out = {item["VariantPropertyType"] for item in excluded}
+    known = {spec["VariantName"]: spec for spec in former["Variants"]}
+    for spec in deployment["Variants"]:
+        for property_type, member in RETAINED.items():
+            if spec["VariantName"] in known and property_type not in left_out:
+                spec[member] = known[spec["VariantName"]][member]
+    if "DataCaptureConfig" not in left_out:
+        deployment["DataCaptureConfig"] = former["DataCaptureConfig"]
+
+
+def rescaled(endpoint: dict, wanted: list[dict]) -> dict:
+    """The endpoint's deployment with the wanted weights and numbers of instances.
+
+    Raises:
+        ApiError: there is no such variant, or it cannot have so many instances.
+    """
+    deployment = endpoint["Deployment"]
+    known = {spec["VariantName"]: spec for spec in deployment["Variants"]}
+    for item in wanted:
+        spec = known.get(item["VariantName"])
+        if spec is None:
+            text = f'Could not find variant "{item["VariantName"]}" of endpoint '
+            raise invalid(text + f'"{endpoint["EndpointArn"]}"; it has {sorted(known)}.')
+        resources.refuse(
+            item, "DesiredWeightsAndCapacities.", {"ServerlessUpdateConfig": "nothing to update"}
+        )
+        spec["Weight"] = item.get("DesiredWeight", spec["Weight"])
+        spec["Count"] = item.get("DesiredInstanceCount", spec["Count"])
+        check_count(spec["Count"], spec.get("InstanceType", ""))
+    return deployment
+
+
+def variant_summary(spec: dict, hosted: HostedVariant | None, endpoint: dict) -> dict:
+    """A ProductionVariantSummary; `hosted` is what serves now, if anything does."""
+    image = spec["Container"]["Image"]
+    pending = endpoint["Pending"] or {"Variants": [spec]}
+    wanted = {s["VariantName"]: s for s in pending["Variants"]}.get(spec["VariantName"], spec)
+    shown = {
+        "VariantName": spec["VariantName"],
+        # No image is pulled here, so it resolves to itself.
+        "DeployedImages": [
+            {
+                "SpecifiedImage": image,
+                "ResolvedImage": image,
+                "ResolutionTime": endpoint["CreationTime"],
+            }
+        ],
+        "CurrentWeight": hosted.weight if hosted else spec["Weight"],
+        "DesiredWeight": wanted["Weight"],
+        "RoutingConfig": spec.get("RoutingConfig"),
+    }
+    if serverless := spec.get("ServerlessConfig"):
+        return shown | {"CurrentServerlessConfig": serverless}
+    count = len(hosted.instances) if hosted else 0
+    return shown | {"CurrentInstanceCount": count, "DesiredInstanceCount": wanted["Count"]}
+
+
+def capture_summary(config: dict | None, serves: bool) -> dict | None:
+    """A DataCaptureConfigSummary; `serves` says whether anything is in service."""
+    if not config:
+        return None
+    enabled = config.get("EnableCapture", False)
+    return {
+        "EnableCapture": enabled,
+        "CaptureStatus": "Started" if enabled and serves else "Stopped",
+        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
+        "DestinationS3Uri": config["DestinationS3Uri"],
+        "KmsKeyId": config.get("KmsKeyId", ""),
+    }
