@@ -81,7 +81,7 @@ test: $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dr
 .PHONY: fuzz
 fuzz: $(READY) ## Send 2,000 drawn requests to an engine (FUZZ_REQUESTS, FUZZ_SEED)
 	FUZZ_REQUESTS=$${FUZZ_REQUESTS:-2000} \
-	FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/python -m pytest tests/test_fuzz.py
+	FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/python -m pytest -s tests/test_fuzz.py
 
 .PHONY: check-containers
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)

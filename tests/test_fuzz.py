@@ -10,6 +10,7 @@ import http.client
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -74,7 +75,7 @@ def engine(tmp_path_factory):
         variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1}
         variant["InstanceType"] = "ml.m5.large"
         aws.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-        yield SimpleNamespace(aws=aws, operations=served(aws.sagemaker), seen=set())
+        yield SimpleNamespace(aws=aws, operations=served(aws.sagemaker), seen=Counter())
 
 
 def send(engine, body: bytes, method="POST", path="/", service="sagemaker", **headers):
@@ -104,7 +105,7 @@ def ask(engine, name: str, request: dict) -> tuple[int, dict]:
 def test_a_good_request_is_done_or_refused_and_what_was_made_is_found(engine):
     def send_one(name, request):
         status, _ = ask(engine, name, request)
-        engine.seen.add((name, status))
+        engine.seen[name, status] += 1
         if name in CREATED and status == 200:
             describe, member = CREATED[name]
             status, found = ask(engine, describe, {member: request[member]})
@@ -119,6 +120,7 @@ def test_a_broken_request_is_refused_and_makes_nothing(engine):
         note(rule)
         before = found_by(engine, name, request)
         status, answer = ask(engine, name, request)
+        engine.seen[rule, status] += 1
         assert status == 400, rule
         assert answer["__type"] in {"ValidationException", "SerializationException"}, rule
         assert found_by(engine, name, request) == before
@@ -169,6 +171,7 @@ def test_anything_else_is_refused(engine, body, target, headers, service, path, 
     status, content = send(
         engine, body, method, path, service, **{"X-Amz-Target": target, **headers}
     )
+    engine.seen["raw", status] += 1
     assert status < 500, content[:500]
     listed = service == "sagemaker" and target == "SageMaker.ListModels"
     assert status >= 400 or listed, content[:500]
@@ -206,5 +209,10 @@ def all_ended(sagemaker) -> bool:
 
 def test_the_good_requests_got_somewhere(engine):
     """A generator whose every request is refused would prove little."""
+    statuses = Counter()
+    for (_, status), count in engine.seen.items():
+        statuses[status] += count
+    print(f"\nFUZZ_SEED={SEED}: {statuses.total()} requests, by status {dict(statuses)}")
+    assert statuses.total() >= REQUESTS
     done = {name for name, status in engine.seen if status == 200}
     assert done >= set(CREATED), f"FUZZ_SEED={SEED}: only {sorted(done)} succeeded"

@@ -7,6 +7,7 @@ import threading
 import time
 
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+from botocore.parsers import ResponseParserError
 from conftest import BUCKET, ROLE_ARN, training_request
 from test_endpoints import INFERENCE_IMAGE
 from test_tuning import tuning_request
@@ -17,6 +18,8 @@ VERSIONED = "versioned"
 ENDED = {"Completed", "Failed", "Stopped"}
 GROUP = "/faults"
 NAMESPACE = "faults"
+# The engine was killed under a request, or between its answer's head and body.
+CUT_OFF = (HTTPClientError, EndpointConnectionError, json.JSONDecodeError, ResponseParserError)
 PART = 5 * 1024 * 1024  # bytes; no part but the last may have fewer
 LINES = 5  # that each job prints
 JOB = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done; echo x > /opt/ml/model/x"
@@ -42,8 +45,8 @@ class Worker:
         try:
             while not stop.is_set():
                 getattr(self, self.random.choice(self.operations.split()))()
-        except (HTTPClientError, EndpointConnectionError, json.JSONDecodeError):
-            return  # the engine was killed under this request, or between an answer's head and body
+        except CUT_OFF:
+            return
         except Exception as error:  # an answer that nobody would expect
             self.problem = error
 
