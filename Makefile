@@ -95,7 +95,7 @@ $(V2)/.ready: tests/v2/requirements.txt $(READY)
 	@touch $@
 
 .PHONY: check-v2
-check-v2: $(V2)/.ready ## Clients of SageMaker SDK v2 and the AWS command line against the engine (8 minutes)
+check-v2: $(V2)/.ready ## Clients of SageMaker SDK v2 and the AWS command line against the engine (10 minutes)
 	LOCAL_SAGEMAKER_COMMAND=$(abspath $(BIN))/local-sagemaker $(BIN)/local-sagemaker run -- \
 	    $(V2)/bin/python -m pytest -c tests/v2/pytest.ini --rootdir tests/v2 $(V2_TESTS)
 

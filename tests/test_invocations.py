@@ -68,7 +68,7 @@ def test_what_the_endpoint_cannot_do_is_refused(aws, endpoint, members, words):
 
 def test_asynchronous_invocations_are_refused_by_name(aws, endpoint):
     with pytest.raises(aws.runtime.exceptions.ClientError, match="async-invocations") as caught:
-        aws.runtime.invoke_endpoint_async(EndpointName=endpoint, InputLocation="s3://work/in")
+        aws.runtime.invoke_endpoint_async(EndpointName=endpoint, InputLocation="s3://bucket/in")
     assert caught.value.response["Error"]["Code"] == "ValidationError"
 
 

@@ -1,5 +1,5 @@
 import sagemaker
-from sagemaker.debugger import DebuggerHookConfig, Rule, rule_configs
+from sagemaker.debugger import CollectionConfig, DebuggerHookConfig, Rule, rule_configs
 from sagemaker.pytorch import PyTorch
 from smdebug.trials import create_trial
 
@@ -11,8 +11,13 @@ estimator = PyTorch(
     entry_point="train.py",
     framework_version="1.12",
     py_version="py38",
-    rules=[Rule.sagemaker(rule_configs.loss_not_decreasing())],
-    debugger_hook_config=DebuggerHookConfig(hook_parameters={"save_interval": "5"}),
+    rules=[
+        Rule.sagemaker(
+            rule_configs.loss_not_decreasing(),
+            collections_to_save=[CollectionConfig(name="losses", parameters={"save_interval": "5"})],
+        )
+    ],
+    debugger_hook_config=DebuggerHookConfig(hook_parameters={"save_interval": "10"}),
 )
 estimator.fit()
 path = estimator.latest_job_debugger_artifacts_path()
