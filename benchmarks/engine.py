@@ -184,6 +184,7 @@ def _by_driver(url: str) -> Callable[[str, str], str]:
     for name in REMOVED:
         os.environ.pop(name, None)
     os.environ.update(client_environment(url, settings))
+    boto3.setup_default_session()  # the one there is has read another configuration
     from sagemaker.core.training.configs import Compute, SourceCode
     from sagemaker.train import ModelTrainer
 
