@@ -21,7 +21,7 @@ SPAN = re.compile(r"`([^`]+)`")
 INDENTED = re.compile(r"^ {4,}.*$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)")
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"[A-Z][A-Z0-9_]+", MAKEFILE))  # its recipes read some from outside
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"build", ".venv"}
 
