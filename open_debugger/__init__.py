@@ -1,0 +1,16 @@
+"""What AWS keeps closed of SageMaker Debugger: its tensor rules, open, on smdebug's Rule and Trial.
+
+`evaluate` runs rules on the tensors that a hook saved, in a folder or in S3, with one call. The
+local engine runs the same rules beside a job (`open_debugger.evaluator`), as AWS's service does.
+"""
+
+import os
+
+os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")  # read when smdebug is first imported
+
+from open_debugger.catalogue import RULES, RuleError
+from open_debugger.evaluation import evaluate
+from open_debugger.trials import TrialError
+from open_debugger.verdict import RuleResult, Verdict
+
+__all__ = ["RULES", "RuleError", "RuleResult", "TrialError", "Verdict", "evaluate"]

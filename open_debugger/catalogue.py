@@ -1,0 +1,93 @@
+"""All rules by AWS's names, and their parameters as the API and notebooks give them."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+
+from open_debugger.rule import TensorRule
+from open_debugger.rules.gradients import VanishingGradient
+from open_debugger.rules.losses import LossNotDecreasing, Overfit, Overtraining
+from open_debugger.rules.weights import PoorWeightInitialization
+from open_debugger.trials import Trial
+
+RULES: dict[str, type[TensorRule]] = {
+    rule.__name__: rule
+    for rule in (
+        LossNotDecreasing,
+        Overfit,
+        Overtraining,
+        PoorWeightInitialization,
+        VanishingGradient,
+    )
+}
+NOT_PARAMETERS = ("self", "base_trial", "action_str")
+SENT_ALONG = ("rule_to_invoke", "action_json", "base_trial", "other_trials")  # with RuleParameters
+
+
+class RuleError(ValueError):
+    """A rule or a parameter that is not there, or a value it cannot have."""
+
+
+def defaults(name: str) -> dict[str, object]:
+    """A rule's parameters with AWS's defaults.
+
+    Raises:
+        RuleError: there is no such rule.
+    """
+    return {known.name: known.default for known in _signature(name)}
+
+
+def make(name: str, trial: Trial, parameters: Mapping[str, object], action: str = "") -> TensorRule:
+    """The rule `name` on `trial`; values may be strings, as the API has them.
+
+    Raises:
+        RuleError: there is no such rule or parameter, or the value does not fit.
+    """
+    known = {parameter.name: parameter for parameter in _signature(name)}
+    given = {key: value for key, value in parameters.items() if key not in SENT_ALONG}
+    if unknown := sorted(given.keys() - known.keys()):
+        raise RuleError(f"{name} has no parameter '{unknown[0]}'; it has {', '.join(known)}")
+    types = typing.get_type_hints(RULES[name].__init__)
+    try:
+        values = {key: _converted(value, types[key], key) for key, value in given.items()}
+        return RULES[name](trial, action_str=action, **values)
+    except ValueError as error:
+        raise RuleError(f"{name}: {error}") from None
+
+
+def _signature(name: str) -> list[inspect.Parameter]:
+    if name not in RULES:
+        raise RuleError(f"there is no rule '{name}' here; there are {', '.join(sorted(RULES))}")
+    found = inspect.signature(RULES[name].__init__).parameters.values()
+    return [parameter for parameter in found if parameter.name not in NOT_PARAMETERS]
+
+
+def _converted(value: object, wanted: type, name: str) -> object:
+    kinds = set(typing.get_args(wanted)) or {wanted}
+    if not isinstance(value, str):
+        return [value] if list[str] in kinds and not isinstance(value, (list, tuple)) else value
+    if list[str] in kinds:
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if str in kinds:
+        return value
+    convert = _boolean if bool in kinds else int if int in kinds else float
+    return _number(value, convert, name)
+
+
+def _number(value: str, convert: Callable[[str], object], name: str) -> object:
+    try:
+        return convert(value)
+    except ValueError:
+        kind = {"_boolean": "True or False", "int": "a whole number"}.get(
+            convert.__name__, "a number"
+        )
+        raise ValueError(f"{name} '{value}' is not {kind}") from None
+
+
+def _boolean(value: str) -> bool:
+    try:
+        return {"true": True, "1": True, "false": False, "0": False}[value.strip().lower()]
+    except KeyError:
+        raise ValueError(value) from None

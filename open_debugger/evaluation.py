@@ -1,0 +1,170 @@
+"""Rules on a trial, step by step as it grows, or all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from smdebug.exceptions import (
+    RuleEvaluationConditionMet,
+    StepUnavailable,
+    TensorUnavailable,
+    TensorUnavailableForStep,
+)
+
+from open_debugger import catalogue
+from open_debugger.catalogue import RuleError
+from open_debugger.rule import TensorRule
+from open_debugger.trials import Trial, open_trial
+from open_debugger.verdict import Results, RuleResult
+
+# A step that has nothing for a rule is no error of the rule.
+ABSENT = (StepUnavailable, TensorUnavailable, TensorUnavailableForStep)
+RUNNING = ("InProgress", "IssuesFound")
+
+
+@dataclass
+class _Run:
+    """A rule on its way."""
+
+    result: RuleResult
+    rule: TensorRule | None = None
+
+
+class Evaluation:
+    """Some rules on one trial: every tensor is read once, whatever their number."""
+
+    def __init__(self, configurations: Iterable[Mapping]) -> None:
+        """`configurations` are SageMaker's DebugRuleConfigurations."""
+        self.trial: Trial | None = None
+        self.configurations = list(configurations)
+        self.runs = [_Run(_new_result(each)) for each in self.configurations]
+        self.done = -1  # the last global step
+
+    @property
+    def results(self) -> Results:
+        return Results([run.result for run in self.runs])
+
+    def begin(self, trial: Trial) -> None:
+        """Make the rules; what is wrong with one is its own Error."""
+        self.trial = trial
+        for run, configuration in zip(self.runs, self.configurations, strict=True):
+            parameters = configuration.get("RuleParameters", {})
+            action = parameters.get("action_json", "")
+            try:
+                run.rule = catalogue.make(run.result.rule, trial, parameters, action)
+                run.result.parameters |= catalogue.defaults(run.result.rule) | _given(parameters)
+            except RuleError as error:
+                _fail(run, str(error))
+
+    def fail(self, reason: str) -> None:
+        """No rule can go on."""
+        for run in self.runs:
+            if run.result.status in RUNNING:
+                _fail(run, reason)
+
+    def advance(self, ended: bool = False) -> None:
+        """Evaluate the steps that are new.
+
+        Raises:
+            TrialError: what was saved cannot be read.
+        """
+        for step in self.trial.look(ended):
+            if step > self.done:
+                for run in self.runs:
+                    _invoke(run, step)
+                self.trial.forget(step)
+                self.done = step
+
+    def finish(self) -> Results:
+        """Evaluate what is left; the results are final."""
+        self.advance(ended=True)
+        for run in self.runs:
+            if run.result.status in RUNNING:
+                _finish(run)
+        return self.results
+
+
+def evaluate(path: str | Path, rules: Iterable[str | Mapping]) -> Results:
+    """Evaluate rules on the tensors in a folder or below an ``s3://`` address.
+
+    Args:
+        rules: each a rule's name, or a DebugRuleConfiguration:
+            ``{"RuleConfigurationName": ..., "RuleParameters": {"rule_to_invoke": ..., ...}}``.
+
+    Raises:
+        TrialError: there are no tensors, or they are damaged.
+        RuleError: two rules have the same name.
+    """
+    configurations = [_configuration(rule) for rule in rules]
+    names = [each["RuleConfigurationName"] for each in configurations]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RuleError(f"two rules are called '{twice[0]}': give each a RuleConfigurationName")
+    evaluation = Evaluation(configurations)
+    evaluation.begin(open_trial(path))
+    return evaluation.finish()
+
+
+def _configuration(rule: str | Mapping) -> Mapping:
+    if isinstance(rule, str):
+        return {"RuleConfigurationName": rule, "RuleParameters": {"rule_to_invoke": rule}}
+    return rule
+
+
+def _new_result(configuration: Mapping) -> RuleResult:
+    name = configuration["RuleConfigurationName"]
+    rule = configuration.get("RuleParameters", {}).get("rule_to_invoke", name)
+    return RuleResult(name, rule, "InProgress", "no step was saved yet")
+
+
+def _given(parameters: Mapping) -> dict:
+    return {name: value for name, value in parameters.items() if name not in catalogue.SENT_ALONG}
+
+
+def _fail(run: _Run, reason: str) -> None:
+    run.rule, run.result.status, run.result.details = None, "Error", reason
+
+
+def _invoke(run: _Run, step: int) -> None:
+    if run.rule is None:
+        return
+    try:
+        run.rule.invoke(step)
+    except RuleEvaluationConditionMet:
+        pass
+    except ABSENT:
+        return
+    except Exception as error:
+        _fail(run, f"at global step {step}: {type(error).__name__}: {error}")
+        return
+    _note(run)
+
+
+def _finish(run: _Run) -> None:
+    try:
+        run.rule.end()
+        _note(run)
+        reason = run.rule.missing()
+    except Exception as error:
+        reason = f"at the end: {type(error).__name__}: {error}"
+    if reason:
+        _fail(run, reason)
+    elif run.result.status == "InProgress":
+        run.result.status = "NoIssuesFound"
+
+
+def _note(run: _Run) -> None:
+    """What the rule says now."""
+    result, report = run.result, run.rule.report
+    result.verdicts, result.violations = run.rule.verdicts, report["Violations"]
+    result.datapoints = report["Datapoints"]
+    if result.violations:
+        result.status = "IssuesFound"
+        times = f" ({result.violations} times)" if result.violations > 1 else ""
+        first = result.verdicts[0]
+        where = f"{first.tensor} at {first.mode} step {first.step}"
+        value = f"{first.value:.4g}, threshold {first.threshold:g}"
+        result.details = f"{where}: {value}{times}. {first.advice}"
+    else:
+        result.details = f"nothing found in {result.datapoints} tensors"

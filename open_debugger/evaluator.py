@@ -1,0 +1,108 @@
+"""The process that evaluates a job's rules while the job runs.
+
+``python -m open_debugger.evaluator TENSORS RULES RESULTS``: reads the tensors below TENSORS (a
+folder or an ``s3://`` address) as they come; RULES is a file with the job's
+DebugRuleConfigurations. Whoever started it hears of each change of a rule's status by a line of
+JSON on standard output, and says by closing standard input that no more tensors will come. The
+rules' results are then in the folder RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from open_debugger.evaluation import Evaluation
+from open_debugger.trials import TrialError, open_trial
+from open_debugger.verdict import RuleResult
+
+POLL_S = 1.0
+
+
+def run(tensors: str, rules: list[dict], wait: Callable[[], bool], tell: Callable) -> Evaluation:
+    """Evaluate until `wait`, which sleeps between two looks, says that all is written.
+
+    `tell` gets each result whose status or details have changed.
+    """
+    evaluation, told = Evaluation(rules), {}
+
+    def tell_changes() -> None:
+        for result in evaluation.results:
+            if told.get(result.name) != (result.status, result.details):
+                told[result.name] = (result.status, result.details)
+                tell(result)
+
+    ended = False
+    while not ended:
+        tell_changes()
+        ended = wait()
+        try:
+            _look(evaluation, tensors, ended)
+        except TrialError as error:
+            if ended or evaluation.trial:
+                evaluation.fail(str(error))
+                break
+    tell_changes()
+    return evaluation
+
+
+def _look(evaluation: Evaluation, tensors: str, ended: bool) -> None:
+    if evaluation.trial is None:
+        evaluation.begin(open_trial(tensors))
+    if ended:
+        evaluation.finish()
+    else:
+        evaluation.advance()
+
+
+def write(result: RuleResult, folder: Path) -> None:
+    """Write a rule's result in the form of AWS's rule reports, with its verdicts."""
+    place = folder / result.name
+    place.mkdir(parents=True, exist_ok=True)
+    report = {
+        "RuleTriggered": result.violations,
+        "Violations": result.violations,
+        "Details": {
+            "Status": result.status,
+            "StatusDetails": result.details,
+            "Verdicts": [vars(verdict) for verdict in result.verdicts],
+        },
+        "Datapoints": result.datapoints,
+        "RuleParameters": ", ".join(f"{k}:{v}" for k, v in result.parameters.items()),
+    }
+    (place / f"{result.rule}.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _told_to_end() -> bool:
+    """Sleep between two looks; True when standard input is closed."""
+    ready, _, _ = select.select([sys.stdin], [], [], POLL_S)
+    return bool(ready) and not sys.stdin.read(1)
+
+
+def _tell(result: RuleResult) -> None:
+    line = {
+        "RuleConfigurationName": result.name,
+        "RuleEvaluationStatus": result.status,
+        "StatusDetails": result.details,
+    }
+    print(json.dumps(line), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate a job's Debugger rules while it runs.")
+    parser.add_argument("tensors", help="folder or s3:// address of the saved tensors")
+    parser.add_argument("rules", type=Path, help="file with the DebugRuleConfigurations")
+    parser.add_argument("results", type=Path, help="folder for the results")
+    options = parser.parse_args()
+    rules = json.loads(options.rules.read_text())
+    evaluation = run(options.tensors, rules, _told_to_end, _tell)
+    for result in evaluation.results:
+        write(result, options.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The base of all tensor rules: smdebug's Rule, with parameters, verdicts and an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from smdebug.core.modes import ModeKeys
+from smdebug.rules.rule import Rule
+
+from open_debugger.trials import Trial
+from open_debugger.verdict import Verdict
+
+KEPT = 200  # verdicts of a rule; later ones are counted only
+
+
+class TensorRule(Rule):
+    """A condition on saved tensors.
+
+    The constructor's arguments after `base_trial` are the rule's parameters, by AWS's names and
+    with AWS's defaults; what AWS has not comes after them and changes nothing by default.
+    """
+
+    def __init__(
+        self,
+        base_trial: Trial,
+        collections: Sequence[str] | None = None,
+        regex: Sequence[str] | None = None,
+        action_str: str = "",
+    ) -> None:
+        """The rule looks at the tensors of `collections` and those that match `regex`; all if None.
+
+        `action_str` is what smdebug's actions take, as ``{"name": "stoptraining", ...}``.
+        """
+        super().__init__(base_trial, action_str)
+        self.collections, self.regex = list(collections or ()), list(regex or ())
+        self.verdicts: list[Verdict] = []
+
+    # For the rules
+
+    def look(self, step: int, mode: ModeKeys) -> None:
+        """Compare what was saved at a mode's step; report by `violation`."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """No step will follow."""
+
+    def missing(self) -> str | None:
+        """Why nothing could be looked at, once no step will follow; None if something was."""
+        if self.report["Datapoints"]:
+            return None
+        there = ", ".join(
+            f"{name} ({len(found)})"
+            for name in sorted(self.base_trial.collections())
+            if (found := self.base_trial.tensor_names(collection=name))
+        )
+        return f"no tensor of {self._wanted()} was saved; there are: {there or 'none at all'}"
+
+    def _wanted(self) -> str:
+        names = [f"the collection '{name}'" for name in self.collections]
+        return (
+            " or ".join([*names, *(f"the regex '{regex}'" for regex in self.regex)]) or "any kind"
+        )
+
+    def tensors(
+        self,
+        step: int,
+        mode: ModeKeys,
+        collections: Sequence[str] | None = None,
+        regex: Sequence[str] | None = None,
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Names and values, none empty, of the rule's tensors or of others at a mode's step."""
+        if collections is None and regex is None:
+            collections, regex = self.collections, self.regex
+        for name in self._names(step, mode, collections or (), regex or ()):
+            value = np.asarray(self.base_trial.tensor(name).value(step, mode=mode))
+            if value.size:
+                self.report["Datapoints"] += 1
+                yield name, value
+
+    def _names(
+        self, step: int, mode: ModeKeys, collections: Sequence[str], regex: Sequence[str]
+    ) -> list[str]:
+        ask = self.base_trial.tensor_names
+        if not collections and not regex:
+            return ask(step=step, mode=mode)
+        found: set[str] = set()
+        for name in collections:
+            found.update(ask(step=step, mode=mode, collection=name))
+        if regex:
+            found.update(ask(step=step, mode=mode, regex=list(regex)))
+        return sorted(found)
+
+    def violation(
+        self, step: int, mode: ModeKeys, tensor: str, value: float, threshold: float, advice: str
+    ) -> None:
+        """The condition is met."""
+        self.report["Violations"] += 1
+        if len(self.verdicts) < KEPT:
+            verdict = Verdict(
+                self.rule_name, step, mode.name, tensor, float(value), float(threshold), advice
+            )
+            self.verdicts.append(verdict)
+
+    # For smdebug
+
+    def invoke_at_step(self, step: int) -> bool:
+        """Look at a global step; True where the condition is met first, for smdebug acts on it."""
+        mode, mode_step = self.base_trial.mode_modestep(step)
+        before = self.report["Violations"]
+        self.look(mode_step, mode)
+        return self._is_first(before)
+
+    def end(self) -> bool:
+        """No step will follow; True if the condition is met by that, for the first time."""
+        before = self.report["Violations"]
+        self.finish()
+        return self._is_first(before)
+
+    def _is_first(self, before: int) -> bool:
+        self.report["RuleTriggered"] = self.report["Violations"]
+        return before == 0 < self.report["Violations"]
+
+
+def require(condition: bool, what: str) -> None:
+    """Refuse a parameter's value.
+
+    Raises:
+        ValueError: `what` is wrong.
+    """
+    if not condition:
+        raise ValueError(what)

@@ -1,0 +1,33 @@
+"""Rules on gradients, and on values that are no numbers any more."""
+
+from __future__ import annotations
+
+import numpy as np
+from smdebug.core.modes import ModeKeys
+
+from open_debugger.rule import TensorRule, require
+from open_debugger.trials import Trial
+
+
+class VanishingGradient(TensorRule):
+    """A layer learns nothing, because hardly any gradient reaches it.
+
+    Condition, for each tensor of the collection `gradients` at each saved step:
+    mean(abs(g)) < `threshold`. Source: AWS's description of the rule ("the mean of the absolute
+    values of the gradients drops below a specified threshold"). A gradient that is NaN is not
+    vanishing: that is ExplodingTensor's.
+    """
+
+    def __init__(self, base_trial: Trial, threshold: float = 1e-7, action_str: str = "") -> None:
+        super().__init__(base_trial, collections=["gradients"], action_str=action_str)
+        require(threshold > 0, f"threshold {threshold}: a mean of absolute values is never below 0")
+        self.threshold = threshold
+
+    def look(self, step: int, mode: ModeKeys) -> None:
+        for name, value in self.tensors(step, mode):
+            mean = np.abs(value, dtype=np.float64).mean()
+            if mean < self.threshold:
+                self.violation(step, mode, name, mean, self.threshold, ADVICE)
+
+
+ADVICE = "Use normalisation, ReLU or shortcuts between layers, or a better initialisation."
