@@ -5,6 +5,7 @@ Without one, smdebug is not even imported: it costs seconds and is installed in 
 
 import json
 import os
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,7 +39,8 @@ class Debugger:
     def register(self, model: Any, criterion: Any) -> None:
         """Hook up the network and the loss, if a configuration asks for tensors.
 
-        Raises RuntimeError if it does and smdebug cannot be imported or used.
+        Where activations are among them, modules that overwrite their input stop doing so.
+        Raises RuntimeError if smdebug cannot be imported, or the configuration not be honoured.
         """
         if config_file() is None:
             return
@@ -56,6 +58,7 @@ class Debugger:
         self.modes = smd.modes
         self.hook = smd.get_hook(create_if_not_exists=True)
         _save_bfloat16(self.hook)
+        _prepare(self.hook, model)
         self.hook.register_module(model)
         self.hook.register_loss(criterion)
         print(f"debugger=on tensors={self.hook.out_dir}", flush=True)
@@ -79,6 +82,73 @@ class Debugger:
         """Write what is outstanding and mark the end of the job."""
         if self.hook:
             self.hook.close()
+
+
+def _prepare(hook: Any, model: Any) -> None:
+    """Check the collections against the network, and make its activations fit to be saved.
+
+    Says which collection matches nothing. Raises RuntimeError for one that smdebug could not use.
+    """
+    activations, parameters = _activations(model), _parameters(model)
+    for collection in _chosen(hook):
+        regexes = _regexes(collection)
+        if any(_matches(name, regexes) for name in activations):
+            _keep_inputs(model)
+        elif any(_matches(name, regexes) for name in parameters):
+            continue
+        elif regexes and collection.name != "losses":  # the loss is no part of the network
+            print(f"debugger: the collection {collection.name!r} matches no tensor", flush=True)
+
+
+def _chosen(hook: Any) -> list[Any]:
+    """The collections that the hook will save."""
+    known = hook.get_collections()
+    return [c for name, c in known.items() if {name, "all"} & set(hook.include_collections)]
+
+
+def _regexes(collection: Any) -> list[str]:
+    """A collection's expressions; RuntimeError names what smdebug would only trip over later."""
+    name, regexes = collection.name, collection.include_regex
+    if not regexes and name not in ("all", "default"):
+        raise RuntimeError(
+            f"the Debugger collection {name!r} is none of smdebug's own: give it an include_regex"
+        )
+    for regex in regexes:
+        try:
+            re.compile(regex)
+        except re.error as error:
+            raise RuntimeError(
+                f"the Debugger collection {name!r} cannot use {regex!r} as its include_regex: "
+                f"{error} (a comma separates two expressions)"
+            ) from error
+    return regexes
+
+
+def _matches(name: str, regexes: list[str]) -> bool:
+    return any(re.search(regex, name) for regex in regexes)
+
+
+def _activations(model: Any) -> list[str]:
+    """The names by which smdebug saves what goes into the network's modules and comes out."""
+    modules = [name or model._get_name() for name, _ in model.named_modules()]
+    return [f"{name}_{way}_0" for name in modules for way in ("input", "output")]
+
+
+def _parameters(model: Any) -> list[str]:
+    """The names by which smdebug saves the network's parameters and their gradients."""
+    found = model.named_parameters()
+    names = [f"{model._get_name()}_{name}" for name, _ in found]
+    return names + [f"gradient/{name}" for name in names]
+
+
+def _keep_inputs(model: Any) -> None:
+    """Have no module overwrite its input, as torchvision's ReLUs do.
+
+    The hook sees a module's input when its output is there, and would save that instead.
+    """
+    for module in model.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
 
 
 def _allow_newer_protobuf() -> None:

@@ -14,13 +14,24 @@ from tiny_photos import write_channels
 import debugging
 
 TRAIN = Path(debugging.__file__).with_name("train.py")
+
+
+def collection(name, **parameters):
+    """A collection as the API takes it; `train_save_interval` stands for `train.save_interval`."""
+    modes = ("train_", "eval_", "predict_")
+    named = {
+        next((key.replace("_", ".", 1) for mode in modes if key.startswith(mode)), key): value
+        for key, value in parameters.items()
+    }
+    return {"CollectionName": name, "CollectionParameters": named}
+
+
 COLLECTIONS = [
-    {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}},
-    {"CollectionName": "gradients", "CollectionParameters": {"save_interval": "2"}},
-    {
-        "CollectionName": "relu_input",
-        "CollectionParameters": {"include_regex": "layer4.*relu_input", "save_interval": "2"},
-    },
+    collection("losses", save_interval="1", eval_save_interval="2"),
+    collection("weights", train_save_interval="3"),
+    collection("gradients", save_interval="2"),
+    collection("biases", save_steps="1", save_interval="1000"),
+    collection("relus", include_regex="layer4.*relu_(in|out)put", train_save_interval="2"),
 ]
 
 
@@ -85,30 +96,159 @@ def test_without_a_configuration_smdebug_is_not_imported(tmp_path):
     assert not (tmp_path / "tensors").exists()
 
 
-def test_a_debugged_job_saves_losses_gradients_and_bf16_activations(tmp_path):
-    # 4 steps of training, 2 of evaluation; those of the test must not count as evaluation.
-    write_channels(tmp_path, channels=["train", "valid", "test"])
-    config = {
-        "LocalPath": str(tmp_path / "tensors"),
-        "CollectionConfigurations": COLLECTIONS,
-    }
-    output = train(tmp_path, config, "--precision", "bf16", "--test-dir", str(tmp_path / "test"))
+def saved(trial, mode, *, name=None, regex=None):
+    """The steps of a mode at which a tensor, or what a regex finds first, was saved."""
+    tensor = name or trial.tensor_names(regex=regex)[0]
+    return trial.tensor(tensor).steps(mode=mode)
+
+
+@pytest.fixture(scope="module")
+def debugged(tmp_path_factory):
+    """A job in bf16 of 4 steps of training, 2 of evaluation and 2 of the test: folder and trial."""
+    root = write_channels(tmp_path_factory.mktemp("debugged"))
+    config = {"LocalPath": str(root / "tensors"), "CollectionConfigurations": COLLECTIONS}
+    output = train(root, config, "--precision", "bf16", "--test-dir", str(root / "test"))
     assert "test_accuracy=" in output
     assert "smdebug imported: True" in output
     assert output.count("epoch=") == 1
 
-    from smdebug.core.modes import ModeKeys
     from smdebug.trials import create_trial
 
-    trial = create_trial(str(tmp_path / "tensors"))
-    loss = trial.tensor("CrossEntropyLoss_output_0")
-    assert loss.steps(mode=ModeKeys.TRAIN) == [0, 1, 2, 3]
-    assert loss.steps(mode=ModeKeys.EVAL) == [0, 1]
-    assert all(loss.value(s, mode=ModeKeys.TRAIN) > 0 for s in range(4))
-    gradient = trial.tensor("gradient/ResNet_fc.weight")
-    assert gradient.value(2, mode=ModeKeys.TRAIN).shape == (2, 512)
-    activation = next(n for n in trial.tensor_names() if "layer4.1.relu_input" in n)
-    assert trial.tensor(activation).value(0, mode=ModeKeys.TRAIN).shape[:2] == (4, 512)
+    return root, create_trial(str(root / "tensors"))
+
+
+def test_each_collection_is_saved_at_its_own_steps_of_each_mode(debugged):
+    from smdebug.core.modes import ModeKeys as modes
+
+    trial = debugged[1]
+    loss = "CrossEntropyLoss_output_0"
+    assert saved(trial, modes.TRAIN, name=loss) == [0, 1, 2, 3]
+    assert saved(trial, modes.EVAL, name=loss) == [0]
+    assert all(trial.tensor(loss).value(s, mode=modes.TRAIN) > 0 for s in range(4))
+    # The test's steps must look neither like training nor like one more evaluation.
+    assert saved(trial, modes.PREDICT, name=loss) == [0, 1]
+    assert saved(trial, modes.TRAIN, name="ResNet_fc.weight") == [0, 3]
+    assert saved(trial, modes.TRAIN, name="gradient/ResNet_fc.weight") == [0, 2]
+    assert saved(trial, modes.EVAL, name="gradient/ResNet_fc.weight") == []
+    assert saved(trial, modes.TRAIN, name="ResNet_fc.bias") == [0, 1]
+    assert saved(trial, modes.TRAIN, regex="layer4.1.relu_input") == [0, 2]
+
+
+def test_collections_hold_what_their_names_say(debugged):
+    trial = debugged[1]
+    weights = set(trial.tensor_names(collection="weights"))
+    assert {"ResNet_conv1.weight", "ResNet_layer4.1.bn2.weight", "ResNet_fc.weight"} <= weights
+    assert not any(name.startswith("gradient/") for name in weights)
+    gradients = set(trial.tensor_names(collection="gradients"))
+    biases = set(trial.tensor_names(collection="biases"))
+    assert {f"gradient/{name}" for name in weights | biases} == gradients
+    assert all("layer4" in name for name in trial.tensor_names(collection="relus"))
+
+
+def test_the_saved_weights_are_the_networks(debugged):
+    from safetensors.numpy import load_file
+    from smdebug.core.modes import ModeKeys as modes
+
+    root, trial = debugged
+    model = load_file(root / "model/model.safetensors")
+    # Nothing has learned since the test began. conv1's weights lie channels-last in memory.
+    for name in ("conv1.weight", "layer4.1.bn2.weight", "fc.weight", "fc.bias"):
+        found = trial.tensor(f"ResNet_{name}").value(0, mode=modes.PREDICT)
+        np.testing.assert_array_equal(found, model[name])
+
+
+def test_saved_inputs_are_those_before_the_relu(debugged):
+    from smdebug.core.modes import ModeKeys as modes
+
+    trial = debugged[1]
+    for call in range(2):  # a block calls its one ReLU twice
+        values = {
+            way: trial.tensor(f"layer4.1.relu_{way}_{call}").value(2, mode=modes.TRAIN)
+            for way in ("input", "output")
+        }
+        assert values["input"].shape == (4, 512, 1, 1)
+        assert values["input"].min() < 0
+        np.testing.assert_array_equal(np.maximum(values["input"], 0), values["output"])
+
+
+def test_hook_parameters_alone_choose_the_losses_steps(tmp_path):
+    from smdebug.core.modes import ModeKeys as modes
+    from smdebug.trials import create_trial
+
+    root = write_channels(tmp_path, channels=["train", "valid"])
+    config = {
+        "LocalPath": str(root / "tensors"),
+        "HookParameters": {"save_interval": "2", "train.save_interval": "3"},
+        "CollectionConfigurations": None,
+    }
+    train(root, config)
+    trial = create_trial(str(root / "tensors"))
+    assert trial.tensor_names() == ["CrossEntropyLoss_output_0"]
+    assert saved(trial, modes.TRAIN, name="CrossEntropyLoss_output_0") == [0, 3]
+    assert saved(trial, modes.EVAL, name="CrossEntropyLoss_output_0") == [0]
+
+
+@pytest.fixture
+def network():
+    """A VGG16 without its weights; its ReLUs are modules of their own, named by number."""
+    import torch
+
+    from networks import build
+
+    with torch.device("meta"):
+        return build("vgg16", 2)
+
+
+def hook(folder, *collections, **parameters):
+    """smdebug's hook for a configuration."""
+    from smdebug.pytorch import Hook
+
+    config = {"LocalPath": str(folder / "tensors"), "HookParameters": parameters}
+    (folder / "config.json").write_text(
+        json.dumps({**config, "CollectionConfigurations": list(collections)})
+    )
+    return Hook.create_from_json_file(str(folder / "config.json"))
+
+
+@pytest.mark.parametrize(
+    ("collections", "parameters", "expected"),
+    [
+        ([], {"save_interval": "1"}, False),
+        ([collection("weights"), collection("gradients"), collection("biases")], {}, False),
+        ([collection("head", include_regex="classifier.6.*weight")], {}, False),
+        ([collection("relu", include_regex="features.1_input")], {}, True),
+        ([collection("relu", include_regex=".*output")], {}, True),
+        ([collection("losses", include_regex="^VGG_output")], {}, True),
+        ([collection("all", include_regex=".*")], {}, True),
+        ([], {"save_all": "true"}, True),
+    ],
+)
+def test_modules_keep_their_input_where_activations_are_saved(
+    tmp_path, network, collections, parameters, expected
+):
+    debugging._prepare(hook(tmp_path, *collections, **parameters), network)
+    kept = {module.inplace for module in network.modules() if hasattr(module, "inplace")}
+    assert kept == ({False} if expected else {False, True})  # Dropout is never in place here
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (collection("relu_input", save_interval="1"), "include_regex"),
+        (collection("relu", include_regex="features(.*"), r"features\(\.\*"),
+    ],
+)
+def test_a_collection_that_smdebug_could_not_use_is_named(tmp_path, network, made, reason):
+    with pytest.raises(RuntimeError, match=f"{made['CollectionName']}.*{reason}"):
+        debugging._prepare(hook(tmp_path, made), network)
+
+
+def test_a_collection_that_matches_nothing_is_told(tmp_path, network, capsys):
+    made = [collection("relu_input", include_regex=".*relu_input"), collection("weights")]
+    debugging._prepare(hook(tmp_path, *made), network)
+    said = capsys.readouterr().out
+    assert "'relu_input'" in said
+    assert "'weights'" not in said
 
 
 class WithoutToString(np.ndarray):
