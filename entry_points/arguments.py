@@ -8,7 +8,9 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import hookconfig
 from networks import ARCHITECTURES
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -44,6 +46,13 @@ def _folder(text: str) -> Path:
     return Path(_unquoted(text))
 
 
+def _debug_config(text: str) -> dict[str, Any]:
+    try:
+        return hookconfig.parse(text)
+    except hookconfig.ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; its `SM_*` defaults are those of this moment's environment."""
     parser = argparse.ArgumentParser(
@@ -52,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_hyperparameters(parser.add_argument_group("hyperparameters (what one may tune)"))
+    _add_debugger(parser.add_argument_group("Debugger, for accounts to which AWS has closed it"))
     _add_folders(parser.add_argument_group("folders (SageMaker provides them as SM_* variables)"))
     return parser
 
@@ -87,6 +97,17 @@ def _add_hyperparameters(group) -> None:
     )
     number("--seed", _number(int, 0), 0, "of the weights, the order and the augmentation")
     number("--num-workers", _number(int, 0), None, "loader processes; default: none for small sets")
+
+
+def _add_debugger(group) -> None:
+    group.add_argument(
+        "--debug-config",
+        type=_debug_config,
+        metavar="JSON|FILE",
+        help="the tensors to save: JSON with CollectionConfigurations and HookParameters as in "
+        "SageMaker's DebugHookConfig, or a file of it beside this script; they go to debug-output "
+        "below LocalPath, or else the job's checkpoints (CheckpointConfig), or --output-data-dir",
+    )
 
 
 def _add_folders(group) -> None:

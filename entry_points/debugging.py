@@ -3,60 +3,57 @@
 Without one, smdebug is not even imported: it costs seconds and is installed in no container.
 """
 
-import json
 import os
 import re
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-DEFAULT_CONFIG = "/opt/ml/input/config/debughookconfig.json"
+import hookconfig
+from compatibility import load_smdebug
+from hookconfig import ConfigError
 
-
-def config_file() -> Path | None:
-    """Return the hook configuration that asks for something, or None.
-
-    SageMaker writes the file into every job; it asks for tensors if it names collections or hook
-    parameters. Raises ValueError if it is not JSON.
-    """
-    path = Path(os.environ.get("SMDEBUG_CONFIG_FILE_PATH") or DEFAULT_CONFIG)
-    if not path.is_file():
-        return None
-    try:
-        config = json.loads(path.read_text() or "{}")
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path.name}, the Debugger configuration, is no JSON: {error}") from error
-    wanted = config and (config.get("CollectionConfigurations") or config.get("HookParameters"))
-    return path if wanted else None
+DEFAULT_FOLDER = "/opt/ml/output/tensors"
+END_OF_JOB = "training_job_end.ts"  # smdebug/core/access_layer/utils.py
 
 
 class Debugger:
-    """The Debugger hook, or nothing: every method may be called in any case."""
+    """The Debugger hook, or nothing: every method may be called in any case.
+
+    `config` is what `--debug-config` gives, if it is given; else SageMaker's file counts. Raises
+    ConfigError if both ask for tensors, or `config` finds no folder for them.
+    """
 
     hook: Any = None
+    own: bool = False
+    file: Path | None = None
+
+    def __init__(self, config: dict[str, Any] | None = None, output_data_dir: Path | None = None):
+        if not hookconfig.is_first_process():
+            return
+        self.file = hookconfig.from_sagemaker()
+        if config is None:
+            return
+        if self.file is not None:
+            raise ConfigError(
+                "the job has a DebugHookConfig, and --debug-config besides: leave one of them out"
+            )
+        self.file, self.own = hookconfig.write(config, output_data_dir), True
+        # smdebug would look through the checkpoints at every step, which these tensors may be.
+        os.environ["CHECKPOINT_CONFIG_FILE_PATH"] = ""
 
     def register(self, model: Any, criterion: Any) -> None:
         """Hook up the network and the loss, if a configuration asks for tensors.
 
         Where activations are among them, modules that overwrite their input stop doing so.
-        Raises RuntimeError if smdebug cannot be imported, or the configuration not be honoured.
+        Raises RuntimeError if smdebug cannot be imported, ConfigError if it cannot do as asked.
         """
-        if config_file() is None:
+        if self.file is None:
             return
-        # The hook logs one line for each parameter at its default level.
-        os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
-        _allow_newer_protobuf()
-        try:
-            import smdebug.pytorch as smd
-        except ImportError as error:
-            raise RuntimeError(
-                f"the job asks for Debugger tensors, and smdebug cannot be imported ({error}): "
-                "name requirements-debugger.txt as the job's requirements"
-            ) from error
-        _allow_newer_numpy()
+        load_smdebug("Debugger tensors")
+        import smdebug.pytorch as smd
+
         self.modes = smd.modes
-        self.hook = smd.get_hook(create_if_not_exists=True)
+        self.hook = _make_hook(self.file)
         _save_bfloat16(self.hook)
         _prepare(self.hook, model)
         self.hook.register_module(model)
@@ -80,14 +77,30 @@ class Debugger:
 
     def close(self) -> None:
         """Write what is outstanding and mark the end of the job."""
-        if self.hook:
-            self.hook.close()
+        if not self.hook:
+            return
+        self.hook.close()
+        if self.own:  # in a job of SageMaker's, smdebug leaves this file to SageMaker
+            Path(self.hook.out_dir, END_OF_JOB).touch()
+
+
+def _make_hook(file: Path) -> Any:
+    """smdebug's hook for a configuration file; ConfigError if it would have none."""
+    import smdebug.pytorch as smd
+
+    folder = Path(hookconfig.read(file).get("LocalPath") or DEFAULT_FOLDER)
+    if folder.exists():  # in words that smdebug lacks, whose error drowns in another
+        raise ConfigError(f"{folder}, for the tensors, is there already: remove it")
+    hook = smd.get_hook(json_config_path=str(file), create_if_not_exists=True)
+    if hook is None:
+        raise ConfigError("the job asks for Debugger tensors, and USE_SMDEBUG turns smdebug off")
+    return hook
 
 
 def _prepare(hook: Any, model: Any) -> None:
     """Check the collections against the network, and make its activations fit to be saved.
 
-    Says which collection matches nothing. Raises RuntimeError for one that smdebug could not use.
+    Says which collection matches nothing. Raises ConfigError for one that smdebug could not use.
     """
     activations, parameters = _activations(model), _parameters(model)
     for collection in _chosen(hook):
@@ -107,17 +120,17 @@ def _chosen(hook: Any) -> list[Any]:
 
 
 def _regexes(collection: Any) -> list[str]:
-    """A collection's expressions; RuntimeError names what smdebug would only trip over later."""
+    """A collection's expressions; ConfigError names what smdebug would only trip over later."""
     name, regexes = collection.name, collection.include_regex
     if not regexes and name not in ("all", "default"):
-        raise RuntimeError(
+        raise ConfigError(
             f"the Debugger collection {name!r} is none of smdebug's own: give it an include_regex"
         )
     for regex in regexes:
         try:
             re.compile(regex)
         except re.error as error:
-            raise RuntimeError(
+            raise ConfigError(
                 f"the Debugger collection {name!r} cannot use {regex!r} as its include_regex: "
                 f"{error} (a comma separates two expressions)"
             ) from error
@@ -149,44 +162,6 @@ def _keep_inputs(model: Any) -> None:
     for module in model.modules():
         if getattr(module, "inplace", False):
             module.inplace = False
-
-
-def _allow_newer_protobuf() -> None:
-    """Have protobuf 4 and later, as the containers hold it, take smdebug's older descriptors.
-
-    Only its implementation in Python does, which is chosen when protobuf is first imported.
-    Raises RuntimeError if another one has been by then.
-    """
-    try:
-        if int(version("protobuf").partition(".")[0]) < 4:
-            return
-    except PackageNotFoundError:
-        return  # the import of smdebug will say so
-    chosen = sys.modules.get("google.protobuf.internal.api_implementation")
-    if chosen is not None and chosen.Type() != "python":
-        raise RuntimeError(
-            "the job asks for Debugger tensors, but protobuf has been imported in the form that "
-            "smdebug cannot use: set PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python in the job's "
-            "environment"
-        )
-    os.environ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"] = "python"
-
-
-def _allow_newer_numpy() -> None:
-    """Give smdebug's writer arrays with `tostring`, which NumPy 2.3 dropped."""
-    import numpy as np
-    from smdebug.core import writer
-
-    class Array(np.ndarray):
-        def tostring(self) -> bytes:
-            return self.tobytes()
-
-    make_tensor_proto = writer.make_tensor_proto
-
-    def with_tostring(nparray_data: Any, tag: str) -> Any:
-        return make_tensor_proto(np.asarray(nparray_data).view(Array), tag)
-
-    writer.make_tensor_proto = with_tostring
 
 
 def _save_bfloat16(hook: Any) -> None:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from arguments import parse
+from hookconfig import ConfigError
 from photos import DataError, PhotoFolder, check_same_classes, list_photos
 
 # PyTorch takes seconds to import. What needs it is imported inside functions, so that --help and
@@ -154,8 +155,10 @@ def train(arguments: Any) -> dict[str, float]:
     from learning import run_pass
     from machine import choose_machine
     from modelfile import require_safetensors
+    from scalars import Scalars
 
     require_safetensors()
+    debugger, scalars = Debugger(arguments.debug_config, arguments.output_data_dir), Scalars()
     machine = choose_machine(arguments.precision)
     torch.manual_seed(arguments.seed)
     model, weights, about = start_network(arguments, len(classes))
@@ -166,10 +169,10 @@ def train(arguments: Any) -> dict[str, float]:
     print(f"photos={sizes} classes={len(classes)}", flush=True)
     model = model.to(machine.device, memory_format=torch.channels_last)
     criterion = nn.CrossEntropyLoss()
-    debugger = Debugger()
     history = []
     for metrics in fit(arguments, model, criterion, loaders, machine, debugger):
         report(metrics)
+        scalars.write(metrics, metrics["epoch"])
         history.append(metrics)
     results = dict(history[-1])
     if "test" in loaders:
@@ -178,6 +181,7 @@ def train(arguments: Any) -> dict[str, float]:
         chance = 1 / len(classes)
         tested = {"test_loss": test.loss, "test_accuracy": test.accuracy, "chance": chance}
         report({**tested, "images": test.images})
+        scalars.write(tested, arguments.epochs, "test")
         results.update(tested)
     debugger.close()
     save(arguments, model, classes, about, results, history)
@@ -202,7 +206,9 @@ def save(
         "weights": weights.removeprefix("weights="),
         "metrics": _finite(results),
         "hyperparameters": {
-            name: value for name, value in vars(arguments).items() if not name.endswith("_dir")
+            name: value
+            for name, value in vars(arguments).items()
+            if not name.endswith("_dir") and name != "debug_config"
         },
     }
     save_model(model, card, arguments.model_dir)
@@ -224,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         print(f"ignored arguments: {' '.join(ignored)}", flush=True)
     try:
         return train(arguments)
-    except DataError as error:
+    except (DataError, ConfigError) as error:
         sys.exit(f"error: {error}")
 
 

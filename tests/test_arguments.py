@@ -57,6 +57,13 @@ def test_values_may_be_quoted_as_a_tuner_quotes_them():
     assert parsed.optimizer == "sgd"
 
 
+def test_a_debug_config_is_parsed_and_may_be_left_out():
+    text = '{"HookParameters": {"save_interval": "5"}}'
+    parsed, _ = arguments.parse([*FOLDERS, "--debug-config", text])
+    assert parsed.debug_config == {"HookParameters": {"save_interval": "5"}}
+    assert arguments.parse(FOLDERS)[0].debug_config is None
+
+
 def test_unknown_arguments_are_returned_and_underscores_understood():
     extra = ["--_tuning_objective_metric", "valid:accuracy", "--batch_size=7", "--head_layers", "2"]
     parsed, ignored = arguments.parse([*FOLDERS, *extra])
@@ -77,6 +84,7 @@ def test_unknown_arguments_are_returned_and_underscores_understood():
         ("--weight-decay", "-1", "at least 0"),
         ("--image-size", "8", "at least 32"),
         ("--train-layers", "tail", "last-stage"),
+        ("--debug-config", "tensors.json", "source folder"),
     ],
 )
 def test_a_wrong_value_is_named_with_the_way_out(option, value, reason, capsys):
@@ -95,7 +103,13 @@ def test_help_lists_options_and_variables_without_importing_torch():
         [sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
-    for word in ("--head-layers", "--momentum", "$SM_CHANNEL_WEIGHTS", "$SM_OUTPUT_DATA_DIR"):
+    for word in (
+        "--head-layers",
+        "--momentum",
+        "--debug-config",
+        "$SM_CHANNEL_WEIGHTS",
+        "$SM_OUTPUT_DATA_DIR",
+    ):
         assert word in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "argparse" in imported

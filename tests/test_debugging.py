@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_photos import write_channels
 
 import debugging
+import hookconfig
 
 TRAIN = Path(debugging.__file__).with_name("train.py")
 
@@ -35,36 +35,7 @@ COLLECTIONS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("content", "wanted"),
-    [
-        (None, False),
-        ("", False),
-        ("{}", False),
-        ('{"LocalPath": "x", "CollectionConfigurations": []}', False),
-        ('{"CollectionConfigurations": [{"CollectionName": "losses"}]}', True),
-        ('{"HookParameters": {"save_interval": "5"}}', True),
-    ],
-)
-def test_only_a_configuration_that_asks_for_something_counts(
-    tmp_path, monkeypatch, content, wanted
-):
-    path = tmp_path / "debughookconfig.json"
-    if content is not None:
-        path.write_text(content)
-    monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(path))
-    assert debugging.config_file() == (path if wanted else None)
-
-
-def test_a_damaged_configuration_is_named(tmp_path, monkeypatch):
-    path = tmp_path / "debughookconfig.json"
-    path.write_text("{")
-    monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(path))
-    with pytest.raises(ValueError, match=r"debughookconfig\.json"):
-        debugging.config_file()
-
-
-def train(root, config, *options):
+def train(root, config, *options, **variables):
     """Run train.py in a process of its own; return its standard output."""
     (root / "config.json").write_text(json.dumps(config))
     # A fast way to have the modules which the process imported listed at its end.
@@ -83,6 +54,7 @@ def train(root, config, *options):
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "SMDEBUG_CONFIG_FILE_PATH": str(root / "config.json"),
+        **variables,
     }
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -171,21 +143,60 @@ def test_saved_inputs_are_those_before_the_relu(debugged):
         np.testing.assert_array_equal(np.maximum(values["input"], 0), values["output"])
 
 
-def test_hook_parameters_alone_choose_the_losses_steps(tmp_path):
+def test_a_job_with_an_option_of_its_own_leaves_a_complete_trial_in_its_checkpoints(tmp_path):
     from smdebug.core.modes import ModeKeys as modes
     from smdebug.trials import create_trial
 
     root = write_channels(tmp_path, channels=["train", "valid"])
-    config = {
-        "LocalPath": str(root / "tensors"),
-        "HookParameters": {"save_interval": "2", "train.save_interval": "3"},
-        "CollectionConfigurations": None,
-    }
-    train(root, config)
-    trial = create_trial(str(root / "tensors"))
+    (tmp_path / "checkpointconfig.json").write_text(json.dumps({"LocalPath": str(root / "c")}))
+    (tmp_path / "tensorboardoutputconfig.json").write_text(
+        json.dumps({"S3OutputPath": "s3://bucket/board", "LocalPath": str(root / "board")})
+    )
+    option = {"HookParameters": {"save_interval": "2", "train.save_interval": "3"}}
+    asked_nothing = {"S3OutputPath": "", "HookParameters": None, "CollectionConfigurations": None}
+    job = {"TRAINING_JOB_NAME": "dogs-1", "SM_INPUT_CONFIG_DIR": str(tmp_path)}
+    output = train(root, asked_nothing, "--debug-config", json.dumps(option), **job)
+    tensors = root / "c/dogs-1/debug-output"
+    assert f"debugger=on tensors={tensors}\n" in output
+    trial = create_trial(str(tensors))
     assert trial.tensor_names() == ["CrossEntropyLoss_output_0"]
     assert saved(trial, modes.TRAIN, name="CrossEntropyLoss_output_0") == [0, 3]
     assert saved(trial, modes.EVAL, name="CrossEntropyLoss_output_0") == [0]
+    assert trial.loaded_all_steps  # only the end's mark says so
+    # smdebug would have kept a state of its own among the checkpoints.
+    assert {file.name for file in (root / "c/dogs-1").iterdir()} == {
+        "debug-output",
+        "debughookconfig.json",
+    }
+    assert len(list((root / "board").rglob("*tfevents*"))) == 1
+    assert (
+        "debug_config" not in json.loads((root / "model/model.json").read_text())["hyperparameters"]
+    )
+
+
+def test_two_configurations_are_refused(tmp_path, monkeypatch):
+    file = tmp_path / "debughookconfig.json"
+    file.write_text('{"HookParameters": {"save_interval": "5"}}')
+    monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(file))
+    option = {"HookParameters": {"save_interval": "2"}}
+    with pytest.raises(hookconfig.ConfigError, match=r"DebugHookConfig.*--debug-config"):
+        debugging.Debugger(option, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_only_the_first_process_of_torchruns_saves(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    debugger = debugging.Debugger({"HookParameters": {"save_interval": "2"}}, tmp_path / "data")
+    debugger.register(None, None)
+    debugger.close()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_with_tensors_of_another_run_is_refused(tmp_path):
+    (tmp_path / "tensors").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({"LocalPath": str(tmp_path / "tensors")}))
+    with pytest.raises(hookconfig.ConfigError, match=r"tensors.*remove it"):
+        debugging._make_hook(tmp_path / "config.json")
 
 
 @pytest.fixture
@@ -239,7 +250,7 @@ def test_modules_keep_their_input_where_activations_are_saved(
     ],
 )
 def test_a_collection_that_smdebug_could_not_use_is_named(tmp_path, network, made, reason):
-    with pytest.raises(RuntimeError, match=f"{made['CollectionName']}.*{reason}"):
+    with pytest.raises(hookconfig.ConfigError, match=f"{made['CollectionName']}.*{reason}"):
         debugging._prepare(hook(tmp_path, made), network)
 
 
@@ -249,44 +260,3 @@ def test_a_collection_that_matches_nothing_is_told(tmp_path, network, capsys):
     said = capsys.readouterr().out
     assert "'relu_input'" in said
     assert "'weights'" not in said
-
-
-class WithoutToString(np.ndarray):
-    """An array as NumPy 2.3 and later make them."""
-
-    @property
-    def tostring(self):
-        raise AttributeError("'numpy.ndarray' object has no attribute 'tostring'")
-
-
-def test_arrays_of_newer_numpy_are_written(monkeypatch):
-    from smdebug.core import writer
-
-    monkeypatch.setattr(writer, "make_tensor_proto", writer.make_tensor_proto)  # to be restored
-    values = np.arange(6, dtype=np.float32).reshape(2, 3)
-    with pytest.raises(AttributeError, match="tostring"):
-        writer.make_tensor_proto(values.view(WithoutToString), "x")
-    debugging._allow_newer_numpy()
-    written = writer.make_tensor_proto(values.view(WithoutToString), "x")
-    assert written.tensor_content == values.tobytes()
-
-
-def fake_protobuf(monkeypatch, installed, imported=None):
-    """Have `installed` be protobuf's version, and `imported` its implementation in use, if any."""
-    monkeypatch.setattr(debugging, "version", lambda name: installed)
-    monkeypatch.delenv("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", raising=False)
-    module = imported and SimpleNamespace(Type=lambda: imported)
-    monkeypatch.setitem(sys.modules, "google.protobuf.internal.api_implementation", module)
-
-
-@pytest.mark.parametrize(("installed", "chosen"), [("3.20.3", None), ("6.33.6", "python")])
-def test_newer_protobuf_is_told_to_run_in_python(monkeypatch, installed, chosen):
-    fake_protobuf(monkeypatch, installed)
-    debugging._allow_newer_protobuf()
-    assert os.environ.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == chosen
-
-
-def test_newer_protobuf_that_was_imported_before_stops_the_job_with_the_way_out(monkeypatch):
-    fake_protobuf(monkeypatch, "6.33.6", imported="upb")
-    with pytest.raises(RuntimeError, match="PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python"):
-        debugging._allow_newer_protobuf()
