@@ -11,7 +11,7 @@ from local_sagemaker.store import StateError, StateInUse, Store, hold
 PARTS = {
     "objects": ["objects"],
     "database": ["state.db", "state.db-wal", "state.db-shm"],
-    "jobs": ["jobs"],
+    "jobs": ["jobs", "rules"],
     "endpoints": ["endpoints"],
     "environments": ["environments"],
     "uploads on their way": ["incoming"],

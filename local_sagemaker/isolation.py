@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 log = logging.getLogger(__name__)
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -79,8 +80,9 @@ def start(
     read_only: Sequence[str] = (),
     host: str = HOST,
     addresses: dict[str, str] | None = None,
+    errors: IO[bytes] | None = None,
 ) -> subprocess.Popen:
-    """Start `command` under a supervisor; its standard output and error come by ``stdout``.
+    """Start `command` under a supervisor; its standard output comes by ``stdout``.
 
     Args:
         ml: the folder that becomes ``/opt/ml``.
@@ -89,6 +91,8 @@ def start(
         read_only: folders below `ml` that the command cannot write to; needs a mount namespace.
         host: the command's name for its machine.
         addresses: what the names of its cluster's hosts stand for, its own among them.
+        errors: where its standard error goes, and it gets a pipe as its standard input (``stdin``);
+            None sends both streams to ``stdout`` and leaves it nothing to read.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     hosts = scratch / "hosts"
@@ -110,9 +114,9 @@ def start(
     spec_file.write_text(json.dumps(spec))
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(SUPERVISOR), str(spec_file), str(_life_read)],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if errors else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors or subprocess.STDOUT,
         pass_fds=[_life_read],
         start_new_session=True,
         cwd="/",

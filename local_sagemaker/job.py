@@ -84,6 +84,7 @@ class TrainingJob:
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+            self.jobs.rules.job_ended(self.name)
             self.jobs.running.pop(self.name, None)
 
     def _fail(self, reason: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from local_sagemaker.validation import ApiError, invalid
 
 MAX_RUNTIME_S = 86400  # SageMaker's default MaxRuntimeInSeconds: a day
+NAME_BYTES = 255  # of a folder's name, as file systems take it
 NOT_HERE = {  # members that need a part of AWS which this engine has not
     "ServerlessJobConfig": "serverless jobs on AWS's own models",
     "ModelPackageConfig": "the model registry",
@@ -127,6 +128,12 @@ def _check_paths(request: dict) -> None:
         if channel["ChannelName"] in {".", ".."}:
             raise invalid(
                 f"InputDataConfig.ChannelName: '{channel['ChannelName']}' cannot be a folder's name"
+            )
+    for rule in request.get("DebugRuleConfigurations", []):
+        name = rule["RuleConfigurationName"]
+        if name in {".", ".."} or "/" in name or "\0" in name or len(name.encode()) > NAME_BYTES:
+            raise invalid(
+                f"DebugRuleConfigurations.RuleConfigurationName: '{name}' cannot be a folder's name"
             )
     for member in ("CheckpointConfig", "DebugHookConfig", "TensorBoardOutputConfig"):
         local = request.get(member, {}).get("LocalPath")

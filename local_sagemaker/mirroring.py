@@ -44,6 +44,12 @@ class Mirror:
     stored: dict[str, State] = field(default_factory=dict)
 
 
+def tensors(job: dict) -> str:
+    """The S3 address below which the tensors of a job with a DebugHookConfig are kept."""
+    base = job["DebugHookConfig"]["S3OutputPath"].rstrip("/")
+    return f"{base}/{job['TrainingJobName']}/debug-output"
+
+
 def mirrors(job: dict, tree: Tree) -> list[Mirror]:
     """The folders that a job asked to have kept while it runs, where AWS keeps them."""
     name, found = job["TrainingJobName"], []
@@ -54,10 +60,10 @@ def mirrors(job: dict, tree: Tree) -> list[Mirror]:
     if checkpoints := job.get("CheckpointConfig"):
         uri = checkpoints["S3Uri"].rstrip("/")
         found.append(Mirror(place("CheckpointConfig"), uri, deletes=True))
-    if hook := job.get("DebugHookConfig"):
-        uri = f"{hook['S3OutputPath'].rstrip('/')}/{name}/debug-output"
+    if "DebugHookConfig" in job:
         # smdebug writes each file under this ending and renames it when it is complete.
-        found.append(Mirror(place("DebugHookConfig"), uri, ignored=(".tmp",)))
+        ignored = (".tmp",)
+        found.append(Mirror(place("DebugHookConfig"), tensors(job), ignored=ignored))
     if board := job.get("TensorBoardOutputConfig"):
         uri = f"{board['S3OutputPath'].rstrip('/')}/{name}/tensorboard-output"
         found.append(Mirror(place("TensorBoardOutputConfig"), uri, grows=True))

@@ -32,7 +32,9 @@ def check(request: dict) -> None:
     Raises:
         ApiError: ValidationException, naming the member and the way out.
     """
-    for uri in places(request).values():
+    rules = request.get("DebugRuleConfigurations", [])
+    own = [rule["S3OutputPath"] for rule in rules if "S3OutputPath" in rule]
+    for uri in [*places(request).values(), *own]:
         try:
             split(uri)
         except ValueError as error:

@@ -7,11 +7,21 @@ import re
 import shutil
 import time
 
-from local_sagemaker import ACCOUNT, REGION, channels, cluster, container, limits, outputs
+from local_sagemaker import (
+    ACCOUNT,
+    REGION,
+    channels,
+    cluster,
+    container,
+    limits,
+    outputs,
+    rule_statuses,
+)
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.isolation import isolation
 from local_sagemaker.job import TrainingJob
 from local_sagemaker.listing import page
+from local_sagemaker.rule_evaluation import RuleEvaluations
 from local_sagemaker.s3 import S3
 from local_sagemaker.slots import Slots
 from local_sagemaker.statuses import ENDED, KIND, step, transition
@@ -29,6 +39,7 @@ class TrainingJobs:
         self.folder = store.folder / "jobs"
         self.slots = Slots(os.cpu_count() or 1)
         self.running: dict[str, TrainingJob] = {}
+        self.rules = RuleEvaluations(store, s3, url)
         self.closing = False
         self.handlers = {
             "CreateTrainingJob": self.create,
@@ -45,13 +56,15 @@ class TrainingJobs:
             if job["TrainingJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
                 transition(self.store, job["TrainingJobName"], "Failed", FailureReason=reason)
+        self.rules.restore()
 
     def busy(self) -> bool:
-        return bool(self.running)
+        return bool(self.running) or self.rules.busy()
 
     def close(self) -> None:
         """Kill all jobs and wait for their threads."""
         self.closing = True
+        self.rules.close()
         for job in list(self.running.values()):
             job.abort()
         for job in list(self.running.values()):
@@ -76,7 +89,7 @@ class TrainingJobs:
             "LastModifiedTime": now,
             "FinalMetricDataList": [],
             "OutputDataConfig": with_key(request["OutputDataConfig"]),
-            **_rule_statuses(request),
+            **rule_statuses.first(request),
         }
         runner = TrainingJob(self, job, parallel)
         with self.store.lock:
@@ -86,6 +99,7 @@ class TrainingJobs:
                 raise ApiError("ResourceInUse", text)
             self.store.put(KIND, name, job)
             self.running[name] = runner
+            self.rules.begin(job)
         runner.thread.start()
         return {"TrainingJobArn": arn}
 
@@ -129,6 +143,7 @@ class TrainingJobs:
             runner = self.running.get(name)
         if runner:  # it is removing the job's folder, and then its own entry
             runner.thread.join(timeout=10)
+        self.rules.drop(name)
         return {}
 
 
@@ -179,23 +194,3 @@ def _check_instances(resources: dict) -> None:
             "a mount namespace, which this kernel does not grant: local_sagemaker runs jobs of one "
             "instance here"
         )
-
-
-def _rule_statuses(request: dict) -> dict:
-    """Statuses of rules that were asked for: this engine does not evaluate them yet."""
-    statuses = {}
-    for asked, member in [
-        ("DebugRuleConfigurations", "DebugRuleEvaluationStatuses"),
-        ("ProfilerRuleConfigurations", "ProfilerRuleEvaluationStatuses"),
-    ]:
-        if asked in request:
-            statuses[member] = [
-                {
-                    "RuleConfigurationName": rule["RuleConfigurationName"],
-                    "RuleEvaluationStatus": "Error",
-                    "StatusDetails": "local_sagemaker does not evaluate rules",
-                    "LastModifiedTime": time.time(),
-                }
-                for rule in request[asked]
-            ]
-    return statuses

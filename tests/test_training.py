@@ -594,13 +594,3 @@ def test_the_image_may_come_from_any_registry(aws):
     request["AlgorithmSpecification"]["TrainingImage"] = "public.ecr.aws/x/pytorch:2.13-cpu"
     aws.sagemaker.create_training_job(**request)
     assert aws.job(request["TrainingJobName"])["TrainingJobStatus"] == "Completed"
-
-
-def test_rules_that_nobody_evaluates_say_so(aws):
-    job = aws.trained(
-        "true",
-        DebugRuleConfigurations=[{"RuleConfigurationName": "r", "RuleEvaluatorImage": "i"}],
-    )
-    (status,) = job["DebugRuleEvaluationStatuses"]
-    assert status["RuleEvaluationStatus"] == "Error"
-    assert "does not evaluate" in status["StatusDetails"]

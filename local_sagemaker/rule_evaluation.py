@@ -1,0 +1,280 @@
+"""The Debugger rules of training jobs: one evaluator process a job, and the statuses it tells.
+
+The evaluator (`open_debugger.evaluator`) reads the job's tensors from S3 like any client, while the
+job runs. It starts when the first tensors are there; a job that saves none costs no process. It
+ends after its job, which does not wait for it, and its processes cannot outlive the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from local_sagemaker import isolation, rule_statuses
+from local_sagemaker.client_environment import aws_variables
+from local_sagemaker.mirroring import tensors
+from local_sagemaker.s3 import S3, split
+from local_sagemaker.statuses import KIND
+from local_sagemaker.store import Store, is_disk_full
+from local_sagemaker.tree import Tree
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0  # between two looks for the first tensors
+LIMIT_S = 3600  # that an evaluator may take after its job has ended
+TAIL = 600  # characters of what an evaluator said last
+HANDED_ON = ("TZ", "LD_LIBRARY_PATH", "TMPDIR")
+STOPPED = "InternalServerError: the local engine stopped while the rule was being evaluated"
+
+
+class RuleEvaluations:
+    """The evaluations of one engine's jobs."""
+
+    def __init__(self, store: Store, s3: S3, url: str) -> None:
+        self.store, self.s3, self.url = store, s3, url
+        self.folder = store.folder / "rules"
+        self.running: dict[str, RuleEvaluation] = {}
+
+    def restore(self) -> None:
+        """Rules that were being evaluated when the engine ended are in Error."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for job in self.store.all(KIND):
+            for rule in rule_statuses.in_progress(job):
+                rule_statuses.record(self.store, job["TrainingJobName"], rule, "Error", STOPPED)
+
+    def busy(self) -> bool:
+        return bool(self.running)
+
+    def begin(self, job: dict) -> None:
+        """Evaluate the rules of a job that is about to start."""
+        if rule_statuses.in_progress(job):
+            evaluation = RuleEvaluation(self, job)
+            self.running[evaluation.name] = evaluation
+            evaluation.thread.start()
+
+    def job_ended(self, name: str) -> None:
+        """All that a job saved is stored: its evaluation comes to its end."""
+        if evaluation := self.running.get(name):
+            evaluation.finish()
+
+    def drop(self, name: str) -> None:
+        """End the evaluation of a job at once; nothing more is told of its rules."""
+        if evaluation := self.running.get(name):
+            evaluation.abort()
+            evaluation.thread.join(timeout=10)
+
+    def close(self) -> None:
+        """End all evaluations; the next start tells what happened."""
+        for evaluation in list(self.running.values()):
+            evaluation.abort()
+        for evaluation in list(self.running.values()):
+            evaluation.thread.join(timeout=10)
+
+
+class RuleEvaluation:
+    """The rules of one job on their way; runs in a thread of its own."""
+
+    def __init__(self, evaluations: RuleEvaluations, job: dict) -> None:
+        self.evaluations, self.job, self.name = evaluations, job, job["TrainingJobName"]
+        self.folder = evaluations.folder / self.name
+        self.results, self.scratch = self.folder / "results", self.folder / "scratch"
+        names = rule_statuses.in_progress(job)
+        self.rules = {
+            rule["RuleConfigurationName"]: rule
+            for rule in job["DebugRuleConfigurations"]
+            if rule["RuleConfigurationName"] in names
+        }
+        self.process: subprocess.Popen | None = None
+        self.ended, self.aborted = threading.Event(), threading.Event()
+        self._changing = threading.Lock()  # of the process and the events together
+        self._told: dict[str, tuple[str, str | None]] = {}
+        self._said: deque[str] = deque(maxlen=20)  # on the standard output, and no status
+        self._timer = threading.Timer(LIMIT_S, self._time_out)
+        self._timer.daemon = True
+        self.timed_out = False
+        self.thread = threading.Thread(target=self._run, name=f"rules {self.name}", daemon=True)
+
+    def finish(self) -> None:
+        """Let the evaluator look a last time."""
+        with self._changing:
+            self.ended.set()
+            if self.process:
+                self._close_input()
+
+    def abort(self) -> None:
+        with self._changing:
+            self.aborted.set()
+            self.ended.set()
+            if self.process:
+                isolation.kill(self.process)
+
+    def _run(self) -> None:
+        try:
+            if self._await_tensors():
+                self._evaluate()
+            elif not self.aborted.is_set():
+                self._end_others(
+                    f"The training job saved no tensors below {tensors(self.job)}: look whether "
+                    "its script makes a hook of smdebug (get_hook) and registers its model with it"
+                )
+        except Exception as error:
+            log.exception("rules of the training job %s", self.name)
+            self._end_others(f"InternalServerError: {type(error).__name__}: {error}")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if self.evaluations.running.get(self.name) is self:  # not a new one of the same name
+                del self.evaluations.running[self.name]
+
+    def _await_tensors(self) -> bool:
+        """Wait for the first tensors; False if the job ends and there are none."""
+        bucket, prefix = split(f"{tensors(self.job)}/")
+        while not (found := self._is_there(bucket, prefix)) and not self.ended.wait(LOOK_S):
+            continue
+        return (found or self._is_there(bucket, prefix)) and not self.aborted.is_set()
+
+    def _is_there(self, bucket: str, prefix: str) -> bool:
+        with self.evaluations.s3.lock:
+            found = self.evaluations.s3.backend.buckets.get(bucket)
+            return bool(found) and any(key.startswith(prefix) for key in found.keys)
+
+    # The process
+
+    def _evaluate(self) -> None:
+        """Run the evaluator to its end, and record what it tells."""
+        with contextlib.ExitStack() as opened:
+            self.scratch.mkdir(parents=True)
+            errors = opened.enter_context((self.scratch / "errors").open("w+b"))
+            if not self._start(errors):
+                return
+            for line in opened.enter_context(self.process.stdout):
+                self._take(line)
+            code = self.process.wait()
+            with self._changing:
+                self._timer.cancel()
+                self.process.stdin.close()
+            if not self.aborted.is_set():
+                self._end(code, errors)
+
+    def _start(self, errors) -> bool:
+        """Start the evaluator, unless it is no longer wanted."""
+        self.results.mkdir()
+        rules = self.folder / "rules.json"
+        rules.write_text(json.dumps(list(self.rules.values())))
+        (ml := self.folder / "ml").mkdir()
+        module = "open_debugger.evaluator"
+        command = [sys.executable, "-m", module, tensors(self.job), str(rules), str(self.results)]
+        with self._changing:
+            if self.aborted.is_set():
+                return False
+            self.process = isolation.start(
+                ml, self.scratch, command, self._environment(), str(self.folder), errors=errors
+            )
+            if self.ended.is_set():
+                self._close_input()
+        return True
+
+    def _environment(self) -> dict[str, str]:
+        """The machine's settings and dummy keys; nothing else of the caller's."""
+        (home := self.scratch / "home").mkdir()
+        return {
+            **{name: os.environ[name] for name in HANDED_ON if name in os.environ},
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            # The job is to have the machine.
+            "OMP_NUM_THREADS": "1",
+            "OMP_WAIT_POLICY": "PASSIVE",
+            **aws_variables(self.evaluations.url),
+        }
+
+    def _close_input(self) -> None:
+        """Tell the evaluator that there will be no more; it has limited time from now on."""
+        self.process.stdin.close()
+        self._timer.start()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        isolation.kill(self.process)
+
+    # What it tells
+
+    def _take(self, line: bytes) -> None:
+        """Record a change of a rule's status; what the rule wrote by then is stored before."""
+        text = line.decode("utf-8", "replace").rstrip()
+        try:
+            told = json.loads(text)
+            rule, status = told["RuleConfigurationName"], told["RuleEvaluationStatus"]
+        except (ValueError, TypeError, KeyError):
+            self._said.append(text)
+            return
+        if rule in self.rules and self._told.get(rule, ("InProgress",))[0] == "InProgress":
+            details = told.get("StatusDetails")
+            self._told[rule] = status, details
+            if status != "InProgress":
+                details = self._store_results(rule, details)
+            self._record(rule, status, details)
+
+    def _end(self, code: int, errors) -> None:
+        """Store the final results; what has no verdict by now gets none."""
+        for rule, (_, details) in self._told.items():
+            self._store_results(rule, details)
+        if self.timed_out:
+            why = f"The evaluation took more than {LIMIT_S} s after the training job's end"
+        else:
+            errors.seek(0)
+            said = "\n".join([*self._said, errors.read().decode("utf-8", "replace")]).strip()
+            why = f"InternalServerError: the evaluator ended with exit code {code}"
+            why += f". Its last words: {said[-TAIL:]}" if said else ""
+        self._end_others(why)
+
+    def _end_others(self, why: str) -> None:
+        """Put the rules that have no verdict in Error."""
+        for rule in self.rules:
+            if self._told.get(rule, ("InProgress",))[0] == "InProgress":
+                self._record(rule, "Error", why)
+
+    def _record(self, rule: str, status: str, details: str | None) -> None:
+        """Write a status down; on a full disk that may have to wait for room."""
+        while not self.aborted.is_set():
+            try:
+                store = self.evaluations.store
+                return rule_statuses.record(store, self.name, rule, status, details)
+            except sqlite3.OperationalError as error:
+                if not is_disk_full(error):
+                    raise
+            time.sleep(1)
+
+    def _store_results(self, rule: str, details: str | None) -> str | None:
+        """Store what a rule has written; return its details, with the reason if that failed."""
+        place = f"{results(self.job, self.rules[rule])}/"
+        tree = Tree(self.folder, self.folder / "ml")
+        try:
+            for name, file in list(tree.files(self.results / rule)):
+                copy = self.scratch / "result"
+                shutil.copyfile(file, copy)
+                self.evaluations.s3.put_file(place + name, copy)
+        except Exception as error:  # the bucket may be gone; the verdict stands
+            log.warning("storing %s", place, exc_info=True)
+            return f"{details or ''} (the results could not be stored at {place}: {error})".strip()
+        return details
+
+
+def results(job: dict, rule: dict) -> str:
+    """The S3 address below which what a rule writes is kept.
+
+    Below the rule's own S3OutputPath, or else the training job's, where the SDKs look for it.
+    """
+    base = rule.get("S3OutputPath") or job["OutputDataConfig"]["S3OutputPath"]
+    name = rule["RuleConfigurationName"]
+    return f"{base.rstrip('/')}/{job['TrainingJobName']}/rule-output/{name}"
