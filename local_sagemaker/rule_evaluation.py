@@ -97,7 +97,7 @@ class RuleEvaluation:
         self.process: subprocess.Popen | None = None
         self.ended, self.aborted = threading.Event(), threading.Event()
         self._changing = threading.Lock()  # of the process and the events together
-        self._told: dict[str, tuple[str, str | None]] = {}
+        self._told: dict[str, str] = {}  # each rule's last status
         self._said: deque[str] = deque(maxlen=20)  # on the standard output, and no status
         self._timer = threading.Timer(LIMIT_S, self._time_out)
         self._timer.daemon = True
@@ -218,17 +218,15 @@ class RuleEvaluation:
         except (ValueError, TypeError, KeyError):
             self._said.append(text)
             return
-        if rule in self.rules and self._told.get(rule, ("InProgress",))[0] == "InProgress":
+        if rule in self.rules:
             details = told.get("StatusDetails")
-            self._told[rule] = status, details
             if status != "InProgress":
                 details = self._store_results(rule, details)
+            self._told[rule] = status
             self._record(rule, status, details)
 
     def _end(self, code: int, errors) -> None:
-        """Store the final results; what has no verdict by now gets none."""
-        for rule, (_, details) in self._told.items():
-            self._store_results(rule, details)
+        """The evaluator has ended: what has no verdict by now gets none."""
         if self.timed_out:
             why = f"The evaluation took more than {LIMIT_S} s after the training job's end"
         else:
@@ -241,7 +239,7 @@ class RuleEvaluation:
     def _end_others(self, why: str) -> None:
         """Put the rules that have no verdict in Error."""
         for rule in self.rules:
-            if self._told.get(rule, ("InProgress",))[0] == "InProgress":
+            if self._told.get(rule, "InProgress") == "InProgress":
                 self._record(rule, "Error", why)
 
     def _record(self, rule: str, status: str, details: str | None) -> None:

@@ -3,18 +3,20 @@
 ``python -m open_debugger.evaluator TENSORS RULES RESULTS``: reads the tensors below TENSORS (a
 folder or an ``s3://`` address) as they come; RULES is a file with the job's
 DebugRuleConfigurations. Whoever started it hears of each change of a rule's status by a line of
-JSON on standard output, and says by closing standard input that no more tensors will come. The
-rules' results are then in the folder RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
+JSON on standard output, and says by closing standard input that no more tensors will come. What a
+rule has found by then is in the folder RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from open_debugger.evaluation import Evaluation
 from open_debugger.trials import TrialError, open_trial
@@ -83,13 +85,13 @@ def _told_to_end() -> bool:
     return bool(ready) and not sys.stdin.read(1)
 
 
-def _tell(result: RuleResult) -> None:
+def _tell(result: RuleResult, output: TextIO) -> None:
     line = {
         "RuleConfigurationName": result.name,
         "RuleEvaluationStatus": result.status,
         "StatusDetails": result.details,
     }
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line), file=output, flush=True)
 
 
 def main() -> None:
@@ -99,9 +101,14 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder for the results")
     options = parser.parse_args()
     rules = json.loads(options.rules.read_text())
-    evaluation = run(options.tensors, rules, _told_to_end, _tell)
-    for result in evaluation.results:
+    output = sys.stdout
+
+    def tell(result: RuleResult) -> None:
         write(result, options.results)
+        _tell(result, output)
+
+    with contextlib.redirect_stdout(sys.stderr):  # what rules print is no status
+        run(options.tensors, rules, _told_to_end, tell)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def ends(aws, name):
 
 
 def verdicts(found):
+    print(found)
     return {name: status["RuleEvaluationStatus"] for name, status in found.items()}
 
 
@@ -118,3 +119,27 @@ def test_a_job_that_was_stopped_before_it_saved_anything(aws):
     assert verdicts(statuses(aws, name)) == {"VanishingGradient": "InProgress"}
     aws.sagemaker.stop_training_job(TrainingJobName=name)
     assert "saved no tensors" in ends(aws, name)["VanishingGradient"]["StatusDetails"]
+
+
+# Verdicts
+
+
+def test_each_rule_has_its_own_end(aws, trials):
+    rules = [VANISHING, built_in("VanishingGradient", "strict", threshold="1e-30")]
+    rules += [built_in("NoSuchRule"), built_in("VanishingGradient", "odd", threshold="much")]
+    name = train(aws, trials[ILL], *rules)
+    found = ends(aws, name)
+    assert verdicts(found) == {
+        "VanishingGradient": "IssuesFound",
+        "strict": "NoIssuesFound",
+        "NoSuchRule": "Error",
+        "odd": "Error",
+    }
+    assert "there is no rule 'NoSuchRule'" in found["NoSuchRule"]["StatusDetails"]
+    assert "threshold 'much' is not a number" in found["odd"]["StatusDetails"]
+    assert "threshold 1e-07" in found["VanishingGradient"]["StatusDetails"]
+
+
+def test_a_healthy_job_has_no_issues(aws, trials):
+    found = ends(aws, train(aws, trials[WELL], VANISHING))
+    assert verdicts(found) == {"VanishingGradient": "NoIssuesFound"}
