@@ -1,12 +1,17 @@
 """The rules of a job: evaluated while it runs, each with its own end, in a process of theirs."""
 
+import json
+import os
 import subprocess
 import sys
 
 import psutil
 import pytest
-from conftest import BUCKET, unique, wait_until
+from botocore.exceptions import ClientError
+from conftest import BUCKET, Clients, running_engine, unique, wait_until
 from test_rule_statuses import HOOK, rule
+
+from local_sagemaker import engine
 
 ILL, WELL = 1e-12, 1.0  # factors of the loss, and so of the gradients
 # A network of two layers saves its gradients and losses in each of twelve steps.
@@ -48,7 +53,8 @@ def built_in(rule_to_invoke, name=None, **parameters):
     return rule(name or rule_to_invoke, RuleParameters=parameters)
 
 
-VANISHING, NOT_DECREASING = built_in("VanishingGradient"), built_in("LossNotDecreasing")
+VANISHING = built_in("VanishingGradient")
+NEVER = built_in("VanishingGradient", "never", threshold="1e-30")
 FOREVER = "while :; do sleep 0.05; done"
 
 
@@ -80,7 +86,7 @@ def verdicts(found):
     return {name: status["RuleEvaluationStatus"] for name, status in found.items()}
 
 
-def evaluators(aws, name):
+def evaluators(name):
     """The live processes of a job's evaluator, its supervisors among them."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
@@ -91,11 +97,11 @@ def evaluators(aws, name):
     return found
 
 
-def evaluator(aws, name):
+def evaluator(name):
     """The process that evaluates, once it is there."""
 
     def the_one():
-        found = evaluators(aws, name)
+        found = evaluators(name)
         return [each for each in found if "open_debugger.evaluator" in " ".join(each.cmdline())]
 
     return wait_until(the_one)[-1]
@@ -111,7 +117,7 @@ def test_a_job_that_saved_nothing(aws, command):
     assert verdicts(found) == {"VanishingGradient": "Error", "second": "Error"}
     text = f"The training job saved no tensors below s3://{BUCKET}/tensors/{name}/debug-output"
     assert text in found["second"]["StatusDetails"]
-    assert evaluators(aws, name) == []
+    assert evaluators(name) == []
 
 
 def test_a_job_that_was_stopped_before_it_saved_anything(aws):
@@ -125,13 +131,12 @@ def test_a_job_that_was_stopped_before_it_saved_anything(aws):
 
 
 def test_each_rule_has_its_own_end(aws, trials):
-    rules = [VANISHING, built_in("VanishingGradient", "strict", threshold="1e-30")]
-    rules += [built_in("NoSuchRule"), built_in("VanishingGradient", "odd", threshold="much")]
-    name = train(aws, trials[ILL], *rules)
+    odd = built_in("VanishingGradient", "odd", threshold="much")
+    name = train(aws, trials[ILL], VANISHING, NEVER, built_in("NoSuchRule"), odd)
     found = ends(aws, name)
     assert verdicts(found) == {
         "VanishingGradient": "IssuesFound",
-        "strict": "NoIssuesFound",
+        "never": "NoIssuesFound",
         "NoSuchRule": "Error",
         "odd": "Error",
     }
@@ -143,3 +148,143 @@ def test_each_rule_has_its_own_end(aws, trials):
 def test_a_healthy_job_has_no_issues(aws, trials):
     found = ends(aws, train(aws, trials[WELL], VANISHING))
     assert verdicts(found) == {"VanishingGradient": "NoIssuesFound"}
+
+
+def test_an_issue_is_told_while_the_job_runs(aws, trials):
+    name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
+
+    def found():
+        now = verdicts(statuses(aws, name))
+        return now if now["VanishingGradient"] != "InProgress" else None
+
+    assert wait_until(found, 60) == {"VanishingGradient": "IssuesFound", "never": "InProgress"}
+    described = aws.sagemaker.describe_training_job(TrainingJobName=name)
+    assert described["TrainingJobStatus"] == "InProgress"
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    assert aws.job(name)["TrainingJobStatus"] == "Stopped"
+    # What was saved by then is looked at, and no process stays.
+    expected = {"VanishingGradient": "IssuesFound", "never": "NoIssuesFound"}
+    assert verdicts(ends(aws, name)) == expected
+    wait_until(lambda: not evaluators(name))
+
+
+def test_results_are_on_s3_with_the_verdict(aws, trials):
+    own = NEVER | {"S3OutputPath": f"s3://{BUCKET}/of-my-own/"}
+    name = train(aws, trials[ILL], VANISHING, own)
+    assert is_over(aws, name) is False  # else the objects might have come later
+    ends(aws, name)
+    place = f"out/{name}/rule-output/VanishingGradient/VanishingGradient.json"
+    assert aws.keys(f"out/{name}/rule-output/") == [place]
+    report = json.loads(aws.s3.get_object(Bucket=BUCKET, Key=place)["Body"].read())
+    assert report["Violations"] > 1
+    assert report["Details"]["Status"] == "IssuesFound"
+    place = f"of-my-own/{name}/rule-output/never/VanishingGradient.json"
+    assert aws.keys(f"of-my-own/{name}/") == [place]
+
+
+def test_results_that_cannot_be_stored_leave_the_verdict(aws, trials):
+    nowhere = VANISHING | {"S3OutputPath": "s3://no-such-bucket/results"}
+    found = ends(aws, train(aws, trials[ILL], nowhere))["VanishingGradient"]
+    assert found["RuleEvaluationStatus"] == "IssuesFound"
+    assert "could not be stored at s3://no-such-bucket/results/" in found["StatusDetails"]
+
+
+# The process
+
+
+def test_a_job_does_not_wait_for_its_evaluator(aws, trials):
+    name = train(aws, trials[WELL] + FOREVER, VANISHING)
+    process = evaluator(name)
+    process.suspend()
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    assert aws.job(name)["TrainingJobStatus"] == "Stopped"
+    assert verdicts(statuses(aws, name)) == {"VanishingGradient": "InProgress"}
+    process.resume()
+    assert verdicts(ends(aws, name)) == {"VanishingGradient": "NoIssuesFound"}
+
+
+def test_an_evaluator_has_dummy_keys_only_and_listens_nowhere(aws, trials):
+    name = train(aws, trials[WELL] + FOREVER, VANISHING)
+    wait_until(lambda: statuses(aws, name)["VanishingGradient"].get("StatusDetails"), 60)
+    process = evaluator(name)
+    environment = process.environ()
+    keys = {key: value for key, value in environment.items() if "KEY" in key}
+    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    assert environment["AWS_ENDPOINT_URL"] == aws.url
+    assert environment["HOME"] != os.environ.get("HOME")
+    assert not set(environment) & {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
+    assert [each for each in process.net_connections() if each.status == "LISTEN"] == []
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    ends(aws, name)
+
+
+def test_an_evaluator_that_is_killed_leaves_errors_with_a_reason(aws, trials):
+    name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
+    wait_until(lambda: "IssuesFound" in verdicts(statuses(aws, name)).values(), 60)
+    evaluator(name).kill()
+    found = wait_until(lambda: is_over(aws, name), 20)
+    assert verdicts(found) == {"VanishingGradient": "IssuesFound", "never": "Error"}
+    assert "the evaluator ended with exit code 137" in found["never"]["StatusDetails"]
+    assert (
+        aws.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
+        == "InProgress"
+    )
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def test_deleting_a_job_ends_its_evaluator(aws, trials):
+    name = train(aws, trials[WELL] + FOREVER, VANISHING)
+    process = evaluator(name)
+    process.suspend()
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    aws.job(name)
+    aws.sagemaker.delete_training_job(TrainingJobName=name)
+    assert evaluators(name) == []
+    with pytest.raises(ClientError, match="not found"):
+        statuses(aws, name)
+
+
+# The engine's end
+
+
+@pytest.fixture
+def two_jobs(tmp_path, trials):
+    """Makes an engine with a running job and one that has ended, both with suspended evaluators."""
+
+    def start(aws):
+        aws.s3.create_bucket(Bucket=BUCKET)
+        names = [train(aws, trials[WELL] + FOREVER, VANISHING) for _ in range(2)]
+        for name in names:
+            evaluator(name).suspend()
+        aws.sagemaker.stop_training_job(TrainingJobName=names[1])
+        aws.job(names[1])
+        return names
+
+    return start
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, two_jobs, how):
+    with running_engine(tmp_path / "state") as mine:
+        names = two_jobs(mine)
+        getattr(mine.process, how)()
+        mine.process.wait(timeout=30)
+        wait_until(lambda: not any(map(evaluators, names)), 5)
+    with running_engine(tmp_path / "state") as mine:
+        for name in names:
+            (found,) = statuses(mine, name).values()
+            assert found["RuleEvaluationStatus"] == "Error"
+            assert "the local engine stopped while the rule" in found["StatusDetails"]
+        assert mine.job(names[1])["TrainingJobStatus"] == "Stopped"
+        assert not (mine.state / "rules").exists()
+
+
+def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
+    state = tmp_path / "state"
+    process = engine.start(state, idle_s=0.5)
+    mine = Clients(engine.find(state).url)
+    mine.s3.create_bucket(Bucket=BUCKET)
+    name = train(mine, trials[ILL], VANISHING)
+    process.wait(timeout=60)  # nobody asks anything meanwhile
+    with running_engine(state) as mine:
+        assert verdicts(statuses(mine, name)) == {"VanishingGradient": "IssuesFound"}
