@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 
@@ -52,7 +53,8 @@ def make(name: str, trial: Trial, parameters: Mapping[str, object], action: str 
     types = typing.get_type_hints(RULES[name].__init__)
     try:
         values = {key: _converted(value, types[key], key) for key, value in given.items()}
-        return RULES[name](trial, action_str=action, **values)
+        # The SDK's actions write each quotation mark as \\".
+        return RULES[name](trial, action_str=action.replace('\\"', '"'), **values)
     except ValueError as error:
         raise RuleError(f"{name}: {error}") from None
 
@@ -66,28 +68,41 @@ def _signature(name: str) -> list[inspect.Parameter]:
 
 def _converted(value: object, wanted: type, name: str) -> object:
     kinds = set(typing.get_args(wanted)) or {wanted}
-    if not isinstance(value, str):
-        return [value] if list[str] in kinds and not isinstance(value, (list, tuple)) else value
+    if value is None and type(None) in kinds:
+        return None
     if list[str] in kinds:
-        return [word.strip() for word in value.split(",") if word.strip()]
+        words = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        return [word for each in words if (word := str(each).strip())]
     if str in kinds:
-        return value
-    convert = _boolean if bool in kinds else int if int in kinds else float
-    return _number(value, convert, name)
-
-
-def _number(value: str, convert: Callable[[str], object], name: str) -> object:
+        return str(value)
+    convert, what = next(CONVERSIONS[kind] for kind in CONVERSIONS if kind in kinds)
     try:
-        return convert(value)
-    except ValueError:
-        kind = {"_boolean": "True or False", "int": "a whole number"}.get(
-            convert.__name__, "a number"
-        )
-        raise ValueError(f"{name} '{value}' is not {kind}") from None
+        return convert(str(value).strip())
+    except (KeyError, ValueError):
+        raise ValueError(f"{name} '{value}' is not {what}") from None
 
 
-def _boolean(value: str) -> bool:
-    try:
-        return {"true": True, "1": True, "false": False, "0": False}[value.strip().lower()]
-    except KeyError:
-        raise ValueError(value) from None
+def _boolean(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+def _whole(text: str) -> int:
+    """A whole number, which AWS's documentation takes as 10.0 too."""
+    value = float(text)
+    if not value.is_integer():
+        raise ValueError(text)
+    return int(value)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if math.isnan(value):
+        raise ValueError(text)
+    return value
+
+
+CONVERSIONS: dict[type, tuple[Callable[[str], object], str]] = {
+    bool: (_boolean, "True or False"),
+    int: (_whole, "a whole number"),
+    float: (_number, "a number"),
+}

@@ -6,21 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from smdebug.exceptions import (
-    RuleEvaluationConditionMet,
-    StepUnavailable,
-    TensorUnavailable,
-    TensorUnavailableForStep,
-)
+from smdebug.exceptions import RuleEvaluationConditionMet
 
 from open_debugger import catalogue
 from open_debugger.catalogue import RuleError
 from open_debugger.rule import TensorRule
-from open_debugger.trials import Trial, open_trial
+from open_debugger.trials import Trial, TrialError, open_trial
 from open_debugger.verdict import Results, RuleResult
 
-# A step that has nothing for a rule is no error of the rule.
-ABSENT = (StepUnavailable, TensorUnavailable, TensorUnavailableForStep)
 RUNNING = ("InProgress", "IssuesFound")
 
 
@@ -133,10 +126,11 @@ def _invoke(run: _Run, step: int) -> None:
         run.rule.invoke(step)
     except RuleEvaluationConditionMet:
         pass
-    except ABSENT:
+    except TrialError as error:
+        _fail(run, str(error))
         return
     except Exception as error:
-        _fail(run, f"at global step {step}: {type(error).__name__}: {error}")
+        _fail(run, f"at global step {step}: {error!r}")
         return
     _note(run)
 
@@ -147,11 +141,12 @@ def _finish(run: _Run) -> None:
         _note(run)
         reason = run.rule.missing()
     except Exception as error:
-        reason = f"at the end: {type(error).__name__}: {error}"
+        reason = f"at the end: {error!r}"
     if reason:
         _fail(run, reason)
     elif run.result.status == "InProgress":
         run.result.status = "NoIssuesFound"
+        run.result.details = run.rule.unjudged() or run.result.details
 
 
 def _note(run: _Run) -> None:

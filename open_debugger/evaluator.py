@@ -12,6 +12,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
+import os
+import re
 import select
 import sys
 from collections.abc import Callable
@@ -20,7 +23,7 @@ from typing import TextIO
 
 from open_debugger.evaluation import Evaluation
 from open_debugger.trials import TrialError, open_trial
-from open_debugger.verdict import RuleResult
+from open_debugger.verdict import RuleResult, Verdict
 
 POLL_S = 1.0
 
@@ -63,7 +66,7 @@ def _look(evaluation: Evaluation, tensors: str, ended: bool) -> None:
 
 def write(result: RuleResult, folder: Path) -> None:
     """Write a rule's result in the form of AWS's rule reports, with its verdicts."""
-    place = folder / result.name
+    place = folder / re.sub(r"/|^\.+$", "_", result.name)  # of which the API allows any
     place.mkdir(parents=True, exist_ok=True)
     report = {
         "RuleTriggered": result.violations,
@@ -71,7 +74,7 @@ def write(result: RuleResult, folder: Path) -> None:
         "Details": {
             "Status": result.status,
             "StatusDetails": result.details,
-            "Verdicts": [vars(verdict) for verdict in result.verdicts],
+            "Verdicts": [_written(verdict) for verdict in result.verdicts],
         },
         "Datapoints": result.datapoints,
         "RuleParameters": ", ".join(f"{k}:{v}" for k, v in result.parameters.items()),
@@ -79,10 +82,16 @@ def write(result: RuleResult, folder: Path) -> None:
     (place / f"{result.rule}.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
+def _written(verdict: Verdict) -> dict:
+    """A verdict for JSON, which has neither NaN nor inf."""
+    finite = math.isfinite(verdict.value)
+    return {**vars(verdict), "value": verdict.value if finite else str(verdict.value)}
+
+
 def _told_to_end() -> bool:
     """Sleep between two looks; True when standard input is closed."""
     ready, _, _ = select.select([sys.stdin], [], [], POLL_S)
-    return bool(ready) and not sys.stdin.read(1)
+    return bool(ready) and not os.read(sys.stdin.fileno(), 4096)
 
 
 def _tell(result: RuleResult, output: TextIO) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from smdebug.core.modes import ModeKeys
+from smdebug.exceptions import TensorUnavailableForStep
 from smdebug.rules.rule import Rule
 
 from open_debugger.trials import Trial
@@ -31,10 +33,16 @@ class TensorRule(Rule):
         """The rule looks at the tensors of `collections` and those that match `regex`; all if None.
 
         `action_str` is what smdebug's actions take, as ``{"name": "stoptraining", ...}``.
+
+        Raises:
+            ValueError: a regex is none.
         """
         super().__init__(base_trial, action_str)
         self.collections, self.regex = list(collections or ()), list(regex or ())
+        for each in self.regex:
+            require(_compiles(each), f"'{each}' is no regular expression")
         self.verdicts: list[Verdict] = []
+        self.reduced: set[str] = set()  # tensors of which only reductions were saved
 
     # For the rules
 
@@ -49,6 +57,8 @@ class TensorRule(Rule):
         """Why nothing could be looked at, once no step will follow; None if something was."""
         if self.report["Datapoints"]:
             return None
+        if self.reduced:
+            return f"of {sorted(self.reduced)[0]} only reductions were saved: save it whole"
         there = ", ".join(
             f"{name} ({len(found)})"
             for name in sorted(self.base_trial.collections())
@@ -56,11 +66,14 @@ class TensorRule(Rule):
         )
         return f"no tensor of {self._wanted()} was saved; there are: {there or 'none at all'}"
 
+    def unjudged(self) -> str | None:
+        """Why tensors were there and nothing could be compared; None if something was."""
+        return None
+
     def _wanted(self) -> str:
         names = [f"the collection '{name}'" for name in self.collections]
-        return (
-            " or ".join([*names, *(f"the regex '{regex}'" for regex in self.regex)]) or "any kind"
-        )
+        names += [f"the regex '{regex}'" for regex in self.regex]
+        return " or ".join(names) or "any kind"
 
     def tensors(
         self,
@@ -69,12 +82,22 @@ class TensorRule(Rule):
         collections: Sequence[str] | None = None,
         regex: Sequence[str] | None = None,
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """Names and values, none empty, of the rule's tensors or of others at a mode's step."""
+        """Names and values of the rule's tensors, or of others, at a mode's step.
+
+        All of them numbers (bool, int, float), of any shape, none empty.
+
+        Raises:
+            TrialError: a tensor is in no state to be read.
+        """
         if collections is None and regex is None:
             collections, regex = self.collections, self.regex
         for name in self._names(step, mode, collections or (), regex or ()):
-            value = np.asarray(self.base_trial.tensor(name).value(step, mode=mode))
-            if value.size:
+            try:
+                value = np.asarray(self.base_trial.tensor(name).value(step, mode=mode))
+            except TensorUnavailableForStep:
+                self.reduced.add(name)
+                continue
+            if value.size and value.dtype.kind in "biuf":
                 self.report["Datapoints"] += 1
                 yield name, value
 
@@ -120,6 +143,13 @@ class TensorRule(Rule):
     def _is_first(self, before: int) -> bool:
         self.report["RuleTriggered"] = self.report["Violations"]
         return before == 0 < self.report["Violations"]
+
+
+def _compiles(regex: str) -> bool:
+    try:
+        return bool(re.compile(regex))
+    except re.error:
+        return False
 
 
 def require(condition: bool, what: str) -> None:

@@ -12,11 +12,16 @@ import weakref
 from pathlib import Path
 
 import boto3
-from botocore.exceptions import ClientError
+import numpy as np
+from botocore.exceptions import BotoCoreError, ClientError
+from smdebug.core.index_reader import LocalIndexReader
+from smdebug.core.locations import TensorLocation
 from smdebug.core.modes import ModeKeys
 from smdebug.core.tensor import StepState
+from smdebug.core.tfevent.event_file_reader import get_tensor_data
+from smdebug.core.tfrecord.tensor_reader import TensorReader
 from smdebug.core.utils import get_worker_name_from_collection_file
-from smdebug.exceptions import SMDebugError, StepUnavailable
+from smdebug.exceptions import StepUnavailable
 from smdebug.trials.local_trial import LocalTrial
 
 ORDER = ("collections", "events", "index")  # an index names events, which must be there by then
@@ -38,30 +43,29 @@ class Trial(LocalTrial):
         self.source = source
         try:
             super().__init__(source.rstrip("/").rsplit("/", 1)[-1], str(folder), cache=True)
-        except (ValueError, KeyError, TypeError) as error:
-            raise TrialError(f"{source}: a file of collections is damaged: {error}") from error
-        self.index_reader.event_file_retry_limit = 0  # what is not there is not waited for
+        except TrialError as error:
+            raise TrialError(f"{source}: {error}") from error.__cause__
 
     def _load_collections(self) -> None:
-        folder = Path(self.path, "collections", "000000000")
-        files = sorted(str(file) for file in folder.glob("*collections.json"))
+        self.index_reader = _Reader(self.path)
+        files = self._get_collection_files()
         if not files:
-            raise TrialError(
-                f"{self.source} holds no tensors: the script saved none, or has no Debugger hook"
-            )
-        self._read_collections(files)
+            raise TrialError("no tensors here: the script saved none, or has no Debugger hook")
+        try:
+            self._read_collections(files)
+        except Exception as error:
+            raise TrialError(f"{_short(files[0])} is damaged: {error!r}") from error
         self.worker_set = {get_worker_name_from_collection_file(file) for file in files}
+
+    def _get_collection_files(self) -> list[str]:
+        folder = Path(self.path, "collections", "000000000")
+        return sorted(str(file) for file in folder.glob("*_collections.json"))
 
     def maybe_refresh(self, name: str | None = None) -> None:
         """Nothing: `look` alone reads what is new, once for all rules."""
 
-    def refresh_data(self) -> None:
-        try:
-            super().refresh_data()
-        except (SMDebugError, ValueError, KeyError) as error:
-            raise TrialError(f"{self.source}: a file of the index is damaged: {error}") from error
-
     def wait_for_steps(self, required_steps: list[int], mode: ModeKeys = ModeKeys.GLOBAL) -> None:
+        """Wait for nothing; StepUnavailable if one of the steps is not complete."""
         for step in required_steps:
             if self.has_passed_step(step, mode) != StepState.AVAILABLE:
                 raise StepUnavailable(step, mode)
@@ -71,10 +75,24 @@ class Trial(LocalTrial):
 
         Args:
             ended: nothing will be added: a step that some workers wrote is as complete as it gets.
+
+        Raises:
+            TrialError: what was added cannot be read, or has `ended` without some workers' part.
         """
-        self.refresh_data()
+        try:
+            self.refresh_data()
+            if ended:
+                self._require_all_workers()
+        except TrialError as error:
+            raise TrialError(f"{self.source}: {error}") from error.__cause__
         self.loaded_all_steps = ended
         return self.steps()
+
+    def _require_all_workers(self) -> None:
+        files = self._get_collection_files()
+        if len(files) < self.num_workers:
+            there = ", ".join(_short(file) for file in files)
+            raise TrialError(f"{self.num_workers} workers were to save tensors, but only {there}")
 
     def forget(self, step: int) -> None:
         """Let go of the values of a global step."""
@@ -82,6 +100,46 @@ class Trial(LocalTrial):
         for name in self.global_step_to_tensors_map.get(step, ()):
             for saved in self.tensor(name)._get_step_dict(mode_step, mode).values():
                 saved.value = None
+
+
+class _Reader(LocalIndexReader):
+    """smdebug's reader, which says what is damaged and waits for nothing."""
+
+    def _update_tensors_from_json(
+        self, index_tensors_dict: dict, step: int, response: bytes, path: str, worker: str
+    ) -> dict:
+        try:
+            return super()._update_tensors_from_json(
+                index_tensors_dict, step, response, path, worker
+            )
+        except Exception as error:
+            raise TrialError(
+                f"the index of step {step} ({worker}) is damaged: {error!r}"
+            ) from error
+
+    def fetch_tensor_value(self, tensor_location: TensorLocation) -> np.ndarray:
+        place = tensor_location
+        try:
+            with Path(place.event_file_name).open("rb") as file:
+                file.seek(place.start_idx)
+                return _decoded(file.read(place.length))
+        except Exception as error:
+            raise TrialError(
+                f"'{place.tensorname}' cannot be read from {_short(place.event_file_name)}: "
+                f"{error!r}"
+            ) from error
+
+
+def _decoded(record: bytes) -> np.ndarray:
+    """The tensor in a record of an event file."""
+    _, summary = next(TensorReader(record).read_summaries())
+    tensor = summary.value[0].tensor
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    return np.empty(shape) if 0 in shape else get_tensor_data(tensor)  # which takes none empty
+
+
+def _short(file: str) -> str:
+    return Path(file).name
 
 
 class S3Trial(Trial):
@@ -95,19 +153,19 @@ class S3Trial(Trial):
         weakref.finalize(self, shutil.rmtree, self.copy, ignore_errors=True)
         self.copied: set[str] = set()
         self.source = uri
-        self._bring()
+        self._bring(ended=False)
         super().__init__(self.copy, uri)
 
     def look(self, ended: bool = False) -> list[int]:
-        self._bring()
+        self._bring(ended)
         return super().look(ended)
 
     def forget(self, step: int) -> None:
         super().forget(step)
         shutil.rmtree(self.copy / "events" / f"{step:012d}", ignore_errors=True)
 
-    def _bring(self) -> None:
-        """Copy what is new."""
+    def _bring(self, ended: bool) -> None:
+        """Copy what is new; an index only with its events, until all that will be there is."""
         try:
             pages = self.s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=self.prefix
@@ -116,18 +174,29 @@ class S3Trial(Trial):
             for part in ORDER:
                 for key in found:
                     name = key.removeprefix(self.prefix)
-                    if name.startswith(f"{part}/") and key not in self.copied:
+                    if name.startswith(f"{part}/") and self._is_due(key, name, ended):
                         self._copy(key, name)
-        except ClientError as error:
+        except (BotoCoreError, ClientError) as error:
             raise TrialError(f"{self.source} cannot be read: {error}") from error
+
+    def _is_due(self, key: str, name: str, ended: bool) -> bool:
+        waits = name.startswith("index/") and self.prefix + _events(name) not in self.copied
+        return key not in self.copied and (ended or not waits)
 
     def _copy(self, key: str, name: str) -> None:
         place = self.copy / name
         if ".." in place.parts:
             raise TrialError(f"{self.source}: the object name '{name}' points outside")
         place.parent.mkdir(parents=True, exist_ok=True)
-        self.s3.download_file(self.bucket, key, str(place))
+        with place.open("wb") as file:
+            shutil.copyfileobj(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"], file)
         self.copied.add(key)
+
+
+def _events(index: str) -> str:
+    """The name of the file of events that belongs to an index."""
+    name = Path(index).stem
+    return f"events/{name.partition('_')[0]}/{name}.tfevents"
 
 
 def open_trial(path: str | Path) -> Trial:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Collection, Sequence
 
 from smdebug.core.modes import ModeKeys
 
@@ -18,8 +17,17 @@ from open_debugger.rule import TensorRule, require
 from open_debugger.trials import Trial
 
 
+def _mean(values: Collection[float]) -> float:
+    return sum(values) / len(values)  # statistics.fmean refuses inf beside -inf
+
+
 class LossRule(TensorRule):
-    """Follows the losses of training and evaluation."""
+    """Follows the losses of training and evaluation.
+
+    A loss is a single number. Several of one step count as their mean.
+    """
+
+    needs_training, needs_validation = True, False
 
     def __init__(
         self,
@@ -39,25 +47,27 @@ class LossRule(TensorRule):
         self.modes: set[str] = set()
 
     def look(self, step: int, mode: ModeKeys) -> None:
-        values = [(name, float(value.mean())) for name, value in self.tensors(step, mode)]
-        if not values:
+        if mode == ModeKeys.PREDICT:
             return
-        name, loss = values[0][0], fmean(value for _, value in values)
+        found = {n: value.item() for n, value in self.tensors(step, mode) if value.size == 1}
+        if not found:
+            return
+        name, loss = min(found), _mean(found.values())
         self.modes.add(mode.name)
         if mode == ModeKeys.EVAL:
             self.validation.append(loss)
             self.at = (step, name)
-        elif mode != ModeKeys.PREDICT:
+        else:
             self._end_pass()
             self.recent.append(loss)
-            self.train(step, mode, name, fmean(self.recent))
+            self.train(step, mode, name, _mean(self.recent))
 
     def finish(self) -> None:
         self._end_pass()
 
     def _end_pass(self) -> None:
         if self.validation:
-            loss, self.validation = fmean(self.validation), []
+            loss, self.validation = _mean(self.validation), []
             self.evaluated(*self.at, loss)
 
     def train(self, step: int, mode: ModeKeys, tensor: str, loss: float) -> None:
@@ -66,13 +76,14 @@ class LossRule(TensorRule):
     def evaluated(self, step: int, tensor: str, loss: float) -> None:
         """A pass has ended with this step; `loss` is its mean."""
 
-    def both_missing(self) -> str | None:
-        """What is missing to a rule that needs both losses."""
-        if reason := TensorRule.missing(self):
+    def missing(self) -> str | None:
+        if reason := super().missing():
             return reason
-        if "EVAL" not in self.modes:
+        if not self.modes:
+            return f"no tensor of {self._wanted()} is a single number, as a loss is"
+        if self.needs_validation and "EVAL" not in self.modes:
             return "no validation loss was saved: give the losses an eval.save_interval"
-        if self.modes == {"EVAL"}:
+        if self.needs_training and self.modes == {"EVAL"}:
             return "no training loss was saved: give the losses a train.save_interval"
         return None
 
@@ -83,8 +94,10 @@ class Overfit(LossRule):
     Condition: (V - T) / T > `ratio_threshold` in each of the last `patience` passes, where V is a
     pass's mean validation loss and T the mean of the training losses saved since the pass before,
     from training step `start_step` on. Source: AWS's description of the rule. Our choice: AWS
-    speaks of steps; passes are the steps at which both losses are known.
+    speaks of steps; passes are the steps at which both losses are known. NaN is no overfitting.
     """
+
+    needs_validation = True
 
     def __init__(
         self,
@@ -99,7 +112,7 @@ class Overfit(LossRule):
         require(patience >= 1, f"patience {patience}: at least one pass is needed")
         self.start_step, self.patience, self.ratio = start_step, patience, ratio_threshold
         self.losses: list[float] = []
-        self.beyond = 0  # passes in a row
+        self.compared, self.beyond = 0, 0  # passes; in a row
 
     def train(self, step: int, mode: ModeKeys, tensor: str, loss: float) -> None:
         if step >= self.start_step:
@@ -107,15 +120,19 @@ class Overfit(LossRule):
 
     def evaluated(self, step: int, tensor: str, loss: float) -> None:
         train, self.losses = self.losses, []
-        if not train or fmean(train) <= 0:  # nothing to compare with
+        if not train or _mean(train) <= 0:  # nothing to compare with
             return
-        ratio = (loss - fmean(train)) / fmean(train)
+        self.compared += 1
+        ratio = (loss - _mean(train)) / _mean(train)
         self.beyond = self.beyond + 1 if ratio > self.ratio else 0
         if self.beyond >= self.patience:
             advice = "Stop here, or train with more data, augmentation, dropout or weight decay."
             self.violation(step, ModeKeys.EVAL, tensor, ratio, self.ratio, advice)
 
-    missing = LossRule.both_missing
+    def unjudged(self) -> str | None:
+        if self.compared:
+            return None
+        return f"nothing was compared: no validation follows a training loss from {self.start_step}"
 
 
 class Overtraining(LossRule):
@@ -126,6 +143,8 @@ class Overtraining(LossRule):
     Source: AWS's description of the parameters. Our choices: both have to hold; a validation step
     is a pass. `smoothing`, which AWS has not: each training loss is the mean of so many.
     """
+
+    needs_validation = True
 
     def __init__(
         self,
@@ -156,8 +175,6 @@ class Overtraining(LossRule):
             advice = f"The best validation loss was {best.loss:.4g}: stop there, keep that model."
             self.violation(step, mode, tensor, best.waited, best.patience, advice)
 
-    missing = LossRule.both_missing
-
 
 class _Best:
     """The best loss so far, and how long it has been the best."""
@@ -167,7 +184,7 @@ class _Best:
         self.loss, self.waited = math.inf, 0
 
     def see(self, loss: float) -> None:
-        if loss < self.loss - self.delta or math.isinf(self.loss):
+        if loss < self.loss - self.delta or not math.isfinite(self.loss):
             self.loss, self.waited = loss, 0
         else:
             self.waited += 1
@@ -185,8 +202,8 @@ class LossNotDecreasing(LossRule):
     fall. Source: AWS's description of the rule. Our choices: a rise of more than
     `increase_threshold_percent` gets other words, since any rise meets the condition; the steps are
     those of the training (`mode` TRAIN or GLOBAL), or the passes of EVAL. `smoothing` and
-    `patience`, which AWS has not: each loss is the mean of so many, and the condition has to hold
-    so many times in a row.
+    `patience`, which AWS has not: each training loss is the mean of so many, and the condition has
+    to hold so many times in a row.
     """
 
     def __init__(
@@ -204,6 +221,8 @@ class LossNotDecreasing(LossRule):
         action_str: str = "",
     ) -> None:
         named = list(collection_names or ())
+        known = use_losses_collection or named or tensor_regex
+        require(bool(known), "without use_losses_collection, name collections or a regex")
         if use_losses_collection and "losses" not in named and not tensor_regex:
             named.append("losses")
         super().__init__(base_trial, named, tensor_regex, smoothing, action_str)
@@ -212,8 +231,9 @@ class LossNotDecreasing(LossRule):
         require(mode in MODES, f"mode '{mode}': it is one of {', '.join(MODES)}")
         self.num_steps, self.percent, self.mode = num_steps, diff_percent, mode
         self.rise, self.patience = increase_threshold_percent, patience
+        self.needs_training, self.needs_validation = mode != "EVAL", mode == "EVAL"
         self.before: tuple[int, float] | None = None
-        self.flat = 0  # comparisons in a row
+        self.compared, self.flat = 0, 0  # in a row
 
     def train(self, step: int, mode: ModeKeys, tensor: str, loss: float) -> None:
         if self.mode != "EVAL":
@@ -223,8 +243,11 @@ class LossNotDecreasing(LossRule):
         if self.mode == "EVAL":
             self._see(step, ModeKeys.EVAL, tensor, loss)
 
+    def unjudged(self) -> str | None:
+        return None if self.compared else f"no two losses are {self.num_steps} steps apart"
+
     def _see(self, step: int, mode: ModeKeys, tensor: str, loss: float) -> None:
-        if len(self.recent) < (self.recent.maxlen or 1) and self.mode != "EVAL":
+        if len(self.recent) < self.recent.maxlen and self.mode != "EVAL":
             return  # the first means are of fewer losses, and noisier
         if self.before is None:
             self.before = (step, loss)
@@ -233,15 +256,21 @@ class LossNotDecreasing(LossRule):
             self.before = (step, loss)
 
     def _compare(self, step: int, mode: ModeKeys, tensor: str, loss: float) -> None:
-        former = self.before[1]
-        fell = 100 * (former - loss) / abs(former) if former else -math.copysign(math.inf, loss)
-        if fell >= self.percent:
-            self.flat = 0
-            return
-        self.flat += 1
+        fell = _fell(self.before[1], loss)
+        self.compared += 1
+        self.flat = 0 if fell >= self.percent else self.flat + 1
         if self.flat >= self.patience:
             rises = not fell >= -self.rise
             self.violation(step, mode, tensor, fell, self.percent, RISES if rises else FLAT)
+
+
+def _fell(former: float, loss: float) -> float:
+    """By how many percent a loss fell; NaN if one of them is NaN."""
+    if loss == former:
+        return 0.0
+    if former == 0 or math.isinf(former):
+        return math.copysign(math.inf, former - loss) if loss == loss else math.nan
+    return 100 * (former - loss) / abs(former)
 
 
 MODES = ("TRAIN", "EVAL", "GLOBAL")

@@ -23,8 +23,8 @@ class PoorWeightInitialization(TensorRule):
     `activation_inputs_regex`, one for each layer (infinite if one of them is 0);
     p95(g) - p5(g) < `distribution_range` for a tensor of the collection `gradients`;
     the loss is not below its best value for `patience` saved steps.
-    Source: AWS's description of the rule. Our choice: what was not saved is not looked at, and
-    gradients of single numbers have no distribution.
+    Source: AWS's description of the rule. Our choice: what was not saved is not looked at,
+    gradients of single numbers have no distribution, and NaN is ExplodingTensor's.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class PoorWeightInitialization(TensorRule):
     def _compare_layers(self, step: int, mode: ModeKeys) -> None:
         found = self.tensors(step, mode, regex=self.regex)
         variances = {name: value.var(dtype=np.float64) for name, value in found}
+        variances = {name: each for name, each in variances.items() if math.isfinite(each)}
         if len(variances) < 2:
             return
         least, most = min(variances.values()), max(variances.values())
