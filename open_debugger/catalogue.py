@@ -8,19 +8,36 @@ import typing
 from collections.abc import Callable, Mapping
 
 from open_debugger.rule import TensorRule
-from open_debugger.rules.gradients import VanishingGradient
+from open_debugger.rules.activations import DeadRelu, SaturatedActivation
+from open_debugger.rules.data import CheckInputImages, ClassImbalance
+from open_debugger.rules.gradients import ExplodingTensor, VanishingGradient
 from open_debugger.rules.losses import LossNotDecreasing, Overfit, Overtraining
-from open_debugger.rules.weights import PoorWeightInitialization
+from open_debugger.rules.weights import (
+    AllZero,
+    PoorWeightInitialization,
+    TensorVariance,
+    UnchangedTensor,
+    WeightUpdateRatio,
+)
 from open_debugger.trials import Trial
 
 RULES: dict[str, type[TensorRule]] = {
     rule.__name__: rule
     for rule in (
+        AllZero,
+        CheckInputImages,
+        ClassImbalance,
+        DeadRelu,
+        ExplodingTensor,
         LossNotDecreasing,
         Overfit,
         Overtraining,
         PoorWeightInitialization,
+        SaturatedActivation,
+        TensorVariance,
+        UnchangedTensor,
         VanishingGradient,
+        WeightUpdateRatio,
     )
 }
 NOT_PARAMETERS = ("self", "base_trial", "action_str")

@@ -130,7 +130,7 @@ def _invoke(run: _Run, step: int) -> None:
         _fail(run, str(error))
         return
     except Exception as error:
-        _fail(run, f"at global step {step}: {error!r}")
+        _fail(run, f"at global step {step}: {type(error).__name__}: {error}")
         return
     _note(run)
 
@@ -141,7 +141,7 @@ def _finish(run: _Run) -> None:
         _note(run)
         reason = run.rule.missing()
     except Exception as error:
-        reason = f"at the end: {error!r}"
+        reason = f"at the end: {type(error).__name__}: {error}"
     if reason:
         _fail(run, reason)
     elif run.result.status == "InProgress":

@@ -91,3 +91,36 @@ def test_the_condition_is_the_formula(gradient, threshold):
     mean = np.abs(gradient.astype(np.float64)).mean()
     assert result.status == ("IssuesFound" if mean < threshold else "NoIssuesFound")
     assert [verdict.value for verdict in result.verdicts] == [mean] * (mean < threshold)
+
+
+# ExplodingTensor
+
+
+@pytest.mark.parametrize(
+    ("value", "only_nan", "lost"),
+    [
+        ([1, 2], False, 0),
+        (np.float32([3.4e38, -3.4e38]), False, 0),
+        ([1, np.nan, np.nan], False, 2),
+        ([np.inf, -np.inf, np.nan], False, 3),
+        ([np.inf, -np.inf, np.nan], "True", 1),
+        ([np.inf], "True", 0),
+        (np.int64([1, 2]), False, 0),
+        (np.array([True, False]), False, 0),
+        (np.nan, False, 1),
+    ],
+)
+def test_a_tensor_explodes_with_its_first_value_that_is_no_number(saved, value, only_nan, lost):
+    result = saved.save({"Net_fc.weight": value}).judged("ExplodingTensor", only_nan=only_nan)
+    assert [verdict.value for verdict in result.verdicts] == [lost] * (lost > 0)
+    assert result.status == ("IssuesFound" if lost else "NoIssuesFound")
+
+
+def test_all_tensors_may_explode_or_those_that_are_named(saved):
+    saved.save({"any": [np.nan], GRADIENT: [np.nan], "Net_fc.weight": [1]})
+    every = saved.judged("ExplodingTensor")
+    assert [verdict.tensor for verdict in every.verdicts] == ["any", GRADIENT]
+    gradients = saved.judged("ExplodingTensor", collection_names="gradients,weights")
+    assert [verdict.tensor for verdict in gradients.verdicts] == [GRADIENT]
+    both = saved.judged("ExplodingTensor", collection_names=["weights"], tensor_regex=["^an"])
+    assert ([verdict.tensor for verdict in both.verdicts], both.datapoints) == (["any"], 2)

@@ -91,6 +91,8 @@ def test_overfit_needs_both_losses(tmp_path):
 def test_the_losses_of_a_test_are_no_validation(saved):
     result = saved.losses(1, 1).losses(9, mode="PREDICT").judged("Overfit")
     assert result.status == "Error" and "no validation loss" in result.details
+    saved.save({LOSS: 99}, "PREDICT", step=9)
+    assert saved.judged("LossNotDecreasing", num_steps=9).datapoints == 2
 
 
 def test_a_regex_may_match_weights_too_and_only_single_numbers_count(saved):

@@ -27,7 +27,34 @@ class VanishingGradient(TensorRule):
         for name, value in self.tensors(step, mode):
             mean = np.abs(value, dtype=np.float64).mean()
             if mean < self.threshold:
-                self.violation(step, mode, name, mean, self.threshold, ADVICE)
+                self.violation(step, mode, name, mean, self.threshold, VANISHES)
 
 
-ADVICE = "Use normalisation, ReLU or shortcuts between layers, or a better initialisation."
+class ExplodingTensor(TensorRule):
+    """A value is no number any more.
+
+    Condition, for each tensor at each saved step: the number of values that are NaN (or, unless
+    `only_nan`, infinite) > 0. Source: AWS's description of the rule. All tensors are looked at if
+    neither `collection_names` nor `tensor_regex` is given.
+    """
+
+    def __init__(
+        self,
+        base_trial: Trial,
+        collection_names: list[str] | None = None,
+        tensor_regex: list[str] | None = None,
+        only_nan: bool = False,
+        action_str: str = "",
+    ) -> None:
+        super().__init__(base_trial, collection_names, tensor_regex, action_str)
+        self.only_nan = only_nan
+
+    def look(self, step: int, mode: ModeKeys) -> None:
+        for name, value in self.tensors(step, mode):
+            lost = np.isnan(value) if self.only_nan else ~np.isfinite(value)
+            if count := np.count_nonzero(lost):
+                self.violation(step, mode, name, count, 0, EXPLODES)
+
+
+VANISHES = "Use normalisation, ReLU or shortcuts between layers, or a better initialisation."
+EXPLODES = "Lower the learning rate, clip the gradients, and look for log(0) and damaged inputs."
