@@ -8,6 +8,9 @@ import os
 
 os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")  # read when smdebug is first imported
 
+import open_debugger.without_torch  # noqa: F401
+
+# isort: split
 from open_debugger.catalogue import RULES, RuleError
 from open_debugger.evaluation import evaluate
 from open_debugger.trials import TrialError
