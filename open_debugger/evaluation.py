@@ -160,6 +160,6 @@ def _note(run: _Run) -> None:
         first = result.verdicts[0]
         where = f"{first.tensor} at {first.mode} step {first.step}"
         value = f"{first.value:.4g}, threshold {first.threshold:g}"
-        result.details = f"{where}: {value}{times}. {first.advice}"
+        result.details = " ".join([f"{where}: {value}{times}. {first.advice}", *run.rule.notes])
     else:
         result.details = f"nothing found in {result.datapoints} tensors"

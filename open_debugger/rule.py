@@ -10,6 +10,7 @@ from smdebug.core.modes import ModeKeys
 from smdebug.exceptions import TensorUnavailableForStep
 from smdebug.rules.rule import Rule
 
+from open_debugger.actions import Actions
 from open_debugger.trials import Trial
 from open_debugger.verdict import Verdict
 
@@ -32,17 +33,23 @@ class TensorRule(Rule):
     ) -> None:
         """The rule looks at the tensors of `collections` and those that match `regex`; all if None.
 
-        `action_str` is what smdebug's actions take, as ``{"name": "stoptraining", ...}``.
+        `action_str` is an ``action_json``, as ``[{"name": "stoptraining", ...}]``.
 
         Raises:
-            ValueError: a regex is none.
+            ValueError: a regex or an action is none.
         """
-        super().__init__(base_trial, action_str)
+        super().__init__(base_trial, "")
+        self._actions = Actions(action_str)
         self.collections, self.regex = list(collections or ()), list(regex or ())
         for each in self.regex:
             require(_compiles(each), f"'{each}' is no regular expression")
         self.verdicts: list[Verdict] = []
         self.reduced: set[str] = set()  # tensors of which only reductions were saved
+
+    @property
+    def notes(self) -> list[str]:
+        """What the rule's actions did, a sentence each."""
+        return self._actions.notes
 
     # For the rules
 

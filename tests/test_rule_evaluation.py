@@ -9,6 +9,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 from conftest import BUCKET, Clients, running_engine, unique, wait_until
+from smdebug_rulesconfig import ActionList, Email, StopTraining
 from test_rule_statuses import HOOK, rule
 
 from local_sagemaker import engine
@@ -58,9 +59,9 @@ NEVER = built_in("VanishingGradient", "never", threshold="1e-30")
 FOREVER = "while :; do sleep 0.05; done"
 
 
-def train(aws, command, *rules):
+def train(aws, command, *rules, name=None):
     members = {"DebugHookConfig": HOOK, "DebugRuleConfigurations": list(rules)}
-    return aws.train(command, TrainingJobName=unique("Job"), **members)
+    return aws.train(command, TrainingJobName=name or unique("Job"), **members)
 
 
 def statuses(aws, name):
@@ -187,6 +188,21 @@ def test_results_that_cannot_be_stored_leave_the_verdict(aws, trials):
     found = ends(aws, train(aws, trials[ILL], nowhere))["VanishingGradient"]
     assert found["RuleEvaluationStatus"] == "IssuesFound"
     assert "could not be stored at s3://no-such-bucket/results/" in found["StatusDetails"]
+
+
+def test_the_action_of_a_rule_that_fires_stops_its_job(aws, trials):
+    name = unique("Job")
+    asked = ActionList(StopTraining(), Email("me@example.org"))
+    asked.update_training_job_prefix_if_not_specified(name)  # as the SDKs do
+    acting = built_in("VanishingGradient", action_json=asked.serialize())
+    still = built_in("VanishingGradient", "still", threshold="1e-30", action_json=asked.serialize())
+    train(aws, trials[ILL] + FOREVER, acting, still, name=name)
+    assert aws.job(name)["TrainingJobStatus"] == "Stopped"
+    found = ends(aws, name)
+    assert verdicts(found) == {"VanishingGradient": "IssuesFound", "still": "NoIssuesFound"}
+    details = found["VanishingGradient"]["StatusDetails"]
+    assert f"The training job {name} was told to stop." in details
+    assert "No email was sent to me@example.org" in details
 
 
 # The process
