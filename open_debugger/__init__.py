@@ -11,9 +11,18 @@ os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")  # read when smdebug is firs
 import open_debugger.without_torch  # noqa: F401
 
 # isort: split
-from open_debugger.catalogue import RULES, RuleError
+from open_debugger.catalogue import RULES, RuleError, defaults
 from open_debugger.evaluation import evaluate
-from open_debugger.trials import TrialError
+from open_debugger.trials import TrialError, open_trial
 from open_debugger.verdict import RuleResult, Verdict
 
-__all__ = ["RULES", "RuleError", "RuleResult", "TrialError", "Verdict", "evaluate"]
+__all__ = [
+    "RULES",
+    "RuleError",
+    "RuleResult",
+    "TrialError",
+    "Verdict",
+    "defaults",
+    "evaluate",
+    "open_trial",
+]

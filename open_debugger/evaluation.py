@@ -42,6 +42,7 @@ class Evaluation:
     def begin(self, trial: Trial) -> None:
         """Make the rules; what is wrong with one is its own Error."""
         self.trial = trial
+        trial.remember(True)  # for the next rule; after a step, `forget` lets go
         for run, configuration in zip(self.runs, self.configurations, strict=True):
             parameters = configuration.get("RuleParameters", {})
             action = parameters.get("action_json", "")
@@ -73,14 +74,15 @@ class Evaluation:
     def finish(self) -> Results:
         """Evaluate what is left; the results are final."""
         self.advance(ended=True)
+        self.trial.remember(False)
         for run in self.runs:
             if run.result.status in RUNNING:
                 _finish(run)
         return self.results
 
 
-def evaluate(path: str | Path, rules: Iterable[str | Mapping]) -> Results:
-    """Evaluate rules on the tensors in a folder or below an ``s3://`` address.
+def evaluate(tensors: str | Path | Trial, rules: Iterable[str | Mapping]) -> Results:
+    """Evaluate rules on the tensors in a folder, below an ``s3://`` address, or of an open trial.
 
     Args:
         rules: each a rule's name, or a DebugRuleConfiguration:
@@ -95,7 +97,8 @@ def evaluate(path: str | Path, rules: Iterable[str | Mapping]) -> Results:
     if twice := [name for name in names if names.count(name) > 1]:
         raise RuleError(f"two rules are called '{twice[0]}': give each a RuleConfigurationName")
     evaluation = Evaluation(configurations)
-    evaluation.begin(open_trial(path))
+    is_open = isinstance(tensors, Trial)
+    evaluation.begin(tensors if is_open else open_trial(tensors, passing=True))
     return evaluation.finish()
 
 

@@ -42,7 +42,7 @@ class Trial(LocalTrial):
         """
         self.source = source
         try:
-            super().__init__(source.rstrip("/").rsplit("/", 1)[-1], str(folder), cache=True)
+            super().__init__(source.rstrip("/").rsplit("/", 1)[-1], str(folder))
         except TrialError as error:
             raise TrialError(f"{source}: {error}") from error.__cause__
 
@@ -94,6 +94,12 @@ class Trial(LocalTrial):
             there = ", ".join(_short(file) for file in files)
             raise TrialError(f"{self.num_workers} workers were to save tensors, but only {there}")
 
+    def remember(self, on: bool) -> None:
+        """Keep values that were read, or no longer, for who reads them again."""
+        self.cache = on
+        for tensor in self._tensors.values():
+            tensor.cache = on
+
     def forget(self, step: int) -> None:
         """Let go of the values of a global step."""
         mode, mode_step = self.mode_modestep(step)
@@ -143,9 +149,13 @@ def _short(file: str) -> str:
 
 
 class S3Trial(Trial):
-    """A copy of tensors in S3, in a folder that goes with this object."""
+    """A copy of tensors in S3, in a folder that goes with this object.
 
-    def __init__(self, uri: str) -> None:
+    A `passing` one lets go of its files step by step, too.
+    """
+
+    def __init__(self, uri: str, passing: bool = False) -> None:
+        self.passing = passing
         self.bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self.prefix = prefix.rstrip("/") + "/"
         self.s3 = boto3.client("s3")
@@ -162,7 +172,8 @@ class S3Trial(Trial):
 
     def forget(self, step: int) -> None:
         super().forget(step)
-        shutil.rmtree(self.copy / "events" / f"{step:012d}", ignore_errors=True)
+        if self.passing:
+            shutil.rmtree(self.copy / "events" / f"{step:012d}", ignore_errors=True)
 
     def _bring(self, ended: bool) -> None:
         """Copy what is new; an index only with its events, until all that will be there is."""
@@ -199,12 +210,15 @@ def _events(index: str) -> str:
     return f"events/{name.partition('_')[0]}/{name}.tfevents"
 
 
-def open_trial(path: str | Path) -> Trial:
+def open_trial(path: str | Path, passing: bool = False) -> Trial:
     """The tensors in a folder, or below an ``s3://`` address.
+
+    Args:
+        passing: each step is read once, and then let go of.
 
     Raises:
         TrialError: nothing was saved there, or what was cannot be read.
     """
     if str(path).startswith("s3://"):
-        return S3Trial(str(path))
+        return S3Trial(str(path), passing)
     return Trial(Path(path).expanduser(), str(path))
