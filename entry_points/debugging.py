@@ -55,7 +55,7 @@ class Debugger:
         self.modes = smd.modes
         self.hook = _make_hook(self.file)
         _save_bfloat16(self.hook)
-        _prepare(self.hook, model)
+        _prepare(self.hook, model, criterion)
         self.hook.register_module(model)
         self.hook.register_loss(criterion)
         print(f"debugger=on tensors={self.hook.out_dir}", flush=True)
@@ -97,19 +97,17 @@ def _make_hook(file: Path) -> Any:
     return hook
 
 
-def _prepare(hook: Any, model: Any) -> None:
+def _prepare(hook: Any, model: Any, criterion: Any) -> None:
     """Check the collections against the network, and make its activations fit to be saved.
 
     Says which collection matches nothing. Raises ConfigError for one that smdebug could not use.
     """
-    activations, parameters = _activations(model), _parameters(model)
+    activations, others = _activations(model), _parameters(model) + _losses(criterion)
     for collection in _chosen(hook):
         regexes = _regexes(collection)
         if any(_matches(name, regexes) for name in activations):
             _keep_inputs(model)
-        elif any(_matches(name, regexes) for name in parameters):
-            continue
-        elif regexes and collection.name != "losses":  # the loss is no part of the network
+        elif regexes and not any(_matches(name, regexes) for name in others):
             print(f"debugger: the collection {collection.name!r} matches no tensor", flush=True)
 
 
@@ -145,6 +143,11 @@ def _activations(model: Any) -> list[str]:
     """The names by which smdebug saves what goes into the network's modules and comes out."""
     modules = [name or model._get_name() for name, _ in model.named_modules()]
     return [f"{name}_{way}_0" for name in modules for way in ("input", "output")]
+
+
+def _losses(criterion: Any) -> list[str]:
+    """The names by which smdebug saves predictions, labels and loss."""
+    return [f"{criterion._get_name()}_{what}" for what in ("input_0", "input_1", "output_0")]
 
 
 def _parameters(model: Any) -> list[str]:

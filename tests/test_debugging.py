@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_photos import write_channels
+from torch.nn import CrossEntropyLoss
 
 import debugging
 import hookconfig
 
 TRAIN = Path(debugging.__file__).with_name("train.py")
+CRITERION = CrossEntropyLoss()
 
 
 def collection(name, **parameters):
@@ -235,7 +237,7 @@ def hook(folder, *collections, **parameters):
 def test_modules_keep_their_input_where_activations_are_saved(
     tmp_path, network, collections, parameters, expected
 ):
-    debugging._prepare(hook(tmp_path, *collections, **parameters), network)
+    debugging._prepare(hook(tmp_path, *collections, **parameters), network, CRITERION)
     kept = {module.inplace for module in network.modules() if hasattr(module, "inplace")}
     assert kept == ({False} if expected else {False, True})  # Dropout is never in place here
 
@@ -249,12 +251,17 @@ def test_modules_keep_their_input_where_activations_are_saved(
 )
 def test_a_collection_that_smdebug_could_not_use_is_named(tmp_path, network, made, reason):
     with pytest.raises(hookconfig.ConfigError, match=f"{made['CollectionName']}.*{reason}"):
-        debugging._prepare(hook(tmp_path, made), network)
+        debugging._prepare(hook(tmp_path, made), network, CRITERION)
 
 
 def test_a_collection_that_matches_nothing_is_told(tmp_path, network, capsys):
-    made = [collection("relu_input", include_regex=".*relu_input"), collection("weights")]
-    debugging._prepare(hook(tmp_path, *made), network)
+    made = [
+        collection("relu_input", include_regex=".*relu_input"),
+        collection("weights"),
+        collection("cross_entropy", include_regex="CrossEntropyLoss_output"),
+        collection("predictions", include_regex=".*CrossEntropyLoss_input_0"),
+    ]
+    debugging._prepare(hook(tmp_path, *made), network, CRITERION)
     said = capsys.readouterr().out
     assert "'relu_input'" in said
-    assert "'weights'" not in said
+    assert not any(f"'{name}'" in said for name in ("weights", "cross_entropy", "predictions"))
