@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0  # between two looks for the first tensors
 LIMIT_S = 3600  # that an evaluator may take after its job has ended
 TAIL = 600  # characters of what an evaluator said last
-HANDED_ON = ("TZ", "LD_LIBRARY_PATH", "TMPDIR")
+HANDED_ON = ("TZ", "LD_LIBRARY_PATH")
 STOPPED = "InternalServerError: the local engine stopped while the rule was being evaluated"
 
 
@@ -185,11 +185,13 @@ class RuleEvaluation:
 
     def _environment(self) -> dict[str, str]:
         """The machine's settings and dummy keys; nothing else of the caller's."""
-        (home := self.scratch / "home").mkdir()
+        for name in ("home", "tmp"):
+            (self.scratch / name).mkdir()
         return {
             **{name: os.environ[name] for name in HANDED_ON if name in os.environ},
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(home),
+            "HOME": str(self.scratch / "home"),
+            "TMPDIR": str(self.scratch / "tmp"),  # a copy of the tensors goes with the rest
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             # The job is to have the machine.

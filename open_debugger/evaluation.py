@@ -8,7 +8,7 @@ from pathlib import Path
 
 from smdebug.exceptions import RuleEvaluationConditionMet
 
-from open_debugger import catalogue
+from open_debugger import catalogue, custom
 from open_debugger.catalogue import RuleError
 from open_debugger.rule import TensorRule
 from open_debugger.trials import Trial, TrialError, open_trial
@@ -47,9 +47,13 @@ class Evaluation:
             parameters = configuration.get("RuleParameters", {})
             action = parameters.get("action_json", "")
             try:
-                run.rule = catalogue.make(run.result.rule, trial, parameters, action)
-                run.result.parameters |= catalogue.defaults(run.result.rule) | _given(parameters)
-            except RuleError as error:
+                if custom.SOURCE in parameters:
+                    run.rule = custom.make(trial, parameters, action)
+                else:
+                    run.rule = catalogue.make(run.result.rule, trial, parameters, action)
+                    run.result.parameters |= catalogue.defaults(run.result.rule)
+                run.result.parameters |= _given(parameters)
+            except ValueError as error:
                 _fail(run, str(error))
 
     def fail(self, reason: str) -> None:
@@ -159,10 +163,6 @@ def _note(run: _Run) -> None:
     result.datapoints = report["Datapoints"]
     if result.violations:
         result.status = "IssuesFound"
-        times = f" ({result.violations} times)" if result.violations > 1 else ""
-        first = result.verdicts[0]
-        where = f"{first.tensor} at {first.mode} step {first.step}"
-        value = f"{first.value:.4g}, threshold {first.threshold:g}"
-        result.details = " ".join([f"{where}: {value}{times}. {first.advice}", *run.rule.notes])
+        result.details = " ".join([run.rule.summary(), *run.rule.notes])
     else:
         result.details = f"nothing found in {result.datapoints} tensors"

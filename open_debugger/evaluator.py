@@ -79,13 +79,15 @@ def write(result: RuleResult, folder: Path) -> None:
         "Datapoints": result.datapoints,
         "RuleParameters": ", ".join(f"{k}:{v}" for k, v in result.parameters.items()),
     }
-    (place / f"{result.rule}.json").write_text(json.dumps(report, indent=2) + "\n")
+    name = result.rule if result.rule.isidentifier() else "rule"  # it need not be one that there is
+    (place / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def _written(verdict: Verdict) -> dict:
     """A verdict for JSON, which has neither NaN nor inf."""
-    finite = math.isfinite(verdict.value)
-    return {**vars(verdict), "value": verdict.value if finite else str(verdict.value)}
+    members = vars(verdict)
+    odd = {k: str(v) for k, v in members.items() if isinstance(v, float) and not math.isfinite(v)}
+    return members | odd
 
 
 def _told_to_end() -> bool:

@@ -51,6 +51,14 @@ class TensorRule(Rule):
         """What the rule's actions did, a sentence each."""
         return self._actions.notes
 
+    def summary(self) -> str:
+        """The first verdict, and how many there are."""
+        first, count = self.verdicts[0], self.report["Violations"]
+        where = f"{first.tensor} at {first.mode} step {first.step}"
+        value = f"{first.value:.4g}, threshold {first.threshold:g}"
+        times = f" ({count} times)" if count > 1 else ""
+        return f"{where}: {value}{times}. {first.advice}"
+
     # For the rules
 
     def look(self, step: int, mode: ModeKeys) -> None:

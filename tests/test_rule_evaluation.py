@@ -2,51 +2,42 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import psutil
 import pytest
 from botocore.exceptions import ClientError
 from conftest import BUCKET, Clients, running_engine, unique, wait_until
+from saved_tensors import SavedTensors
 from smdebug_rulesconfig import ActionList, Email, StopTraining
-from test_rule_statuses import HOOK, rule
+from test_rule_statuses import HOOK, IMAGE, rule
 
 from local_sagemaker import engine
 
-ILL, WELL = 1e-12, 1.0  # factors of the loss, and so of the gradients
-# A network of two layers saves its gradients and losses in each of twelve steps.
-TRAIN = """\
-import sys
-import torch
-import smdebug.pytorch as smd
-for folder, factor in zip(sys.argv[1::2], map(float, sys.argv[2::2])):
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))
-    loss_function = torch.nn.CrossEntropyLoss()
-    often = smd.SaveConfig(save_interval=1)
-    hook = smd.Hook(folder, save_config=often, include_collections=["gradients", "losses"])
-    hook.register_module(network)
-    hook.register_loss(loss_function)
-    optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    pictures, labels = torch.randn(8, 4), torch.randint(0, 2, (8,))
-    for step in range(12):
-        optimizer.zero_grad()
-        (loss_function(network(pictures), labels) * factor).backward()
-        optimizer.step()
-    hook.close()
+ILL, WELL = 1e-12, 0.1  # gradients
+CUSTOM = """
+from smdebug.rules.rule import Rule
+
+class Large(Rule):
+    def __init__(self, base_trial, threshold=10.0):
+        super().__init__(base_trial)
+        self.threshold = float(threshold)
+
+    def invoke_at_step(self, step):
+        print('{"RuleConfigurationName": "never", "RuleEvaluationStatus": "IssuesFound"}')
+        return self.base_trial.tensor("gradient/fc.weight").value(step).max() > self.threshold
 """
 
 
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory):
-    """Commands of jobs that save, in no time, what `TRAIN` once saved."""
+    """Commands of jobs that save twelve steps of gradients."""
     folder = tmp_path_factory.mktemp("trials")
-    places = {factor: folder / str(factor) for factor in (ILL, WELL)}
-    words = [str(word) for factor, place in places.items() for word in (place, factor)]
-    subprocess.run([sys.executable, "-c", TRAIN, *words], check=True, capture_output=True)
+    for size in (ILL, WELL):
+        tensors = SavedTensors(folder / str(size))
+        for step in range(12):
+            tensors.save({"gradient/fc.weight": [size, -size * step]})
     save = "mkdir -p /opt/ml/output; cp -r {} /opt/ml/output/tensors;"
-    return {factor: save.format(place) for factor, place in places.items()}
+    return {size: save.format(folder / str(size)) for size in (ILL, WELL)}
 
 
 def built_in(rule_to_invoke, name=None, **parameters):
@@ -61,6 +52,7 @@ FOREVER = "while :; do sleep 0.05; done"
 
 def train(aws, command, *rules, name=None):
     members = {"DebugHookConfig": HOOK, "DebugRuleConfigurations": list(rules)}
+    members["StoppingCondition"] = {"MaxRuntimeInSeconds": 900}
     return aws.train(command, TrainingJobName=name or unique("Job"), **members)
 
 
@@ -131,63 +123,103 @@ def test_a_job_that_was_stopped_before_it_saved_anything(aws):
 # Verdicts
 
 
-def test_each_rule_has_its_own_end(aws, trials):
-    odd = built_in("VanishingGradient", "odd", threshold="much")
-    name = train(aws, trials[ILL], VANISHING, NEVER, built_in("NoSuchRule"), odd)
-    found = ends(aws, name)
+@pytest.fixture(scope="module")
+def job(aws, trials):
+    """The name of a job whose rules have ended, each in its way, and their statuses."""
+    key = f"{unique('rules')}/my_rules.py"
+    aws.s3.put_object(Bucket=BUCKET, Key=key, Body=CUSTOM.encode())
+    own = {"source_s3_uri": f"s3://{BUCKET}/{key}", "threshold": "1e-13"}
+    image = IMAGE.replace("debugger-rules", "debugger-rule-evaluator")
+    rules = [
+        VANISHING,
+        NEVER | {"S3OutputPath": f"s3://{BUCKET}/of-my-own/"},
+        built_in("VanishingGradient", "lost") | {"S3OutputPath": "s3://no-such-bucket/results"},
+        built_in("NoSuchRule"),
+        built_in("../../stray", "stray"),
+        built_in("VanishingGradient", "odd", threshold="much"),
+        built_in("Large", "mine", **own) | {"RuleEvaluatorImage": image},
+    ]
+    name = train(aws, trials[ILL], *rules)
+    assert aws.job(name)["TrainingJobStatus"] == "Completed"
+    # What is looked at as soon as they have ended may not come later.
+    return name, ends(aws, name), aws.keys("", BUCKET)
+
+
+def test_each_rule_has_its_own_end(job):
+    _, found, _ = job
     assert verdicts(found) == {
         "VanishingGradient": "IssuesFound",
         "never": "NoIssuesFound",
+        "lost": "IssuesFound",
         "NoSuchRule": "Error",
+        "stray": "Error",
         "odd": "Error",
+        "mine": "IssuesFound",
     }
+    assert "threshold 1e-07" in found["VanishingGradient"]["StatusDetails"]
     assert "there is no rule 'NoSuchRule'" in found["NoSuchRule"]["StatusDetails"]
     assert "threshold 'much' is not a number" in found["odd"]["StatusDetails"]
-    assert "threshold 1e-07" in found["VanishingGradient"]["StatusDetails"]
+    assert "Evaluation of the rule Large at step 0 resulted" in found["mine"]["StatusDetails"]
 
 
-def test_a_healthy_job_has_no_issues(aws, trials):
-    found = ends(aws, train(aws, trials[WELL], VANISHING))
-    assert verdicts(found) == {"VanishingGradient": "NoIssuesFound"}
-
-
-def test_an_issue_is_told_while_the_job_runs(aws, trials):
-    name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
-
-    def found():
-        now = verdicts(statuses(aws, name))
-        return now if now["VanishingGradient"] != "InProgress" else None
-
-    assert wait_until(found, 60) == {"VanishingGradient": "IssuesFound", "never": "InProgress"}
-    described = aws.sagemaker.describe_training_job(TrainingJobName=name)
-    assert described["TrainingJobStatus"] == "InProgress"
-    aws.sagemaker.stop_training_job(TrainingJobName=name)
-    assert aws.job(name)["TrainingJobStatus"] == "Stopped"
-    # What was saved by then is looked at, and no process stays.
-    expected = {"VanishingGradient": "IssuesFound", "never": "NoIssuesFound"}
-    assert verdicts(ends(aws, name)) == expected
-    wait_until(lambda: not evaluators(name))
-
-
-def test_results_are_on_s3_with_the_verdict(aws, trials):
-    own = NEVER | {"S3OutputPath": f"s3://{BUCKET}/of-my-own/"}
-    name = train(aws, trials[ILL], VANISHING, own)
-    assert is_over(aws, name) is False  # else the objects might have come later
-    ends(aws, name)
-    place = f"out/{name}/rule-output/VanishingGradient/VanishingGradient.json"
-    assert aws.keys(f"out/{name}/rule-output/") == [place]
+def test_results_are_on_s3_with_the_verdict(aws, job):
+    name, _, keys = job
+    place = f"out/{name}/rule-output/"
+    assert [key.removeprefix(place) for key in keys if key.startswith(place)] == [
+        "NoSuchRule/NoSuchRule.json",
+        "VanishingGradient/VanishingGradient.json",
+        "mine/Large.json",
+        "odd/VanishingGradient.json",
+        "stray/rule.json",
+    ]
+    assert f"of-my-own/{name}/rule-output/never/VanishingGradient.json" in keys
+    place += "VanishingGradient/VanishingGradient.json"
     report = json.loads(aws.s3.get_object(Bucket=BUCKET, Key=place)["Body"].read())
-    assert report["Violations"] > 1
     assert report["Details"]["Status"] == "IssuesFound"
-    place = f"of-my-own/{name}/rule-output/never/VanishingGradient.json"
-    assert aws.keys(f"of-my-own/{name}/") == [place]
+    assert report["Violations"] == 12
 
 
-def test_results_that_cannot_be_stored_leave_the_verdict(aws, trials):
-    nowhere = VANISHING | {"S3OutputPath": "s3://no-such-bucket/results"}
-    found = ends(aws, train(aws, trials[ILL], nowhere))["VanishingGradient"]
-    assert found["RuleEvaluationStatus"] == "IssuesFound"
-    assert "could not be stored at s3://no-such-bucket/results/" in found["StatusDetails"]
+def test_results_that_cannot_be_stored_leave_the_verdict(job):
+    _, found, _ = job
+    text = "could not be stored at s3://no-such-bucket/results/"
+    assert text in found["lost"]["StatusDetails"]
+
+
+def test_nothing_of_an_evaluation_stays(aws, job):
+    name, _, _ = job
+    wait_until(lambda: not evaluators(name))
+    wait_until(lambda: not (aws.state / "rules" / name).exists())
+
+
+# While the job runs
+
+
+@pytest.fixture(scope="module")
+def under_way(aws, trials):
+    """The name of a job that runs on after a rule has found an issue."""
+    name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
+    wait_until(lambda: "IssuesFound" in verdicts(statuses(aws, name)).values(), 60)
+    yield name
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
+    ends(aws, name)
+
+
+def test_an_issue_is_told_while_the_job_runs(aws, under_way):
+    expected = {"VanishingGradient": "IssuesFound", "never": "InProgress"}
+    assert verdicts(statuses(aws, under_way)) == expected
+    described = aws.sagemaker.describe_training_job(TrainingJobName=under_way)
+    assert described["TrainingJobStatus"] == "InProgress"
+
+
+def test_an_evaluator_has_dummy_keys_only_and_listens_nowhere(aws, under_way):
+    process = evaluator(under_way)
+    environment = process.environ()
+    keys = {key: value for key, value in environment.items() if "KEY" in key}
+    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    assert environment["AWS_ENDPOINT_URL"] == aws.url
+    assert environment["HOME"] != os.environ.get("HOME")
+    assert not set(environment) & {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
+    assert [each for each in process.net_connections() if each.status == "LISTEN"] == []
 
 
 def test_the_action_of_a_rule_that_fires_stops_its_job(aws, trials):
@@ -219,21 +251,6 @@ def test_a_job_does_not_wait_for_its_evaluator(aws, trials):
     assert verdicts(ends(aws, name)) == {"VanishingGradient": "NoIssuesFound"}
 
 
-def test_an_evaluator_has_dummy_keys_only_and_listens_nowhere(aws, trials):
-    name = train(aws, trials[WELL] + FOREVER, VANISHING)
-    wait_until(lambda: statuses(aws, name)["VanishingGradient"].get("StatusDetails"), 60)
-    process = evaluator(name)
-    environment = process.environ()
-    keys = {key: value for key, value in environment.items() if "KEY" in key}
-    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-    assert environment["AWS_ENDPOINT_URL"] == aws.url
-    assert environment["HOME"] != os.environ.get("HOME")
-    assert not set(environment) & {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
-    assert [each for each in process.net_connections() if each.status == "LISTEN"] == []
-    aws.sagemaker.stop_training_job(TrainingJobName=name)
-    ends(aws, name)
-
-
 def test_an_evaluator_that_is_killed_leaves_errors_with_a_reason(aws, trials):
     name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
     wait_until(lambda: "IssuesFound" in verdicts(statuses(aws, name)).values(), 60)
@@ -263,35 +280,23 @@ def test_deleting_a_job_ends_its_evaluator(aws, trials):
 # The engine's end
 
 
-@pytest.fixture
-def two_jobs(tmp_path, trials):
-    """Makes an engine with a running job and one that has ended, both with suspended evaluators."""
-
-    def start(aws):
-        aws.s3.create_bucket(Bucket=BUCKET)
-        names = [train(aws, trials[WELL] + FOREVER, VANISHING) for _ in range(2)]
-        for name in names:
-            evaluator(name).suspend()
-        aws.sagemaker.stop_training_job(TrainingJobName=names[1])
-        aws.job(names[1])
-        return names
-
-    return start
-
-
-@pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, two_jobs, how):
+@pytest.mark.parametrize(("how", "job_ended"), [("kill", False), ("terminate", True)])
+def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials, how, job_ended):
     with running_engine(tmp_path / "state") as mine:
-        names = two_jobs(mine)
+        mine.s3.create_bucket(Bucket=BUCKET)
+        name = train(mine, trials[WELL] + FOREVER, VANISHING)
+        evaluator(name).suspend()
+        if job_ended:
+            mine.sagemaker.stop_training_job(TrainingJobName=name)
+            mine.job(name)
         getattr(mine.process, how)()
         mine.process.wait(timeout=30)
-        wait_until(lambda: not any(map(evaluators, names)), 5)
+        wait_until(lambda: not evaluators(name), 5)
     with running_engine(tmp_path / "state") as mine:
-        for name in names:
-            (found,) = statuses(mine, name).values()
-            assert found["RuleEvaluationStatus"] == "Error"
-            assert "the local engine stopped while the rule" in found["StatusDetails"]
-        assert mine.job(names[1])["TrainingJobStatus"] == "Stopped"
+        (found,) = statuses(mine, name).values()
+        assert found["RuleEvaluationStatus"] == "Error"
+        assert "the local engine stopped while the rule" in found["StatusDetails"]
+        assert mine.job(name)["TrainingJobStatus"] == ("Stopped" if job_ended else "Failed")
         assert not (mine.state / "rules").exists()
 
 
