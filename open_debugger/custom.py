@@ -14,13 +14,20 @@ from types import ModuleType
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from smdebug.exceptions import RuleEvaluationConditionMet
+from smdebug.exceptions import (
+    RuleEvaluationConditionMet,
+    StepUnavailable,
+    TensorUnavailable,
+    TensorUnavailableForStep,
+)
 from smdebug.rules.rule import Rule
 
 from open_debugger.rule import TensorRule
 from open_debugger.trials import Trial
 
 SOURCE = "source_s3_uri"
+# A step that has nothing for a rule is no error, for smdebug either.
+ABSENT = (StepUnavailable, TensorUnavailable, TensorUnavailableForStep)
 # As in AWS's evaluator: rules call the constructor with the trial alone.
 Rule.__init__.__defaults__ = ("", None)
 
@@ -43,6 +50,8 @@ class CustomRule(TensorRule):
             text = f"RuleEvaluationConditionMet: Evaluation of the rule {self.rule_name} at step "
             text += f"{step} resulted in the condition being met"
             self.violation(mode_step, mode, "its own condition", math.nan, math.nan, text)
+        except ABSENT:
+            return False
         except SystemExit as error:
             raise RuntimeError(f"the rule ended its process with {error.code!r}") from error
         self.report["Datapoints"] += 1
