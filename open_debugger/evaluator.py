@@ -10,7 +10,6 @@ rule has found by then is in the folder RESULTS, as ``<RuleConfigurationName>/<r
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -112,13 +111,13 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder for the results")
     options = parser.parse_args()
     rules = json.loads(options.rules.read_text())
-    output = sys.stdout
 
     def tell(result: RuleResult) -> None:
         write(result, options.results)
         _tell(result, output)
 
-    with contextlib.redirect_stdout(sys.stderr):  # what rules print is no status
+    with os.fdopen(os.dup(1), "w") as output:
+        os.dup2(2, 1)  # what rules print is no status
         run(options.tensors, rules, _told_to_end, tell)
 
 
