@@ -54,33 +54,40 @@ def defaults(name: str) -> dict[str, object]:
     Raises:
         RuleError: there is no such rule.
     """
-    return {known.name: known.default for known in _signature(name)}
+    return values(name, {})
 
 
-def make(name: str, trial: Trial, parameters: Mapping[str, object], action: str = "") -> TensorRule:
-    """The rule `name` on `trial`; values may be strings, as the API has them.
+def values(name: str, parameters: Mapping[str, object]) -> dict[str, object]:
+    """All parameters of a rule: those that are given, which may be strings, and AWS's defaults.
 
     Raises:
-        RuleError: there is no such rule or parameter, or the value does not fit.
+        RuleError: there is no such rule or parameter, or a value is of the wrong kind.
     """
-    known = {parameter.name: parameter for parameter in _signature(name)}
+    if name not in RULES:
+        raise RuleError(f"there is no rule '{name}' here; there are {', '.join(sorted(RULES))}")
+    found = inspect.signature(RULES[name].__init__).parameters.values()
+    known = {each.name: each.default for each in found if each.name not in NOT_PARAMETERS}
     given = {key: value for key, value in parameters.items() if key not in SENT_ALONG}
     if unknown := sorted(given.keys() - known.keys()):
         raise RuleError(f"{name} has no parameter '{unknown[0]}'; it has {', '.join(known)}")
     types = typing.get_type_hints(RULES[name].__init__)
     try:
-        values = {key: _converted(value, types[key], key) for key, value in given.items()}
-        # The SDK's actions write each quotation mark as \\".
-        return RULES[name](trial, action_str=action.replace('\\"', '"'), **values)
+        return known | {key: _converted(each, types[key], key) for key, each in given.items()}
     except ValueError as error:
         raise RuleError(f"{name}: {error}") from None
 
 
-def _signature(name: str) -> list[inspect.Parameter]:
-    if name not in RULES:
-        raise RuleError(f"there is no rule '{name}' here; there are {', '.join(sorted(RULES))}")
-    found = inspect.signature(RULES[name].__init__).parameters.values()
-    return [parameter for parameter in found if parameter.name not in NOT_PARAMETERS]
+def make(name: str, trial: Trial, parameters: Mapping[str, object]) -> TensorRule:
+    """The rule `name` on `trial`, with the RuleParameters that the API has.
+
+    Raises:
+        RuleError: there is no such rule or parameter, or a value does not fit.
+    """
+    fitting = values(name, parameters)
+    try:
+        return RULES[name](trial, action_str=str(parameters.get("action_json", "")), **fitting)
+    except ValueError as error:
+        raise RuleError(f"{name}: {error}") from None
 
 
 def _converted(value: object, wanted: type, name: str) -> object:

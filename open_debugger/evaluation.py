@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from smdebug.exceptions import RuleEvaluationConditionMet
 
@@ -44,15 +45,14 @@ class Evaluation:
         self.trial = trial
         trial.remember(True)  # for the next rule; after a step, `forget` lets go
         for run, configuration in zip(self.runs, self.configurations, strict=True):
-            parameters = configuration.get("RuleParameters", {})
-            action = parameters.get("action_json", "")
+            given = configuration.get("RuleParameters", {})
             try:
-                if custom.SOURCE in parameters:
-                    run.rule = custom.make(trial, parameters, action)
+                if custom.SOURCE in given:
+                    run.result.parameters = dict(given)
+                    run.rule = custom.make(trial, given, str(given.get("action_json", "")))
                 else:
-                    run.rule = catalogue.make(run.result.rule, trial, parameters, action)
-                    run.result.parameters |= catalogue.defaults(run.result.rule)
-                run.result.parameters |= _given(parameters)
+                    run.result.parameters = catalogue.values(run.result.rule, given)
+                    run.rule = catalogue.make(run.result.rule, trial, given)
             except ValueError as error:
                 _fail(run, str(error))
 
@@ -85,12 +85,15 @@ class Evaluation:
         return self.results
 
 
-def evaluate(tensors: str | Path | Trial, rules: Iterable[str | Mapping]) -> Results:
+def evaluate(
+    tensors: str | Path | Trial, rules: Iterable[str | tuple | Mapping | SDKRule]
+) -> Results:
     """Evaluate rules on the tensors in a folder, below an ``s3://`` address, or of an open trial.
 
     Args:
-        rules: each a rule's name, or a DebugRuleConfiguration:
-            ``{"RuleConfigurationName": ..., "RuleParameters": {"rule_to_invoke": ..., ...}}``.
+        rules: each a rule's name, a pair of its name and its parameters, a `Rule` of SageMaker's
+            SDK, or a DebugRuleConfiguration: ``{"RuleConfigurationName": ...,
+            "RuleParameters": {"rule_to_invoke": ..., ...}}``.
 
     Raises:
         TrialError: there are no tensors, or they are damaged.
@@ -106,20 +109,25 @@ def evaluate(tensors: str | Path | Trial, rules: Iterable[str | Mapping]) -> Res
     return evaluation.finish()
 
 
-def _configuration(rule: str | Mapping) -> Mapping:
-    if isinstance(rule, str):
-        return {"RuleConfigurationName": rule, "RuleParameters": {"rule_to_invoke": rule}}
-    return rule
+class SDKRule(Protocol):
+    """What is taken of a `Rule` of SageMaker's SDK."""
+
+    def to_debugger_rule_config_dict(self) -> Mapping: ...
+
+
+def _configuration(rule: str | tuple | Mapping | SDKRule) -> Mapping:
+    if isinstance(rule, Mapping):
+        return rule
+    if hasattr(rule, "to_debugger_rule_config_dict"):
+        return rule.to_debugger_rule_config_dict()
+    name, parameters = (rule, {}) if isinstance(rule, str) else rule
+    return {"RuleConfigurationName": name, "RuleParameters": {"rule_to_invoke": name, **parameters}}
 
 
 def _new_result(configuration: Mapping) -> RuleResult:
     name = configuration["RuleConfigurationName"]
     rule = configuration.get("RuleParameters", {}).get("rule_to_invoke", name)
     return RuleResult(name, rule, "InProgress", "no step was saved yet")
-
-
-def _given(parameters: Mapping) -> dict:
-    return {name: value for name, value in parameters.items() if name not in catalogue.SENT_ALONG}
 
 
 def _fail(run: _Run, reason: str) -> None:

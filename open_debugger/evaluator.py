@@ -65,7 +65,9 @@ def _look(evaluation: Evaluation, tensors: str, ended: bool) -> None:
 
 def write(result: RuleResult, folder: Path) -> None:
     """Write a rule's result in the form of AWS's rule reports, with its verdicts."""
-    place = folder / re.sub(r"/|^\.+$", "_", result.name)  # of which the API allows any
+    place = folder / result.name
+    if folder.resolve() not in place.resolve().parents:  # the API allows any name
+        place = folder / re.sub(r"[/.]", "_", result.name)
     place.mkdir(parents=True, exist_ok=True)
     report = {
         "RuleTriggered": result.violations,

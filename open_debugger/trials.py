@@ -111,6 +111,14 @@ class Trial(LocalTrial):
 class _Reader(LocalIndexReader):
     """smdebug's reader, which says what is damaged and waits for nothing."""
 
+    def read_index_files(
+        self, start_after_key: str | None, range_steps: tuple | None = None
+    ) -> tuple[list[bytes], list[int], str | None, list[str]]:
+        try:
+            return super().read_index_files(start_after_key, range_steps)
+        except Exception as error:
+            raise TrialError(f"the index cannot be read: {error!r}") from error
+
     def _update_tensors_from_json(
         self, index_tensors_dict: dict, step: int, response: bytes, path: str, worker: str
     ) -> dict:

@@ -64,6 +64,10 @@ class Results:
         lines = [f"{r.name:<{width}}  {r.status:<14}  {r.details}" for r in self.results]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):  # details are sentences
+            return self.frame().to_html()
+
     def frame(self) -> pd.DataFrame:
         """One row a rule: name, status, violations, datapoints, details."""
         members = ("name", "status", "violations", "datapoints", "details")

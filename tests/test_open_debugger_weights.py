@@ -3,6 +3,8 @@
 Its PoorWeightInitialization is in `test_initialization.py`.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from saved_tensors import LOSS, SavedTensors
@@ -95,13 +97,12 @@ def test_the_update_is_set_against_the_weights(saved, values, ratio):
 
 
 def test_the_ratio_is_of_means_of_absolute_values(saved):
-    weights(saved, [1, -3], [2, -1])
-    result = saved.judged("WeightUpdateRatio", large_threshold=0.7)
-    assert result.verdicts[0].value == pytest.approx(0.75)
-    assert saved.judged("WeightUpdateRatio", large_threshold=0.8).violations == 0
-    assert saved.judged("WeightUpdateRatio", small_threshold=0.8).violations == 1
-    large_epsilon = saved.judged("WeightUpdateRatio", small_threshold=0.5, epsilon=2)
-    assert large_epsilon.verdicts[0].value == pytest.approx(1.5 / 4)
+    weights(saved, [1, -3], [2, -5])
+    ratio = partial(saved.judged, "WeightUpdateRatio", epsilon=4)  # 1.5 / (2 + 4)
+    assert ratio(large_threshold=0.2499).verdicts[0].value == 0.25
+    assert ratio(large_threshold=0.25).violations == 0
+    assert ratio(small_threshold=0.25).violations == 0
+    assert ratio(small_threshold=0.2501).verdicts[0].threshold == 0.2501
 
 
 @pytest.mark.parametrize(
