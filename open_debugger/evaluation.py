@@ -48,7 +48,8 @@ class Evaluation:
             given = configuration.get("RuleParameters", {})
             try:
                 if custom.SOURCE in given:
-                    run.result.parameters = dict(given)
+                    sent = catalogue.SENT_ALONG
+                    run.result.parameters = {k: v for k, v in given.items() if k not in sent}
                     run.rule = custom.make(trial, given, str(given.get("action_json", "")))
                 else:
                     run.result.parameters = catalogue.values(run.result.rule, given)

@@ -24,7 +24,8 @@ class Large(Rule):
         self.threshold = float(threshold)
 
     def invoke_at_step(self, step):
-        atexit.register(print, '{"RuleConfigurationName": "never", "RuleEvaluationStatus": "Error"}')
+        status = '{"RuleConfigurationName": "never", "RuleEvaluationStatus": "Error"}'
+        atexit.register(print, status)
         return self.base_trial.tensor("gradient/fc.weight").value(step).max() > self.threshold
 """
 
