@@ -104,8 +104,9 @@ faults: $(READY) ## Kill the engine, jobs and endpoints 50 times under load, and
 	FAULT_POINTS=$${FAULT_POINTS:-50} $(BIN)/python -m pytest -s tests/test_faults.py
 
 .PHONY: bench
-bench: $(READY) ## What the local engine costs, beside named peers (takes minutes, wants a quiet machine)
+bench: $(READY) ## What engine and hook cost, beside named peers (takes minutes, wants a quiet machine)
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/debugger.py
 
 .PHONY: lab
 lab: $(READY) ## JupyterLab on a local engine

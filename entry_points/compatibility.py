@@ -46,16 +46,23 @@ def _allow_newer_protobuf(wish: str) -> None:
 
 
 def _allow_newer_numpy() -> None:
-    """Give smdebug's writer arrays with `tostring`, which NumPy 2.3 dropped."""
+    """Give smdebug's writer arrays as it knows them, whatever NumPy is installed.
+
+    NumPy 2.3 dropped `tostring`, and 2.4 makes no number of an array with one element and a
+    dimension, as smdebug makes of each scalar.
+    """
     import numpy as np
     from smdebug.core import writer
-    from smdebug.core.tfevent.util import make_tensor_proto
+    from smdebug.core.tfevent import summary, util
 
     class Array(np.ndarray):
         def tostring(self) -> bytes:
             return self.tobytes()
 
-    def with_tostring(nparray_data: Any, tag: str) -> Any:
-        return make_tensor_proto(np.asarray(nparray_data).view(Array), tag)
+    def make_tensor_proto(nparray_data: Any, tag: str) -> Any:
+        return util.make_tensor_proto(np.asarray(nparray_data).view(Array), tag)
 
-    writer.make_tensor_proto = with_tostring
+    def scalar_summary(tag: str, scalar: Any) -> Any:
+        return summary.scalar_summary(tag, np.asarray(scalar).reshape(()))
+
+    writer.make_tensor_proto, writer.scalar_summary = make_tensor_proto, scalar_summary

@@ -41,7 +41,8 @@ class ConfigError(ValueError):
 def parse(text: str) -> dict[str, Any]:
     """Return the configuration which `--debug-config` gives: JSON text, or the name of a file.
 
-    A name counts from the working directory, or else from the folder of this script. Raises
+    A name counts from the working directory, or else from the folder of this script. The training
+    toolkit hands arguments to a shell unquoted, so that its jobs can only give a name. Raises
     ConfigError naming the member and its value unless all of it can be honoured.
     """
     text = text.strip()
@@ -80,7 +81,10 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"it is no JSON: {error}") from error
+        raise ConfigError(
+            f"it is no JSON: {error} (SageMaker's training toolkit, which starts tuning jobs and "
+            "those of SDK v2, loses quotes: there, name a file in the source folder)"
+        ) from error
 
 
 def _check_collection(collection: Any, place: str) -> None:

@@ -31,6 +31,20 @@ def test_arrays_of_newer_numpy_are_written(monkeypatch):
     assert written.tensor_content == values.tobytes()
 
 
+@pytest.mark.filterwarnings("error:Conversion of an array:DeprecationWarning")
+def test_scalars_with_a_dimension_are_written(monkeypatch):
+    from smdebug.core import writer
+    from smdebug.core.tfevent import summary
+
+    monkeypatch.setattr(writer, "scalar_summary", summary.scalar_summary)  # as smdebug has it
+    # NumPy 2.4 raises what the one here warns of.
+    with pytest.raises((DeprecationWarning, TypeError)):
+        writer.scalar_summary("x", np.array([2.5]))
+    compatibility._allow_newer_numpy()
+    for value in (2.5, np.float32(2.5), np.array(2.5), np.array([[2.5]])):
+        assert writer.scalar_summary("x", value).value[0].simple_value == 2.5
+
+
 def fake_protobuf(monkeypatch, installed, imported=None):
     """Have `installed` be protobuf's version, and `imported` its implementation in use, if any."""
     monkeypatch.setattr(compatibility, "version", lambda name: installed)

@@ -74,6 +74,7 @@ def with_parameters(**parameters):
     ("config", "reason"),
     [
         ("{", "no JSON"),
+        ("{CollectionConfigurations:", "no JSON.*toolkit.*name a file"),
         ("missing.json", "missing.json.*source folder"),
         # What the training toolkit makes of an object that is no text.
         (f"CollectionConfigurations={[LOSSES] * 9}", r"json\.dumps"),

@@ -1,27 +1,28 @@
 """Run the course's scripts in environments like those of AWS's containers: `make check-containers`.
 
 Two environments are built (`training.txt`, `inference.txt`). In the first, `train.py` runs by every
-way in which SageMaker starts it, and as notebook 03 makes its jobs; in the second, `inference.py`
-serves the model that came out. Every result is held against another's: the same seed and photos
-must give the same losses and weights, the same photo the same answer. Ends with 1 if any differ.
+way in which SageMaker starts it, as notebook 03 makes its jobs, and with the Debugger's hook; in
+the second, `inference.py` serves the model that came out. Every result is held against another's:
+the same seed and photos must give the same losses and weights, the same photo the same answer.
+Ends with 1 if any differ. `check.py [launches lessons debugger serving]` runs only these parts.
 """
 
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import debugged
 import jobs
 import venvs
 from jobs import Result
 from lessons import lessons
+from rows import Row, ask, reason, show, timed
 from venvs import Venv
 
 from course.drawn import sample
@@ -52,20 +53,10 @@ SAME_LOSS = 1e-6  # relative: a tensor is saved as float32
 OTHER_PILLOW = 1e-3  # relative: augmented photos differ in some pixels' last bit
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table; `verdict` is OK or what differs."""
-
-    path: str
-    arguments: str
-    value: str
-    verdict: str = "OK"
-
-
 def differences(result: Result, expected: Result | None) -> str:
     """OK, or in what a job differs from the expected one; without one, whether it completed."""
     if result.code != 0:
-        return f"exit code {result.code}: {_reason(result.log)}"
+        return f"exit code {result.code}: {reason(result.log)}"
     if expected is None:
         return "OK"
     found = []
@@ -75,12 +66,6 @@ def differences(result: Result, expected: Result | None) -> str:
     if result.weights != expected.weights:
         found.append(f"weights {result.weights}, not {expected.weights}")
     return "; ".join(found) or "OK"
-
-
-def _reason(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "Error: " in line and "CalledProcess" not in line]
-    return (errors or lines or ["no output"])[-1][:200]
 
 
 def _first_loss(result: Result) -> str:
@@ -104,7 +89,7 @@ def check_launches(venv: Venv) -> tuple[list[Row], Result]:
     """Run them all; the first is what the others are held against."""
     rows, first = [], None
     for path, arguments, start in launches(venv):
-        result = _timed(f"{path}, {arguments}", start)
+        result = timed(f"{path}, {arguments}", start)
         rows.append(Row(path, arguments, _first_loss(result), differences(result, first)))
         first = first or result
     return [*rows, _two_processes(venv, first), _course(first)], first
@@ -113,7 +98,7 @@ def check_launches(venv: Venv) -> tuple[list[Row], Result]:
 def _two_processes(venv: Venv, expected: Result) -> Row:
     """Two processes under torchrun: what each prints as the first step's loss."""
     start = partial(jobs.driver, venv, "torchrun-2", PLAIN, processes=2)
-    result = _timed("torchrun, two processes", start)
+    result = timed("torchrun, two processes", start)
     printed = re.findall(r"epoch=1 train_loss=([0-9.]+)", result.log)
     verdict = differences(result, None)
     if verdict == "OK" and set(printed) != {f"{expected.losses[0]:.4f}"}:
@@ -124,7 +109,7 @@ def _two_processes(venv: Venv, expected: Result) -> Row:
 def _course(expected: Result) -> Row:
     """The same in the course's own environment, where another Pillow crops the photos."""
     start = partial(jobs.alone, Path(sys.executable), "course", PLAIN)
-    result = _timed("python, course's .venv", start)
+    result = timed("python, course's .venv", start)
     verdict = differences(result, None)
     if verdict == "OK" and abs(result.losses[0] / expected.losses[0] - 1) > OTHER_PILLOW:
         verdict = f"not {expected.losses[0]:.9f} within {OTHER_PILLOW:.1%}"
@@ -149,7 +134,7 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             environment=lesson.environment,
             hook=lesson.hook,
         )
-        result = _timed(name, job)
+        result = timed(name, job)
         verdict = differences(result, expected)
         if changed := dict(venv.versions(*PACKAGES).items() - held.items()):
             verdict = f"the requirements replaced packages by {changed}"
@@ -163,7 +148,13 @@ def check_tensors(venv: Venv, result: Result) -> list[Row]:
     """Read the saved losses in the job's environment and in the course's: both are the job's."""
     rows = []
     for where, python in (("container", venv.python), ("course's .venv", Path(sys.executable))):
-        found = _ask(python, "TENSORS", HERE / "tensors.py", result.ml / "output/tensors")
+        found = ask(
+            python,
+            "TENSORS",
+            HERE / "tensors.py",
+            result.ml / "output/tensors",
+            result.ml / "model",
+        )
         if isinstance(found, str):
             rows.append(Row("saved losses", f"read in the {where}", "-", found))
             continue
@@ -196,11 +187,9 @@ def check_serving(venv: Venv, trained: Result) -> list[Row]:
     photos = sorted((jobs.PHOTOS / "test").rglob("*.jpg"))
     answers = {}
     for where, python in (("inference", venv.python), ("course", Path(sys.executable))):
-        answers[where] = _timed(
+        answers[where] = timed(
             f"serving, {where}",
-            partial(
-                _ask, python, "ANSWERS", HERE / "ask.py", folder, *photos, code=folder / "code"
-            ),
+            partial(ask, python, "ANSWERS", HERE / "ask.py", folder, *photos, code=folder / "code"),
         )
     return [compare_answers(answers["inference"], answers["course"], len(photos))]
 
@@ -236,40 +225,6 @@ def _distance(a: dict, b: dict, values: Callable[[dict], list[float]]) -> float:
     return max(abs(x - y) for x, y in zip(values(a), values(b), strict=True))
 
 
-def _ask(
-    python: Path, mark: str, script: Path, *arguments: Path, code: Path | None = None
-) -> dict | str:
-    """Run a script of this folder in an environment; return its JSON, or why there is none."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(venvs.BUILD), "OMP_NUM_THREADS": "1"}
-    environment |= {"SAGEMAKER_PROGRAM": "inference.py", "AWS_REGION": "us-east-1"}
-    environment |= {"PYTHONPATH": str(code)} if code else {}
-    done = subprocess.run(
-        [python, script, *arguments], capture_output=True, text=True, env=environment
-    )
-    for line in done.stdout.splitlines():
-        if line.startswith(mark):
-            return json.loads(line.removeprefix(mark))
-    return _reason(done.stdout + done.stderr)
-
-
-def _timed(what: str, start: Callable):
-    begin = time.perf_counter()
-    result = start()
-    print(f"{what}: {time.perf_counter() - begin:.0f} s", flush=True)
-    return result
-
-
-def show(rows: list[Row]) -> None:
-    """Print the table."""
-    lines = [Row("path", "arguments", "first-step loss", "result"), *rows]
-    cells = [(r.path, r.arguments, r.value, r.verdict) for r in lines]
-    widths = [max(len(line[i]) for line in cells) for i in range(3)]
-    print()
-    for line in cells:
-        shown = zip(line, [*widths, 0], strict=True)
-        print("  ".join(cell.ljust(width) for cell, width in shown).rstrip())
-
-
 def lacking(venv: Venv) -> list[Row]:
     """A row if the environment holds what AWS's containers lack."""
     there = {k: v for k, v in venv.versions("safetensors", "smdebug").items() if v}
@@ -277,19 +232,30 @@ def lacking(venv: Venv) -> list[Row]:
 
 
 def main() -> int:
+    parts = {"launches", "lessons", "debugger", "serving"}
+    chosen = set(sys.argv[1:]) or parts
+    if unknown := chosen - parts:
+        sys.exit(f"there is no part {', '.join(unknown)}: choose of {', '.join(sorted(parts))}")
     begin = time.perf_counter()
     sample.make(jobs.PHOTOS, CLASSES, PHOTOS)
-    training = _timed("training environment", partial(venvs.build, "training"))
-    inference = _timed("inference environment", partial(venvs.build, "inference"))
-    rows = lacking(training) + lacking(inference)
-    launched, first = check_launches(training)
-    rows += launched
-    rows += check_lessons(training, first)
-    rows += check_serving(inference, first)
+    training = timed("training environment", partial(venvs.build, "training"))
+    environments, rows = [training], lacking(training)
+    if "launches" in chosen:
+        launched, first = check_launches(training)
+        rows += launched
+    else:  # what the others are held against
+        first = timed("SDK v3 driver", partial(jobs.driver, training, "driver", PLAIN))
+    if "lessons" in chosen:
+        rows += check_lessons(training, first)
+    if "debugger" in chosen:
+        rows += debugged.check(training, PLAIN, first)
+    if "serving" in chosen:
+        environments += [timed("inference environment", partial(venvs.build, "inference"))]
+        rows += lacking(environments[-1]) + check_serving(environments[-1], first)
     show(rows)
     ml = "real" if isolation.isolation().real_opt_ml else "replaced in the driver's files"
     print(f"\n/opt/ml: {ml}; {time.perf_counter() - begin:.0f} s")
-    for venv in (training, inference):
+    for venv in environments:
         venv.reset()
         held = venv.versions(*PACKAGES, "sagemaker-training", "sagemaker-pytorch-inference")
         print(f"{venv.folder.name}: " + ", ".join(f"{k} {v}" for k, v in held.items() if v))

@@ -1,6 +1,7 @@
 """Training jobs in a container's environment: SDK v3's driver, the toolkit, torchrun."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import uploads
 from venvs import BUILD, Venv
 
 from local_sagemaker import container, isolation
+from local_sagemaker.cluster import Host
 
 ENTRY_POINTS = Path(__file__).parents[2] / "entry_points"
 PHOTOS = BUILD / "photos"
@@ -42,8 +44,11 @@ class Result:
         return hashlib.sha256((self.ml / "model/model.safetensors").read_bytes()).hexdigest()[:12]
 
 
-def new_folder(name: str, hyperparameters: dict[str, str], hook: dict | None = None) -> Path:
-    """Lay out a job's `/opt/ml`: configuration, channels, empty output."""
+def new_folder(name: str, hyperparameters: dict[str, str], **members: dict | None) -> Path:
+    """Lay out a job's `/opt/ml`: configuration, channels, empty output.
+
+    `members` are further ones of the job's description, like DebugHookConfig; None leaves one out.
+    """
     ml = BUILD / "jobs" / name
     shutil.rmtree(ml, ignore_errors=True)
     for folder in ("input/data", "model", "output/data"):
@@ -57,7 +62,9 @@ def new_folder(name: str, hyperparameters: dict[str, str], hook: dict | None = N
         "AlgorithmSpecification": {"TrainingInputMode": "File"},
         "InputDataConfig": [{"ChannelName": name, "DataSource": source} for name in CHANNELS],
     }
-    container.write_configuration(ml, {**job, "DebugHookConfig": hook} if hook else job)
+    job |= {member: value for member, value in members.items() if value}
+    host = Host(isolation.HOST, "127.0.0.1", "ml.m5.large")
+    container.write_configuration(ml, job, host, [host])
     return ml
 
 
@@ -112,20 +119,36 @@ def driver(
     requirements: str | None = "requirements.txt",
     environment: dict | None = None,
     hook: dict | None = None,
+    more: dict[str, dict] | None = None,
     processes: int | None = None,
 ) -> Result:
-    """Run the job which `ModelTrainer` makes of these arguments; `processes` with torchrun."""
+    """Run the job which `ModelTrainer` makes of these arguments; `processes` with torchrun.
+
+    `hook` is its DebugHookConfig, `more` are further members of its description.
+    """
     variables = environment or {}
     install(venv, requirements, variables)
     job = uploads.training_job(ENTRY_POINTS, requirements, hyperparameters, processes)
-    ml = new_folder(name, job.hyperparameters, hook)
+    ml = new_folder(name, job.hyperparameters, DebugHookConfig=hook, **(more or {}))
     job.lay_out(ml / "input/data")
     return run(venv, ml, job.command, variables=variables)
 
 
-def toolkit(venv: Venv, name: str, hyperparameters: dict) -> Result:
-    """Run the job as the v3 tuner and SDK v2 send it: the image's `train`, and an archive."""
-    install(venv, "requirements.txt", {})  # which the toolkit looks for by itself
+def toolkit(
+    venv: Venv,
+    name: str,
+    hyperparameters: dict,
+    *,
+    requirements: str = "requirements.txt",
+    environment: dict | None = None,
+    files: dict[str, str] | None = None,
+) -> Result:
+    """Run the job as the v3 tuner and SDK v2 send it: the image's `train`, and an archive.
+
+    The toolkit looks for requirements.txt by itself: it finds whatever `requirements` installed.
+    `files` are added to the source folder.
+    """
+    install(venv, requirements, environment or {})
     place = f"{container.ML}/input/sourcedir.tar.gz"
     ml = new_folder(name, {})
     values = {
@@ -136,8 +159,12 @@ def toolkit(venv: Venv, name: str, hyperparameters: dict) -> Result:
     (ml / "input/config/hyperparameters.json").write_text(json.dumps(values))
     with tarfile.open(ml / "input/sourcedir.tar.gz", "w:gz") as archive:
         archive.add(ENTRY_POINTS, arcname=".", filter=_without(IGNORED))
+        for file, text in (files or {}).items():
+            member = tarfile.TarInfo(file)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
     module = {"SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main"}
-    return run(venv, ml, ["train"], variables=module)
+    return run(venv, ml, ["train"], variables=module | (environment or {}))
 
 
 def torchrun(venv: Venv, name: str, hyperparameters: dict, processes: int) -> Result:
