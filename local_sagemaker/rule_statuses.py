@@ -18,30 +18,37 @@ EVALUATOR_IMAGE = re.compile(r".+/sagemaker-debugger-(rules|rule-evaluator)(:[^@
 
 def first(request: dict) -> dict:
     """The members of a new job's description that tell of its rules."""
-    members = {}
-    if "DebugRuleConfigurations" in request:
-        rules = request["DebugRuleConfigurations"]
-        members[MEMBER] = [_first_of_debug_rule(request, rule) for rule in rules]
-    if "ProfilerRuleConfigurations" in request:
-        text = "local_sagemaker does not evaluate profiler rules"
-        rules = request["ProfilerRuleConfigurations"]
-        members["ProfilerRuleEvaluationStatuses"] = [
-            _status(rule["RuleConfigurationName"], "Error", text) for rule in rules
-        ]
-    return members
+    members = {
+        MEMBER: ("DebugRuleConfigurations", _why_not),
+        "ProfilerRuleEvaluationStatuses": ("ProfilerRuleConfigurations", _why_not_profiled),
+    }
+    return {
+        member: [_first(request, rule, why_not(request, rule)) for rule in request[asked]]
+        for member, (asked, why_not) in members.items()
+        if asked in request
+    }
 
 
-def _first_of_debug_rule(request: dict, rule: dict) -> dict:
-    name, image = rule["RuleConfigurationName"], rule["RuleEvaluatorImage"]
-    if not EVALUATOR_IMAGE.fullmatch(image):
-        text = f"RuleEvaluatorImage '{image}' has no local runtime: local_sagemaker evaluates the "
-        text += "rules of AWS's images .../sagemaker-debugger-rules and ...-rule-evaluator"
-        return _status(name, "Error", text)
+def _first(request: dict, rule: dict, why_not: str | None) -> dict:
+    name = rule["RuleConfigurationName"]
+    status = _status(name, "Error" if why_not else "InProgress", why_not)
+    return {**status, "RuleEvaluationJobArn": _arn(request["TrainingJobName"], name)}
+
+
+def _why_not(request: dict, rule: dict) -> str | None:
+    """Why a rule cannot be evaluated; None if it can."""
+    if not EVALUATOR_IMAGE.fullmatch(image := rule["RuleEvaluatorImage"]):
+        return (
+            f"RuleEvaluatorImage '{image}' has no local runtime: local_sagemaker evaluates the "
+            "rules of AWS's images .../sagemaker-debugger-rules and ...-rule-evaluator"
+        )
     if "DebugHookConfig" not in request:
-        text = "the training job has no DebugHookConfig: its tensors are stored nowhere"
-        return _status(name, "Error", text)
-    arn = _arn(request["TrainingJobName"], name)
-    return {**_status(name, "InProgress"), "RuleEvaluationJobArn": arn}
+        return "the training job has no DebugHookConfig: its tensors are stored nowhere"
+    return None
+
+
+def _why_not_profiled(_request: dict, _rule: dict) -> str:
+    return "local_sagemaker does not evaluate profiler rules"
 
 
 def _arn(job: str, rule: str) -> str:

@@ -6,12 +6,16 @@ import os
 import psutil
 import pytest
 from botocore.exceptions import ClientError
-from conftest import BUCKET, Clients, running_engine, unique, wait_until
+from conftest import BUCKET, Clients, running_engine, training_request, unique, wait_until
 from saved_tensors import SavedTensors
 from smdebug_rulesconfig import ActionList, Email, StopTraining
 from test_rule_statuses import HOOK, IMAGE, rule
 
-from local_sagemaker import engine
+from local_sagemaker import engine, rule_evaluation, rule_statuses
+from local_sagemaker.rule_evaluation import RuleEvaluations
+from local_sagemaker.s3 import S3
+from local_sagemaker.statuses import KIND
+from local_sagemaker.store import Store
 
 ILL, WELL = 1e-12, 0.1  # gradients
 CUSTOM = """
@@ -266,6 +270,32 @@ def test_an_evaluator_that_is_killed_leaves_errors_with_a_reason(aws, trials):
         == "InProgress"
     )
     aws.sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(rule_evaluation, "LIMIT_S", 0.3)
+    store, bucket, name = Store(tmp_path / "state"), unique("hanging"), unique("Job")
+    s3 = S3(store, moto_app=None)
+    s3.backend.create_bucket(bucket, "us-east-1")
+    (tmp_path / "saved").write_text("anything")
+    s3.put_file(f"s3://{bucket}/{name}/debug-output/collections", tmp_path / "saved")
+    hook = {"S3OutputPath": f"s3://{bucket}"}
+    request = training_request(
+        TrainingJobName=name, DebugHookConfig=hook, DebugRuleConfigurations=[VANISHING]
+    )
+    job = {**request, **rule_statuses.first(request), "CreationTime": 1.0}
+    store.put(KIND, name, job)
+    evaluations = RuleEvaluations(store, s3, "http://127.0.0.1:1")
+    evaluations.begin(job)
+    evaluator(name).suspend()
+    assert evaluations.busy()
+    evaluations.job_ended(name)
+    wait_until(lambda: not evaluations.busy())
+    (found,) = store.get(KIND, name)[rule_statuses.MEMBER]
+    assert found["RuleEvaluationStatus"] == "Error"
+    assert "took more than 0.3 s after the training job's end" in found["StatusDetails"]
+    assert evaluators(name) == []
+    store.close()
 
 
 def test_deleting_a_job_ends_its_evaluator(aws, trials):

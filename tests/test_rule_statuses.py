@@ -38,6 +38,7 @@ def test_without_a_hook_there_is_nothing_to_evaluate():
     (status,) = first(rule("Overfit"))
     assert status["RuleEvaluationStatus"] == "Error"
     assert "no DebugHookConfig" in status["StatusDetails"]
+    assert status["RuleEvaluationJobArn"].partition(":processing-job/")[2]
 
 
 @pytest.mark.parametrize("image", ["mine/my-rules:1", "sagemaker-debugger-rules"])
@@ -56,6 +57,7 @@ def test_profiler_rules_say_that_nobody_evaluates_them(aws):
     (status,) = job["ProfilerRuleEvaluationStatuses"]
     assert status["RuleEvaluationStatus"] == "Error"
     assert "does not evaluate profiler rules" in status["StatusDetails"]
+    assert ":processing-job/" in status["RuleEvaluationJobArn"]  # which notebooks print
 
 
 @pytest.mark.parametrize("name", [".", "..", "a/b", "ü" * 128])

@@ -1,4 +1,5 @@
 import os
+import time
 
 import boto3
 import numpy as np
@@ -111,8 +112,14 @@ estimator.fit({"training": inputs}, wait=True)
 
 job_name = estimator.latest_training_job.name
 print(f"Training jobname: {job_name}")
+while any(
+    summary["RuleEvaluationStatus"] == "InProgress"
+    for summary in estimator.latest_training_job.rule_job_summary()
+):
+    time.sleep(5)
 for summary in estimator.latest_training_job.rule_job_summary():
     print("rule", summary["RuleConfigurationName"], summary["RuleEvaluationStatus"])
+    print("details", summary["RuleConfigurationName"], summary.get("StatusDetails"))
 
 client = estimator.sagemaker_session.sagemaker_client
 description = client.describe_training_job(TrainingJobName=job_name)
