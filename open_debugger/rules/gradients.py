@@ -13,9 +13,8 @@ class VanishingGradient(TensorRule):
     """A layer learns nothing, because hardly any gradient reaches it.
 
     Condition, for each tensor of the collection `gradients` at each saved step:
-    mean(abs(g)) < `threshold`. Source: AWS's description of the rule ("the mean of the absolute
-    values of the gradients drops below a specified threshold"). A gradient that is NaN is not
-    vanishing: that is ExplodingTensor's.
+    mean(abs(g)) < `threshold`. Source: AWS's description of the rule. A gradient that is NaN is
+    not vanishing: that is ExplodingTensor's.
     """
 
     def __init__(self, base_trial: Trial, threshold: float = 1e-7, action_str: str = "") -> None:
