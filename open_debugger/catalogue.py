@@ -54,27 +54,34 @@ def defaults(name: str) -> dict[str, object]:
     Raises:
         RuleError: there is no such rule.
     """
-    return values(name, {})
+    return _parameters(name)
 
 
 def values(name: str, parameters: Mapping[str, object]) -> dict[str, object]:
     """All parameters of a rule: those that are given, which may be strings, and AWS's defaults.
 
+    None is no value, and leaves the default.
+
     Raises:
         RuleError: there is no such rule or parameter, or a value is of the wrong kind.
     """
-    if name not in RULES:
-        raise RuleError(f"there is no rule '{name}' here; there are {', '.join(sorted(RULES))}")
-    found = inspect.signature(RULES[name].__init__).parameters.values()
-    known = {each.name: each.default for each in found if each.name not in NOT_PARAMETERS}
+    known = _parameters(name)
     given = {key: value for key, value in parameters.items() if key not in SENT_ALONG}
     if unknown := sorted(given.keys() - known.keys()):
         raise RuleError(f"{name} has no parameter '{unknown[0]}'; it has {', '.join(known)}")
     types = typing.get_type_hints(RULES[name].__init__)
     try:
-        return known | {key: _converted(each, types[key], key) for key, each in given.items()}
+        converted = {key: _converted(value, types[key], key) for key, value in given.items()}
     except ValueError as error:
         raise RuleError(f"{name}: {error}") from None
+    return known | {key: value for key, value in converted.items() if value is not None}
+
+
+def _parameters(name: str) -> dict[str, object]:
+    if name not in RULES:
+        raise RuleError(f"there is no rule '{name}' here; there are {', '.join(sorted(RULES))}")
+    found = inspect.signature(RULES[name].__init__).parameters.values()
+    return {each.name: each.default for each in found if each.name not in NOT_PARAMETERS}
 
 
 def make(name: str, trial: Trial, parameters: Mapping[str, object]) -> TensorRule:
@@ -91,9 +98,9 @@ def make(name: str, trial: Trial, parameters: Mapping[str, object]) -> TensorRul
 
 
 def _converted(value: object, wanted: type, name: str) -> object:
-    kinds = set(typing.get_args(wanted)) or {wanted}
-    if value is None and type(None) in kinds:
+    if value is None:
         return None
+    kinds = set(typing.get_args(wanted)) or {wanted}
     if list[str] in kinds:
         words = value if isinstance(value, (list, tuple)) else str(value).split(",")
         return [word for each in words if (word := str(each).strip())]

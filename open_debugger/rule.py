@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from smdebug.core.modes import ModeKeys
@@ -14,6 +14,7 @@ from open_debugger.actions import Actions
 from open_debugger.trials import Trial
 from open_debugger.verdict import Verdict
 
+Names = list[str] | tuple[str, ...]  # of collections, or regular expressions of tensors' names
 KEPT = 200  # verdicts of a rule; later ones are counted only
 
 
@@ -27,8 +28,8 @@ class TensorRule(Rule):
     def __init__(
         self,
         base_trial: Trial,
-        collections: Sequence[str] | None = None,
-        regex: Sequence[str] | None = None,
+        collections: Names | None = None,
+        regex: Names | None = None,
         action_str: str = "",
     ) -> None:
         """The rule looks at the tensors of `collections` and those that match `regex`; all if None.
@@ -94,12 +95,13 @@ class TensorRule(Rule):
         self,
         step: int,
         mode: ModeKeys,
-        collections: Sequence[str] | None = None,
-        regex: Sequence[str] | None = None,
+        collections: Names | None = None,
+        regex: Names | None = None,
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Names and values of the rule's tensors, or of others, at a mode's step.
 
-        All of them numbers (bool, int, float), of any shape, none empty.
+        All of them numbers (bool, int, float), of any shape, none empty; of several workers the
+        first one's.
 
         Raises:
             TrialError: a tensor is in no state to be read.
@@ -116,9 +118,7 @@ class TensorRule(Rule):
                 self.report["Datapoints"] += 1
                 yield name, value
 
-    def _names(
-        self, step: int, mode: ModeKeys, collections: Sequence[str], regex: Sequence[str]
-    ) -> list[str]:
+    def _names(self, step: int, mode: ModeKeys, collections: Names, regex: Names) -> list[str]:
         ask = self.base_trial.tensor_names
         if not collections and not regex:
             return ask(step=step, mode=mode)

@@ -57,12 +57,12 @@ PUBLISHED = {
     },
 }
 REGEXES = {
-    ("CheckInputImages", "regex"): [".*hybridsequential0_input_0"],
-    ("ClassImbalance", "labels_regex"): [".*labels"],
-    ("ClassImbalance", "predictions_regex"): [".*predictions"],
-    ("DeadRelu", "tensor_regex"): [".*relu_output"],
-    ("PoorWeightInitialization", "activation_inputs_regex"): [".*relu_input"],
-    ("SaturatedActivation", "tensor_regex"): [".*tanh_input", ".*sigmoid_input"],
+    ("CheckInputImages", "regex"): (".*hybridsequential0_input_0",),
+    ("ClassImbalance", "labels_regex"): (".*labels",),
+    ("ClassImbalance", "predictions_regex"): (".*predictions",),
+    ("DeadRelu", "tensor_regex"): (".*relu_output",),
+    ("PoorWeightInitialization", "activation_inputs_regex"): (".*relu_input",),
+    ("SaturatedActivation", "tensor_regex"): (".*tanh_input", ".*sigmoid_input"),
 }
 
 
@@ -79,9 +79,9 @@ def test_the_catalogue_has_awss_rules_with_awss_defaults():
 
 @pytest.mark.parametrize(("rule", "name"), REGEXES)
 def test_the_regexes_are_parameters_with_awss_defaults(trial, rule, name):
-    made = make(rule, trial, {})
-    wanted = REGEXES[rule, name]
-    assert set(wanted) <= set(made.regex)
+    wanted = defaults(rule)[name]
+    assert wanted == REGEXES[rule, name]
+    assert set(wanted) <= set(make(rule, trial, {}).regex)
     other = make(rule, trial, {name: "a.*, b.*"})
     assert {"a.*", "b.*"} <= set(other.regex) and not set(wanted) & set(other.regex)
 
@@ -101,6 +101,8 @@ def test_each_configuration_of_the_sdk_that_is_not_for_another_framework_has_its
     [
         ("VanishingGradient", "threshold", "1e-3", 1e-3),
         ("VanishingGradient", "threshold", 1, 1.0),
+        ("VanishingGradient", "threshold", None, 1e-7),
+        ("DeadRelu", "tensor_regex", None, (".*relu_output",)),
         ("AllZero", "threshold", " 99.5 ", 99.5),
         ("Overfit", "patience", "3", 3),
         ("Overfit", "patience", "3.0", 3),
@@ -132,7 +134,6 @@ def test_values_come_as_strings_or_as_they_are(rule, name, given, taken):
         ("VanishingGradient", {"treshold": 1}, "no parameter 'treshold'; it has threshold"),
         ("VanishingGradient", {"threshold": "low"}, "threshold 'low' is not a number"),
         ("VanishingGradient", {"threshold": "nan"}, "threshold 'nan' is not a number"),
-        ("VanishingGradient", {"threshold": None}, "threshold 'None' is not a number"),
         ("VanishingGradient", {"threshold": [1]}, r"threshold '\[1\]' is not a number"),
         ("Overfit", {"patience": "1.5"}, "patience '1.5' is not a whole number"),
         ("Overfit", {"patience": "inf"}, "patience 'inf' is not a whole number"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import TensorRule, require
+from open_debugger.rule import Names, TensorRule, require
 from open_debugger.trials import Trial
 
 DEAD = "Lower the learning rate, or use a leaky ReLU, normalisation or other biases."
@@ -30,8 +30,8 @@ class ActivationRule(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        collections: list[str] | None,
-        regex: list[str] | None,
+        collections: Names | None,
+        regex: Names,
         threshold_inactivity: float,
         threshold_layer: float,
         action_str: str,
@@ -77,13 +77,14 @@ class DeadRelu(ActivationRule):
     def __init__(
         self,
         base_trial: Trial,
-        tensor_regex: list[str] | None = None,
+        tensor_regex: Names = (".*relu_output",),
         threshold_inactivity: float = 1.0,
         threshold_layer: float = 50.0,
         action_str: str = "",
     ) -> None:
-        regex = tensor_regex or [".*relu_output"]
-        super().__init__(base_trial, None, regex, threshold_inactivity, threshold_layer, action_str)
+        super().__init__(
+            base_trial, None, tensor_regex, threshold_inactivity, threshold_layer, action_str
+        )
 
     def active(self, name: str, value: np.ndarray) -> np.ndarray:
         return ~(value <= 0)
@@ -103,8 +104,8 @@ class SaturatedActivation(ActivationRule):
     def __init__(
         self,
         base_trial: Trial,
-        collection_names: list[str] | None = None,
-        tensor_regex: list[str] | None = None,
+        collection_names: Names | None = None,
+        tensor_regex: Names = (".*tanh_input", ".*sigmoid_input"),
         threshold_tanh_min: float = -9.4999,
         threshold_tanh_max: float = 9.4999,
         threshold_sigmoid_min: float = -23.0,
@@ -113,10 +114,8 @@ class SaturatedActivation(ActivationRule):
         threshold_layer: float = 50.0,
         action_str: str = "",
     ) -> None:
-        regex = tensor_regex or [".*tanh_input", ".*sigmoid_input"]
-        super().__init__(
-            base_trial, collection_names, regex, threshold_inactivity, threshold_layer, action_str
-        )
+        thresholds = (threshold_inactivity, threshold_layer)
+        super().__init__(base_trial, collection_names, tensor_regex, *thresholds, action_str)
         self.tanh = _limits("tanh", threshold_tanh_min, threshold_tanh_max)
         self.sigmoid = _limits("sigmoid", threshold_sigmoid_min, threshold_sigmoid_max)
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import TensorRule, require
+from open_debugger.rule import Names, TensorRule, require
 from open_debugger.trials import Trial
 
 NORMALISE = "Normalise images with their channels' mean and deviation (ImageNet's, if pretrained)."
@@ -27,12 +27,11 @@ class CheckInputImages(TensorRule):
         base_trial: Trial,
         threshold_mean: float = 0.2,
         threshold_samples: int = 500,
-        regex: list[str] | None = None,
+        regex: Names = (".*hybridsequential0_input_0",),
         channel: int = 1,
         action_str: str = "",
     ) -> None:
-        wanted = regex or [".*hybridsequential0_input_0"]
-        super().__init__(base_trial, regex=wanted, action_str=action_str)
+        super().__init__(base_trial, regex=regex, action_str=action_str)
         require(threshold_samples >= 1, f"threshold_samples {threshold_samples}: at least one")
         require(channel >= 1, f"channel {channel}: dimension 0 are the images")
         self.mean, self.samples, self.channel = threshold_mean, threshold_samples, channel
@@ -94,14 +93,13 @@ class ClassImbalance(TensorRule):
         threshold_misprediction: float = 0.7,
         samples: int = 500,
         argmax: bool = False,
-        labels_regex: list[str] | None = None,
-        predictions_regex: list[str] | None = None,
+        labels_regex: Names = (".*labels",),
+        predictions_regex: Names = (".*predictions",),
         action_str: str = "",
     ) -> None:
-        self.labels_regex = labels_regex or [".*labels"]
-        self.predictions_regex = predictions_regex or [".*predictions"]
-        regex = [*self.labels_regex, *self.predictions_regex]
+        regex = [*labels_regex, *predictions_regex]
         super().__init__(base_trial, regex=regex, action_str=action_str)
+        self.labels_regex, self.predictions_regex = labels_regex, predictions_regex
         require(samples >= 1, f"samples {samples}: at least one label is needed")
         self.imbalance, self.misprediction = threshold_imbalance, threshold_misprediction
         self.samples, self.argmax = samples, argmax

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import TensorRule, require
+from open_debugger.rule import Names, TensorRule, require
 from open_debugger.trials import Trial
 
 
@@ -40,8 +40,8 @@ class ExplodingTensor(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        collection_names: list[str] | None = None,
-        tensor_regex: list[str] | None = None,
+        collection_names: Names | None = None,
+        tensor_regex: Names | None = None,
         only_nan: bool = False,
         action_str: str = "",
     ) -> None:

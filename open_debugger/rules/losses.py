@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import TensorRule, require
+from open_debugger.rule import Names, TensorRule, require
 from open_debugger.trials import Trial
 
 
@@ -32,8 +32,8 @@ class LossRule(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        collections: Sequence[str] | None = None,
-        regex: Sequence[str] | None = None,
+        collections: Names | None = None,
+        regex: Names | None = None,
         smoothing: int = 1,
         action_str: str = "",
     ) -> None:
@@ -102,7 +102,7 @@ class Overfit(LossRule):
     def __init__(
         self,
         base_trial: Trial,
-        tensor_regex: list[str] | None = None,
+        tensor_regex: Names | None = None,
         start_step: int = 0,
         patience: int = 1,
         ratio_threshold: float = 0.1,
@@ -209,8 +209,8 @@ class LossNotDecreasing(LossRule):
     def __init__(
         self,
         base_trial: Trial,
-        collection_names: list[str] | None = None,
-        tensor_regex: list[str] | None = None,
+        collection_names: Names | None = None,
+        tensor_regex: Names | None = None,
         use_losses_collection: bool = True,
         num_steps: int = 10,
         diff_percent: float = 0.1,

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import TensorRule, require
+from open_debugger.rule import Names, TensorRule, require
 from open_debugger.trials import Trial
 
 EVEN = "Initialise each layer for its number of inputs (He for ReLU, Xavier for tanh)."
@@ -37,15 +37,15 @@ class PoorWeightInitialization(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        activation_inputs_regex: list[str] | None = None,
+        activation_inputs_regex: Names = (".*relu_input",),
         threshold: float = 10.0,
         distribution_range: float = 0.001,
         patience: int = 5,
         steps: int = 10,
         action_str: str = "",
     ) -> None:
-        regex = activation_inputs_regex or [".*relu_input"]
-        super().__init__(base_trial, ["gradients", "losses"], regex, action_str)
+        collections = ["gradients", "losses"]
+        super().__init__(base_trial, collections, activation_inputs_regex, action_str)
         require(steps >= 1, f"steps {steps}: at least one step is needed")
         require(patience >= 1, f"patience {patience}: at least one step is needed")
         self.threshold, self.range, self.patience = threshold, distribution_range, patience
@@ -100,8 +100,8 @@ class UnchangedTensor(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        collection_names: list[str] | None = None,
-        tensor_regex: list[str] | None = None,
+        collection_names: Names | None = None,
+        tensor_regex: Names | None = None,
         num_steps: int = 3,
         rtol: float = 1e-5,
         atol: float = 1e-8,
@@ -208,8 +208,8 @@ class TensorVariance(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        collection_names: list[str] | None = None,
-        tensor_regex: list[str] | None = None,
+        collection_names: Names | None = None,
+        tensor_regex: Names | None = None,
         max_threshold: float | None = None,
         min_threshold: float | None = None,
         action_str: str = "",
@@ -247,8 +247,8 @@ class AllZero(TensorRule):
     def __init__(
         self,
         base_trial: Trial,
-        collection_names: list[str] | None = None,
-        tensor_regex: list[str] | None = None,
+        collection_names: Names | None = None,
+        tensor_regex: Names | None = None,
         threshold: float = 100.0,
         action_str: str = "",
     ) -> None:
