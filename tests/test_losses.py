@@ -237,7 +237,9 @@ def test_losses_of_the_other_mode_are_missing(saved, mode, lacks):
 def test_a_single_loss_is_compared_with_none(saved):
     result = saved.losses(1).judged("LossNotDecreasing")
     assert result.status == "NoIssuesFound"
-    assert result.details == "no two losses are 10 steps apart"
+    assert result.details == "nothing was compared: no two losses are 10 steps apart"
+    few = saved.losses(1, 1, 1).judged("LossNotDecreasing", num_steps=1, smoothing=4)
+    assert few.details == "nothing was compared: no two means of 4 losses are 1 steps apart"
 
 
 def test_other_losses_are_named_by_collection_or_regex(tmp_path):

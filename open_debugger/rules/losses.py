@@ -244,7 +244,11 @@ class LossNotDecreasing(LossRule):
             self._see(step, ModeKeys.EVAL, tensor, loss)
 
     def unjudged(self) -> str | None:
-        return None if self.compared else f"no two losses are {self.num_steps} steps apart"
+        if self.compared:
+            return None
+        number = self.recent.maxlen
+        losses = f"means of {number} losses" if number > 1 else "losses"
+        return f"nothing was compared: no two {losses} are {self.num_steps} steps apart"
 
     def _see(self, step: int, mode: ModeKeys, tensor: str, loss: float) -> None:
         if len(self.recent) < self.recent.maxlen and self.mode != "EVAL":
