@@ -32,6 +32,11 @@ CONFIG = {
         },
     ],
 }
+PLACES = {
+    "debug-file": "output/tensors",
+    "debug-driver": "checkpoints/debug-driver/debug-output",  # it has a CheckpointConfig
+    "debug-toolkit": "output/data/debug-output",
+}
 # Of ResNet18: its weights (of convolutions, normalisation and head), its biases, a gradient for
 # each; two blocks, each with a ReLU called twice, seen before and after. Steps of training.
 EXPECTED = {
@@ -49,13 +54,16 @@ def check(venv: Venv, values: dict[str, str], expected: Result) -> list[Row]:
     option = {**values, "precision": "bf16", "debug-config": json.dumps(CONFIG)}
     named = {**option, "debug-config": "tensors.json"}
     quoted = {name: json.dumps(value) for name, value in named.items()}
-    board = {"TensorBoardOutputConfig": {"S3OutputPath": "s3://nowhere/board"}}
+    more = {
+        "CheckpointConfig": {"S3Uri": "s3://nowhere/debug"},
+        "TensorBoardOutputConfig": {"S3OutputPath": "s3://nowhere/board"},
+    }
     ways = {
         "SageMaker's file, driver": partial(
             jobs.driver, venv, "debug-file", values, hook=hook, **REQUIREMENTS
         ),
         "--debug-config, driver, bf16": partial(
-            jobs.driver, venv, "debug-driver", option, more=board, **REQUIREMENTS
+            jobs.driver, venv, "debug-driver", option, more=more, **REQUIREMENTS
         ),
         "--debug-config, toolkit, bf16": partial(
             jobs.toolkit,
@@ -79,7 +87,7 @@ def _check_job(venv: Venv, way: str, result: Result, expected: Result) -> list[R
         return [Row(way, "", "-", f"exit code {result.code}: {reason(result.log)}")]
     wrong = [] if result.weights == expected.weights else ["the hook changed what was learnt"]
     own = "debug-config" in way
-    tensors = result.ml / ("output/data/debug-output" if own else "output/tensors")
+    tensors = result.ml / PLACES[result.ml.name]
     if own and not (tensors / "training_job_end.ts").exists():
         wrong.append("no mark of the job's end")
     first = f"{result.losses[0]:.9f}"
