@@ -135,7 +135,7 @@ def evaluator(tensors, folder, rules, **environment):
     command = [sys.executable, "-m", "open_debugger.evaluator", str(tensors)]
     command += [str(folder / "rules.json"), str(folder / "results")]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen(command, **pipes, env=environment) as process:
+    with subprocess.Popen(command, **pipes, env=environment, bufsize=0) as process:
         try:
             yield process
         finally:
