@@ -162,6 +162,19 @@ def test_a_damaged_file_of_events_is_an_error_of_the_rules_that_read_it(saved, d
     assert weights.status == "IssuesFound"
 
 
+def test_a_file_cut_anywhere_is_damaged(saved):
+    saved.losses(1)
+    events, index = saved.event_file().read_bytes(), saved.index_file().read_bytes()
+    for length in range(len(events)):
+        saved.event_file().write_bytes(events[:length])
+        assert saved.judged("LossNotDecreasing").status == "Error", length
+    saved.event_file().write_bytes(events)
+    for length in range(len(index)):
+        saved.index_file().write_bytes(index[:length])
+        with pytest.raises(TrialError, match="is damaged"):
+            open_trial(saved.folder)
+
+
 # Several workers
 
 
