@@ -33,6 +33,7 @@ def layers(*deviations):
         ((1,), "NoIssuesFound"),  # nothing to compare with
         ((1, np.nan, 1), "NoIssuesFound"),  # exploded
         ((1, np.inf), "NoIssuesFound"),
+        ((np.nan, 1, 4), "IssuesFound"),  # the others are compared
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")

@@ -248,6 +248,8 @@ def test_other_losses_are_named_by_collection_or_regex(tmp_path):
     for name in ({"collection_names": "penalties"}, {"tensor_regex": "my_.*,nothing"}):
         [verdict] = saved.judged("LossNotDecreasing", **one, **name).verdicts
         assert verdict.tensor == "my_penalty"
+    alone = saved.judged("LossNotDecreasing", num_steps=1, tensor_regex="my_")
+    assert (alone.status, alone.datapoints) == ("IssuesFound", 2)
     both = saved.judged("LossNotDecreasing", num_steps=1, collection_names="penalties")
     assert both.datapoints == 4
     none = saved.judged("LossNotDecreasing", **one)

@@ -201,7 +201,8 @@ class LossNotDecreasing(LossRule):
     now and p the one that was saved at least `num_steps` steps before. A loss that is NaN does not
     fall. Source: AWS's description of the rule. Our choices: a rise of more than
     `increase_threshold_percent` gets other words, since any rise meets the condition; the steps are
-    those of the training (`mode` TRAIN or GLOBAL), or the passes of EVAL. `smoothing` and
+    those of the training (`mode` TRAIN or GLOBAL), or the passes of EVAL; a `tensor_regex` names
+    the loss, and the collection `losses` is not looked at besides. `smoothing` and
     `patience`, which AWS has not: each training loss is the mean of so many, and the condition has
     to hold so many times in a row.
     """
