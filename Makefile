@@ -108,6 +108,10 @@ bench: $(READY) ## What engine and hook cost, beside named peers (takes minutes,
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/debugger.py
 
+.PHONY: rules-matrix
+rules-matrix: $(READY) ## What Debugger's rules say on three healthy and six ill runs; writes docs/debugger-rules.md
+	$(BIN)/python -m benchmarks.rules_matrix $(MATRIX)
+
 .PHONY: lab
 lab: $(READY) ## JupyterLab on a local engine
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/jupyter lab \

@@ -12,13 +12,13 @@ import pandas as pd
 
 from open_debugger import catalogue
 
-# What is missing has its default. The reasons are below, and in the documentation.
+# What is missing has its default; the reasons are below.
 RULES_FOR_THE_COURSE: dict[str, dict[str, object]] = {
     "AllZero": {"collection_names": ["gradients"]},
     "CheckInputImages": {
         "regex": ["^(ResNet|VGG)_input_0"],
         "threshold_samples": 30,
-        "threshold_mean": 0.5,
+        "threshold_mean": 1.5,
     },
     "ClassImbalance": {
         "labels_regex": ["CrossEntropyLoss_input_1"],
@@ -28,7 +28,8 @@ RULES_FOR_THE_COURSE: dict[str, dict[str, object]] = {
         "threshold_misprediction": 1.0,
     },
     "DeadRelu": {
-        "tensor_regex": [r"relu_output", r"^features\.\d+_output", r"^classifier\.\d_output"]
+        "tensor_regex": [r"relu_output", r"^features\.\d+_output", r"^classifier\.\d_output"],
+        "threshold_layer": 90.0,
     },
     "ExplodingTensor": {},
     "LossNotDecreasing": {"num_steps": 30, "smoothing": 5},
@@ -36,15 +37,43 @@ RULES_FOR_THE_COURSE: dict[str, dict[str, object]] = {
     "Overtraining": {"patience_train": 10, "patience_validation": 3, "smoothing": 5},
     "PoorWeightInitialization": {
         "activation_inputs_regex": [r"relu_input", r"^features\.\d+_input"],
-        "threshold": 1000.0,
+        "threshold": 100.0,
         "distribution_range": 1e-8,
-        "patience": 10,
+        "patience": 12,
+        "steps": 15,
     },
     "SaturatedActivation": {"threshold_inactivity": 50.0},
     "TensorVariance": {"collection_names": ["weights"], "max_threshold": 100.0},
     "UnchangedTensor": {"collection_names": ["weights"]},
     "VanishingGradient": {},
     "WeightUpdateRatio": {},
+}
+
+REASONS = {
+    "AllZero": "Of all tensors, activations may well be zero; gradients that are have stopped "
+    "the learning.",
+    "CheckInputImages": "A short run saves few photos. The drawn ones are bright: normalised as "
+    "ImageNet's, their channels have means of 0.6 to 0.8, as if they were not. So only bytes that "
+    "nobody divided by 255 are found.",
+    "ClassImbalance": "PyTorch's names; a short run sees few labels; and in its first epochs most "
+    "predictions are wrong, which is no imbalance.",
+    "DeadRelu": "VGG16's ReLUs have numbers for names; of the 4096 units of its first fully "
+    "connected layer more than half are silent for all 16 photos of a healthy batch.",
+    "ExplodingTensor": "As AWS has it: NaN is never healthy.",
+    "LossNotDecreasing": "The loss of one batch is noise: the mean of five is compared, thirty "
+    "steps apart.",
+    "Overfit": "Some validation sets are a little harder, and one pass may be bad luck: half as "
+    "much again, in two passes in a row.",
+    "Overtraining": "A short run makes a handful of passes; ten of them would be its end.",
+    "PoorWeightInitialization": "In deep networks gradients are small from the first step on: "
+    "p95 - p5 is 1e-5 in a healthy ResNet. VGG16 stands still for its first ten steps, its ReLUs "
+    "have numbers for names, and variances differ from layer to layer.",
+    "SaturatedActivation": "A unit that saturates in half of all places learns badly already; "
+    "AWS's asks for 99 %.",
+    "TensorVariance": "AWS has no default. Weights of a healthy network have variances below 0.1.",
+    "UnchangedTensor": "Activations and biases may stay as they are; such weights learn nothing.",
+    "VanishingGradient": "As AWS has it, from the second step on: see the hook's `start_step`.",
+    "WeightUpdateRatio": "As AWS has it, from the second step on: see the hook's `start_step`.",
 }
 
 

@@ -17,6 +17,7 @@ def trial(tmp_path_factory):
 
 def test_every_rule_has_its_place():
     assert sorted(rules.RULES_FOR_THE_COURSE) == sorted(RULES)
+    assert rules.REASONS.keys() == rules.RULES_FOR_THE_COURSE.keys()
 
 
 @pytest.mark.parametrize("name", sorted(RULES))
