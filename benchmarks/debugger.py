@@ -10,6 +10,7 @@ step that saves nothing or little, the mean has everything.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the engine's jobs
 sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
 
 import torch
