@@ -119,7 +119,6 @@ while any(
     time.sleep(5)
 for summary in estimator.latest_training_job.rule_job_summary():
     print("rule", summary["RuleConfigurationName"], summary["RuleEvaluationStatus"])
-    print("details", summary["RuleConfigurationName"], summary.get("StatusDetails"))
 
 client = estimator.sagemaker_session.sagemaker_client
 description = client.describe_training_job(TrainingJobName=job_name)
