@@ -1,7 +1,8 @@
 """Saved tensors as smdebug's trials, which never wait here: they show what there is.
 
 smdebug's own `create_trial` waits for ever for files that nobody will write, and asks S3 twice for
-each tensor. A trial on S3 is therefore a local trial on a copy, brought up to date by `look`.
+each tensor. A trial on S3 is therefore a local trial on a copy: `look` brings the index up to date,
+and the events of a step come when the first of its tensors is read.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
@@ -23,8 +25,6 @@ from smdebug.core.tfrecord.tensor_reader import TensorReader
 from smdebug.core.utils import get_worker_name_from_collection_file
 from smdebug.exceptions import StepUnavailable
 from smdebug.trials.local_trial import LocalTrial
-
-ORDER = ("collections", "events", "index")  # an index names events, which must be there by then
 
 
 class TrialError(Exception):
@@ -47,7 +47,7 @@ class Trial(LocalTrial):
             raise TrialError(f"{source}: {error}") from error.__cause__
 
     def _load_collections(self) -> None:
-        self.index_reader = _Reader(self.path)
+        self.index_reader = _Reader(self.path, self._bring_events)
         files = self._get_collection_files()
         if not files:
             raise TrialError("no tensors here: the script saved none, or has no Debugger hook")
@@ -60,6 +60,9 @@ class Trial(LocalTrial):
     def _get_collection_files(self) -> list[str]:
         folder = Path(self.path, "collections", "000000000")
         return sorted(str(file) for file in folder.glob("*_collections.json"))
+
+    def _bring_events(self, file: Path) -> None:
+        """Put a file of events into its place, if it is not there."""
 
     def maybe_refresh(self, name: str | None = None) -> None:
         """Nothing: `look` alone reads what is new, once for all rules."""
@@ -111,6 +114,10 @@ class Trial(LocalTrial):
 class _Reader(LocalIndexReader):
     """smdebug's reader, which says what is damaged and waits for nothing."""
 
+    def __init__(self, path: str, bring: Callable[[Path], None]) -> None:
+        super().__init__(path)
+        self.bring = bring  # a file of events to its place
+
     def read_index_files(
         self, start_after_key: str | None, range_steps: tuple | None = None
     ) -> tuple[list[bytes], list[int], str | None, list[str]]:
@@ -132,16 +139,15 @@ class _Reader(LocalIndexReader):
             ) from error
 
     def fetch_tensor_value(self, tensor_location: TensorLocation) -> np.ndarray:
-        place = tensor_location
+        place, file = tensor_location, Path(tensor_location.event_file_name)
         try:
-            with Path(place.event_file_name).open("rb") as file:
-                file.seek(place.start_idx)
-                return _decoded(file.read(place.length))
+            self.bring(file)
+            with file.open("rb") as opened:
+                opened.seek(place.start_idx)
+                return _decoded(opened.read(place.length))
         except Exception as error:
-            raise TrialError(
-                f"'{place.tensorname}' cannot be read from {_short(place.event_file_name)}: "
-                f"{error!r}"
-            ) from error
+            what = f"'{place.tensorname}' cannot be read from {file.name}"
+            raise TrialError(f"{what}: {error!r}") from error
 
 
 def _decoded(record: bytes) -> np.ndarray:
@@ -184,32 +190,37 @@ class S3Trial(Trial):
             shutil.rmtree(self.copy / "events" / f"{step:012d}", ignore_errors=True)
 
     def _bring(self, ended: bool) -> None:
-        """Copy what is new; an index only with its events, until all that will be there is."""
+        """Copy what is new; an index not before its events are there, unless none will come."""
         try:
-            pages = self.s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self.prefix
-            )
-            found = [item["Key"] for page in pages for item in page.get("Contents", [])]
-            for part in ORDER:
-                for key in found:
-                    name = key.removeprefix(self.prefix)
-                    if name.startswith(f"{part}/") and self._is_due(key, name, ended):
-                        self._copy(key, name)
+            there = self._list()
+            for name in sorted(there - self.copied):
+                if name.startswith("collections/") or (
+                    name.startswith("index/") and (ended or _events(name) in there)
+                ):
+                    self._copy(name)
         except (BotoCoreError, ClientError) as error:
             raise TrialError(f"{self.source} cannot be read: {error}") from error
 
-    def _is_due(self, key: str, name: str, ended: bool) -> bool:
-        waits = name.startswith("index/") and self.prefix + _events(name) not in self.copied
-        return key not in self.copied and (ended or not waits)
+    def _bring_events(self, file: Path) -> None:
+        if not file.exists():
+            self._copy(str(file.relative_to(self.copy)))
 
-    def _copy(self, key: str, name: str) -> None:
+    def _list(self) -> set[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=self.prefix
+        )
+        found = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {key.removeprefix(self.prefix) for key in found}
+
+    def _copy(self, name: str) -> None:
         place = self.copy / name
         if ".." in place.parts:
             raise TrialError(f"{self.source}: the object name '{name}' points outside")
+        body = self.s3.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("wb") as file:
-            shutil.copyfileobj(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"], file)
-        self.copied.add(key)
+            shutil.copyfileobj(body, file)
+        self.copied.add(name)
 
 
 def _events(index: str) -> str:

@@ -1,7 +1,6 @@
 """`open_debugger/trials.py`: what was saved is read as far as it goes, without waiting."""
 
 import gc
-import json
 import shutil
 import time
 
@@ -223,23 +222,31 @@ def test_rules_say_the_same_of_tensors_in_s3(aws, prefix, saved):
     assert list(there) == list(here)
 
 
-def test_a_trial_in_s3_shows_what_is_added_and_lets_go_of_what_is_done(aws, prefix, saved):
-    upload(aws, saved.losses(1).folder, prefix)
+def test_a_trial_in_s3_brings_a_steps_events_when_they_are_read_and_lets_go_of_them(
+    aws, prefix, saved
+):
+    upload(aws, saved.losses(1, 2, 3).folder, prefix)
     trial = open_trial(f"s3://{BUCKET}/{prefix}", passing=True)
-    assert trial.look() == [0]
+    copy, loss = trial.copy, trial.tensor(LOSS)
+    trial.look(ended=True)
+    assert not list(copy.glob("events/*"))
+    assert [loss.value(step, mode=ModeKeys.TRAIN) for step in (0, 2)] == [1, 3]
+    assert sorted(file.name for file in copy.glob("events/*")) == ["000000000000", "000000000002"]
     trial.forget(0)
-    saved.losses(2)
-    # An index that comes before its events has to wait for them.
-    upload(aws, saved.folder, prefix, ["index"])
+    assert [file.name for file in copy.glob("events/*")] == ["000000000002"]
+    del trial, loss
+    gc.collect()
+    assert not copy.exists()
+
+
+def test_an_index_in_s3_waits_for_its_events(aws, prefix, saved):
+    upload(aws, saved.losses(1).folder, prefix)
+    trial = open_trial(f"s3://{BUCKET}/{prefix}")
+    upload(aws, saved.losses(2).folder, prefix, ["index"])
     assert trial.look() == [0]
     upload(aws, saved.folder, prefix, ["events"])
     assert trial.look() == [0, 1]
     assert trial.tensor(LOSS).value(1, mode=ModeKeys.TRAIN) == 2
-    copy = trial.copy
-    assert [file.name for file in copy.glob("events/*")] == ["000000000001"]
-    del trial
-    gc.collect()
-    assert not copy.exists()
 
 
 def test_an_index_without_its_events_is_read_in_the_end(aws, prefix, saved):
@@ -261,9 +268,14 @@ def test_what_s3_refuses_is_told(prefix):
         open_trial("s3://")
 
 
-def test_an_object_never_lands_outside_its_copy(aws, prefix, saved):
-    upload(aws, saved.losses(1).folder, prefix)
-    key = f"{prefix}/events/../../../evil.json"
-    aws.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({}))
+def test_nothing_lands_outside_the_copy(aws, prefix, saved):
+    events = f"events/{0:012d}/{0:012d}_worker_0.tfevents"
+    file = saved.losses(1).index_file()
+    file.write_text(file.read_text().replace(events, "events/../../../evil.tfevents"))
+    upload(aws, saved.folder, prefix)
+    [result] = evaluate(f"s3://{BUCKET}/{prefix}", ["LossNotDecreasing"])
+    assert result.status == "Error" and "points outside" in result.details
+    key = f"{prefix}/collections/../../../evil.json"
+    aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"{}")
     with pytest.raises(TrialError, match="points outside"):
         open_trial(f"s3://{BUCKET}/{prefix}")
