@@ -12,12 +12,15 @@ DRY := build/dry
 DRY_REGION := eu-west-1
 DRY_ROLE := arn:aws:iam::123456789012:role/service-role/local-sagemaker
 
-# Where the notebooks get their photos and how many breeds are drawn; see README.
+# Where the notebooks get their photos, how many breeds are drawn, who evaluates the Debugger rules
+# (managed or self); see README.
 DATA ?=
 CLASSES ?=
+DEBUGGER ?=
 export COURSE_MODE = local
 export COURSE_DATA = $(if $(DATA),$(abspath $(DATA)))
 export COURSE_CLASSES = $(CLASSES)
+export COURSE_DEBUGGER = $(DEBUGGER)
 
 # cpu or auto where uv reaches PyTorch's own builds; else what the package index gives.
 TORCH_BACKEND ?=
@@ -39,7 +42,7 @@ $(READY): requirements.txt pyproject.toml
 install: $(READY) ## Create .venv with everything in it
 
 .PHONY: course
-course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder, CLASSES=133)
+course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder, CLASSES=133, DEBUGGER=self)
 	rm -rf $(STATE)
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/python -m course.run
 
@@ -52,6 +55,7 @@ course-aws-dry: $(READY) ## Run the notebooks in AWS mode without AWS, and check
 
 # The notebooks as they are, on few photos; at once, because each waits for its jobs most of the time.
 $(DRY)/%.jsonl: export COURSE_DATA = $(abspath $(DRY)/photos)
+$(DRY)/%.jsonl: export COURSE_DEBUGGER = self
 $(DRY)/aws.jsonl: export COURSE_MODE = aws
 $(DRY)/aws.jsonl: export COURSE_ROLE = $(DRY_ROLE)
 $(DRY)/aws.jsonl: export AWS_REGION = $(DRY_REGION)

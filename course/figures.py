@@ -242,6 +242,66 @@ def _name_ends(axis, ends: Mapping[str, tuple[float, float, str]]) -> None:
         )  # fmt: skip
 
 
+# ------------------------------------------------------------------------------ gradients, weights
+
+
+@_figure
+def gradients(norms: pd.DataFrame) -> Figure:
+    """Gradient norms as a map: a row a layer, from input to head; a column a saved step.
+
+    Args:
+        norms: as `course.tensors.gradient_norms` gives them; zero and NaN stay white.
+
+    Raises:
+        ValueError: there is nothing to draw.
+    """
+    values = norms.to_numpy(dtype=float)
+    drawable = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    if not np.isfinite(drawable).any():
+        raise ValueError("there is no gradient norm above zero to draw. Was any gradient saved?")
+    figure, axis = plt.subplots(figsize=(7.5, 1.2 + 0.085 * max(20, len(norms))))
+    shown = axis.imshow(drawable, aspect="auto", cmap="viridis", norm="log", interpolation="none")
+    axis.grid(False)
+    axis.set_xticks(range(len(norms.columns)), [str(step) for step in norms.columns])
+    rows = np.unique(np.linspace(0, len(norms) - 1, min(10, len(norms))).round().astype(int))
+    axis.set_yticks(rows, [norms.index[row] for row in rows], fontsize=9)
+    axis.set(xlabel="training step", title="Norm of the gradient, layer by layer")
+    figure.colorbar(shown, ax=axis, pad=0.02).outline.set_visible(False)
+    return figure
+
+
+@_figure
+def weights(shares: Mapping[int, pd.DataFrame]) -> Figure:
+    """The spread of each layer's weights at the last saved step, and its change since the first.
+
+    Args:
+        shares: by step, as `course.tensors.weight_shares` gives them: a row a layer, columns the
+            percentiles 5, 25, 50, 75, 95.
+
+    Raises:
+        ValueError: there is no step.
+    """
+    if not shares:
+        raise ValueError("there are no weights to draw. Were any saved?")
+    first, last = min(shares), max(shares)
+    old, new = shares[first], shares[last]
+    figure, (spread, change) = plt.subplots(
+        2, sharex=True, figsize=(7.5, 4.6), height_ratios=(3, 2)
+    )
+    places = np.arange(len(new))
+    spread.fill_between(places, new[5], new[95], color=BLUE, alpha=0.22, linewidth=0)
+    spread.fill_between(places, new[25], new[75], color=BLUE, alpha=0.45, linewidth=0)
+    spread.plot(places, new[50], color=BLUE, linewidth=1.5)
+    title = f"Weights at step {last}, by layer: median, middle half, 5th to 95th percentile"
+    spread.set(ylabel="weight", title=title)
+    percent = 100 * ((new[95] - new[5]) / (old[95] - old[5]).replace(0, np.nan) - 1)
+    change.bar(places, percent.fillna(0), color=[ORANGE if v > 0 else BLUE for v in percent])
+    change.set(ylabel="change in %", title=f"Change of that range since step {first}")
+    rows = np.unique(np.linspace(0, len(new) - 1, min(6, len(new))).round().astype(int))
+    change.set_xticks(rows, [new.index[row] for row in rows], fontsize=9)
+    return figure
+
+
 # ------------------------------------------------------------------------------------------- tuning
 
 FEW = 4  # values of a hyperparameter that may all be named on the axis

@@ -67,3 +67,17 @@ def registry(region: str) -> str:
     except (KeyError, ValueError) as error:
         raise ValueError(f"AWS publishes no PyTorch images in region '{region}'") from error
     return known.partition("/")[0]
+
+
+def rules(region: str) -> str:
+    """Address of the image in which SageMaker Debugger evaluates its rules, in `region`.
+
+    Raises:
+        ValueError: if AWS publishes none there.
+    """
+    from sagemaker.core import image_uris
+
+    try:
+        return image_uris.retrieve("debugger", region)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"AWS publishes no Debugger image in region '{region}'") from error

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 Curve = tuple[Sequence[float], Sequence[float]]
 FLAT = 0.02  # a change smaller than this share is no change
@@ -38,6 +39,60 @@ def per_evaluation(curve: Curve) -> Curve:
     parts = zip(np.split(steps, breaks), np.split(values, breaks), strict=True)
     pairs = [(int(s[-1]), float(v.mean())) for s, v in parts if len(s)]
     return [step for step, _ in pairs], [mean for _, mean in pairs]
+
+
+def gradients(norms: pd.DataFrame) -> str:
+    """Two sentences on gradient norms: how even they are over the layers, and how they change.
+
+    Args:
+        norms: a row a layer from input to head, a column a saved step.
+
+    Raises:
+        ValueError: if no norm is above zero at the last step.
+    """
+    last = norms[norms.columns[-1]]
+    alive = last[np.isfinite(last) & (last > 0)]
+    if alive.empty:
+        raise ValueError("no gradient is above zero at the last step: the network learns nothing")
+    small, large = alive.idxmin(), alive.idxmax()
+    silent = len(last) - len(alive)
+    dead = f"; {silent} layers have none" if silent else ""
+    spread = (
+        f"At step {last.name} the norms of {len(alive)} layers lie between {alive.min():.2g} "
+        f"({small}) and {alive.max():.2g} ({large}), a factor of {alive.max() / alive.min():.0f}"
+        f"{dead}."
+    )
+    begin, end = (float(np.nanmedian(norms[step])) for step in (norms.columns[0], last.name))
+    direction = "shrank" if end < begin else "grew"
+    return f"{spread} The median {direction} from {begin:.2g} to {end:.2g} over the run."
+
+
+def weights(shares: Mapping[int, pd.DataFrame]) -> str:
+    """Two sentences on weights: what training changed most, and which layer is the widest.
+
+    Args:
+        shares: by step a row a layer, columns the percentiles (5, 25, 50, 75, 95).
+
+    Raises:
+        ValueError: if no step was saved.
+    """
+    if not shares:
+        raise ValueError("there are no weights: has the job saved any?")
+    first, last = min(shares), max(shares)
+    before, after = shares[first], shares[last]
+    old, new = before[95] - before[5], after[95] - after[5]
+    widest = (
+        f"The widest weights are those of {new.idxmax()} ({new.max():.2f} from the 5th to the 95th "
+        f"percentile), the narrowest those of {new.idxmin()} ({new.min():.3f})."
+    )
+    change = (new / old - 1).replace([np.inf, -np.inf], np.nan)
+    if first == last or change.isna().all():
+        return f"Weights of one step only show no change: step {last}. {widest}"
+    most = change.abs().idxmax()
+    return (
+        f"From step {first} to {last} the range of the weights changed most in {most} "
+        f"({change[most]:+.0%}), in the middle layer by {change.median():+.1%}. {widest}"
+    )
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

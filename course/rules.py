@@ -77,9 +77,15 @@ REASONS = {
 }
 
 
-def parameters(name: str) -> dict[str, str]:
-    """The course's parameters of a rule as the API takes them: strings, of lists their words."""
-    return {key: _text(value) for key, value in RULES_FOR_THE_COURSE.get(name, {}).items()}
+def parameters(name: str, closed: bool = False) -> dict[str, str]:
+    """The course's parameters of a rule as the API takes them: strings, of lists their words.
+
+    Args:
+        closed: AWS's own rule gets them, which would not know what only the open one has.
+    """
+    unknown = catalogue.OURS.get(name, set()) if closed else set()
+    chosen = RULES_FOR_THE_COURSE.get(name, {})
+    return {key: _text(value) for key, value in chosen.items() if key not in unknown}
 
 
 def _text(value: object) -> str:
@@ -87,11 +93,17 @@ def _text(value: object) -> str:
 
 
 def compared(names: Iterable[str]) -> pd.DataFrame:
-    """The course's parameters beside the defaults: a row for each that differs."""
+    """The course's parameters beside the defaults, as text: a row for each that differs."""
     rows = [
-        (name, parameter, catalogue.defaults(name)[parameter], value)
+        (name, parameter, _shown(catalogue.defaults(name)[parameter]), _shown(value))
         for name in names
         for parameter, value in RULES_FOR_THE_COURSE.get(name, {}).items()
     ]
     table = pd.DataFrame(rows, columns=["rule", "parameter", "AWS's default", "the course's"])
     return table.set_index(["rule", "parameter"])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else _text(value)

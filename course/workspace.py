@@ -66,6 +66,8 @@ class Workspace:
         bucket, prefix: everything the course stores lies under ``s3://{bucket}/{prefix}/``.
         training_instance, endpoint_instance: instance types to ask for.
         training_image, inference_image: container images (see `course.images`).
+        debugger: ``managed``, where SageMaker Debugger evaluates the rules beside the job, or
+            ``self``, where the job saves its tensors itself and `open_debugger` evaluates them.
     """
 
     mode: str
@@ -78,6 +80,7 @@ class Workspace:
     endpoint_instance: str
     training_image: str
     inference_image: str
+    debugger: str
 
     def uri(self, *parts: str) -> str:
         """``s3://{bucket}/{prefix}/part/part``."""
@@ -89,19 +92,22 @@ def connect() -> Workspace:
 
     Environment: ``COURSE_MODE`` is ``local`` (default outside Studio) or ``aws``. In AWS mode
     ``AWS_PROFILE`` chooses the account, ``COURSE_ROLE`` the execution role, and ``COURSE_DEVICE``
-    (``gpu``, the default, or ``cpu``) the training jobs' instance and image.
+    (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
+    is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
+    closed to new accounts).
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
     """
     mode, device = chosen_mode(), chosen_device()
+    debugger = chosen_debugger(mode)
     if mode == "local":
         _use_local_engine()
     else:
         _check_aws()
     logging.disable(logging.INFO)  # the SDK's talk is no part of the lesson; warnings stay
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-    workspace = _workspace(mode, device)
+    workspace = _workspace(mode, device, debugger)
     print(_banner(workspace))
     print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
     return workspace
@@ -138,6 +144,22 @@ def chosen_device() -> str:
             f"{TRAINING_INSTANCES['cpu']}, or to 'gpu' for {TRAINING_INSTANCES['gpu']}"
         )
     return device
+
+
+def chosen_debugger(mode: str) -> str:
+    """Who evaluates the Debugger rules: ``managed`` or ``self``.
+
+    Raises:
+        WorkspaceError: it is neither.
+    """
+    debugger = os.environ.get("COURSE_DEBUGGER") or ("managed" if mode == "local" else "self")
+    if debugger not in {"managed", "self"}:
+        raise WorkspaceError(
+            f"COURSE_DEBUGGER is '{debugger}': set it to 'managed' (SageMaker Debugger evaluates "
+            "the rules; on AWS only for accounts that used it before August 2026), or to 'self' "
+            "(the notebook evaluates them)"
+        )
+    return debugger
 
 
 def missing_engine() -> list[str]:
@@ -190,7 +212,7 @@ def _check_aws() -> None:
         )
 
 
-def _workspace(mode: str, device: str) -> Workspace:
+def _workspace(mode: str, device: str, debugger: str) -> Workspace:
     region = chosen_region()
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # sagemaker.serve asks at import
 
@@ -208,6 +230,7 @@ def _workspace(mode: str, device: str) -> Workspace:
         endpoint_instance=ENDPOINT_INSTANCE,
         training_image=images.training(region, "cpu" if here else device),
         inference_image=images.inference(region),
+        debugger=debugger,
     )
 
 

@@ -40,6 +40,8 @@ RULES: dict[str, type[TensorRule]] = {
         WeightUpdateRatio,
     )
 }
+# Parameters that AWS's rules of these names do not have.
+OURS = {"LossNotDecreasing": {"smoothing", "patience"}, "Overtraining": {"smoothing"}}
 NOT_PARAMETERS = ("self", "base_trial", "action_str")
 SENT_ALONG = ("rule_to_invoke", "action_json", "base_trial", "other_trials")  # with RuleParameters
 

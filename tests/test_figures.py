@@ -283,6 +283,70 @@ def test_comparison_says_which_column_is_missing():
 # ---------------------------------------------------------------------------------------- all alike
 
 
+def norms(layers=54, steps=(0, 15, 30)):
+    random = np.random.default_rng(0)
+    names = [f"layer{i // 10}.{i % 10}.conv" for i in range(layers)]
+    return pd.DataFrame(10 ** random.uniform(-3, 1, (layers, len(steps))), names, list(steps))
+
+
+def test_gradients_is_a_map_of_layers_and_steps():
+    table = norms()
+    table.iloc[3, 1], table.iloc[4, 1] = 0, np.nan
+    figure = figures.gradients(table)
+    (image,) = figure.axes[0].images
+    drawn = image.get_array()
+    assert drawn.shape == (54, 3)
+    assert np.ma.masked_invalid(drawn).mask.sum() == 2  # zero and NaN stay white
+    assert drawn[0, 0] == pytest.approx(table.iloc[0, 0])
+    said = texts(figure)
+    assert {"0", "15", "30", "training step"} <= set(said)
+    assert "layer0.0.conv" in said and "layer5.3.conv" in said
+
+
+def test_gradients_of_one_layer_and_step_can_be_drawn():
+    assert figures.gradients(norms(1, (0,))).axes
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_no_gradient_above_zero_cannot_be_drawn(value):
+    with pytest.raises(ValueError, match="Was any gradient saved"):
+        figures.gradients(norms() * value)
+
+
+def shares(layers, scale):
+    table = {f"layer{i}": np.array([-2, -1, 0, 1, 2]) * scale / (i + 1) for i in range(layers)}
+    return pd.DataFrame.from_dict(table, orient="index", columns=[5, 25, 50, 75, 95])
+
+
+def test_weights_shows_the_last_steps_spread_and_its_change():
+    figure = figures.weights({80: shares(9, 2.0), 0: shares(9, 1.0)})
+    spread, change = figure.axes
+    assert spread.dataLim.ymax == pytest.approx(4.0)  # of step 80
+    assert [bar.get_height() for bar in change.patches] == pytest.approx([100.0] * 9)
+    assert to_hex(change.patches[0].get_facecolor()).upper() == figures.ORANGE
+    said = texts(figure)
+    assert any("step 80" in text for text in said) and any("since step 0" in text for text in said)
+    assert "layer0" in said and "layer8" in said
+
+
+def test_a_layer_that_narrows_is_blue_and_one_without_width_has_no_bar():
+    before, after = shares(2, 1.0), shares(2, 0.5)
+    before.loc["layer1"] = 0.0
+    first, second = figures.weights({0: before, 9: after}).axes[1].patches
+    assert first.get_height() == pytest.approx(-50.0)
+    assert to_hex(first.get_facecolor()).upper() == figures.BLUE
+    assert second.get_height() == 0
+
+
+def test_weights_of_one_step_can_be_drawn():
+    assert figures.weights({0: shares(1, 1.0)}).axes[1].patches[0].get_height() == 0
+
+
+def test_no_weights_cannot_be_drawn():
+    with pytest.raises(ValueError, match="Were any saved"):
+        figures.weights({})
+
+
 def test_every_figure_is_white_and_small(photos, jobs):
     steps = np.arange(200)
     rows = pd.DataFrame({"accuracy": [0.9], "seconds": [1.0], "megabytes": [2.0]}, index=["a"])

@@ -73,6 +73,7 @@ def _workspace(mode):
         endpoint_instance="ml.m5.large",
         training_image=images.training("us-east-1"),
         inference_image=images.inference("us-east-1"),
+        debugger="self",
     )
 
 
@@ -83,3 +84,11 @@ def test_the_banner_warns_on_aws_only(monkeypatch):
     monkeypatch.setitem(images.PATCHED_UNTIL, images.INFERENCE["cpu"], date.max)
     monkeypatch.setitem(images.PATCHED_UNTIL, images.TRAINING["gpu"], date.max)
     assert "WARNING" not in workspace._banner(_workspace("aws"))
+
+
+def test_debuggers_image_lies_in_the_regions_registry():
+    assert re.fullmatch(
+        r"\d{12}\.dkr\.ecr\.eu-west-1\.amazonaws\.com/.*rules:.*", images.rules("eu-west-1")
+    )
+    with pytest.raises(ValueError, match="no Debugger image in region 'mars-1'"):
+        images.rules("mars-1")

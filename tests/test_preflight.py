@@ -41,6 +41,7 @@ WS = Workspace(
     endpoint_instance="ml.m5.large",
     training_image="",
     inference_image="",
+    debugger="self",
 )
 IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me", "UserId": "x"}
 GPU, ENDPOINT = "ml.g4dn.xlarge for training job usage", "ml.m5.large for endpoint usage"

@@ -44,5 +44,7 @@ def _plain(rule):
 def test_the_comparison_has_a_row_for_each_difference():
     table = rules.compared(["Overfit", "ExplodingTensor"])
     assert list(table.index) == [("Overfit", "patience"), ("Overfit", "ratio_threshold")]
-    assert list(table["AWS's default"]) == [1, 0.1]
-    assert list(table["the course's"]) == [2, 0.5]
+    assert list(table["AWS's default"]) == ["1", "0.1"]
+    assert list(table["the course's"]) == ["2", "0.5"]
+    small = rules.compared(["PoorWeightInitialization"])["the course's"]
+    assert small["PoorWeightInitialization", "distribution_range"] == "1e-08"

@@ -21,6 +21,7 @@ def clean(monkeypatch, tmp_path):
         "COURSE_MODE",
         "COURSE_ROLE",
         "COURSE_DEVICE",
+        "COURSE_DEBUGGER",
         "AWS_ENDPOINT_URL",
         "LOCAL_SAGEMAKER_URL",
     )
@@ -128,6 +129,30 @@ def test_a_wrong_device_is_named_in_either_mode(clean):
         clean.setenv("COURSE_MODE", mode)
         with pytest.raises(WorkspaceError, match=r"'tpu': set it to 'cpu' .*ml\.m5\.xlarge"):
             connect()
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked", "expected"),
+    [
+        ("local", "", "managed"),
+        ("aws", "", "self"),
+        ("local", "self", "self"),
+        ("aws", "managed", "managed"),
+    ],
+)
+def test_who_evaluates_the_rules(clean, mode, asked, expected):
+    clean.setenv("COURSE_DEBUGGER", asked)
+    assert workspace.chosen_debugger(mode) == expected
+
+
+def test_a_wrong_debugger_is_named(clean):
+    clean.setenv("COURSE_DEBUGGER", "cloud")
+    with pytest.raises(WorkspaceError, match=r"'cloud': set it to 'managed' .* or to 'self'"):
+        connect()
+
+
+def test_on_aws_the_notebook_evaluates_the_rules(clean, capsys):
+    assert aws_workspace(clean, "gpu").debugger == "self"
 
 
 def test_local_mode_without_the_engine_says_what_to_do(clean):
