@@ -89,7 +89,7 @@ def parameters(name: str, closed: bool = False) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def compared(names: Iterable[str]) -> pd.DataFrame:

@@ -48,3 +48,4 @@ def test_the_comparison_has_a_row_for_each_difference():
     assert list(table["the course's"]) == ["2", "0.5"]
     small = rules.compared(["PoorWeightInitialization"])["the course's"]
     assert small["PoorWeightInitialization", "distribution_range"] == "1e-08"
+    assert rules.compared(["DeadRelu"])["AWS's default"].iloc[0] == ".*relu_output"
