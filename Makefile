@@ -113,7 +113,7 @@ bench: $(READY) ## What engine and hook cost, beside named peers (takes minutes,
 	$(BIN)/python benchmarks/debugger.py
 
 .PHONY: rules-matrix
-rules-matrix: $(READY) ## What Debugger's rules say on three healthy and six ill runs; writes docs/debugger-rules.md
+rules-matrix: $(READY) ## Debugger's rules on healthy and on ill runs, into docs/debugger-rules.md (MATRIX=--text)
 	$(BIN)/python -m benchmarks.rules_matrix $(MATRIX)
 
 .PHONY: lab

@@ -112,15 +112,16 @@ def how(seconds: float) -> str:
 
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "smdebug", "numpy"))
     machine = f"{os.cpu_count()} cores with a load average of {os.getloadavg()[2]:.1f}"
+    threads = f"{torch.get_num_threads()} of PyTorch's threads"
     return (
-        f"`make rules-matrix` took {seconds:.0f} s, with {torch.get_num_threads()} threads on "
-        f"{machine}; Python {platform.python_version()}, {versions}."
+        f"Made by `make rules-matrix`; the runs took {seconds:.0f} s in all, with {threads} on "
+        f"{machine}. Python {platform.python_version()}, {versions}."
     )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the rules on healthy and ill trainings.")
-    parser.add_argument("--seeds", type=int, default=3, help="of each healthy run")
+    parser.add_argument("--seeds", type=int, default=2, help="of each healthy run")
     parser.add_argument("--resume", action="store_true", help="use the results there are")
     parser.add_argument("--text", action="store_true", help="renew only the page's text")
     options = parser.parse_args()

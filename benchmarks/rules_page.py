@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from benchmarks.illnesses import COLLECTIONS, HEALTHY, ILL
+from benchmarks.illnesses import COLLECTIONS, HEALTHY, ILL, VGG_ACTIVATIONS
 from course import rules
 from open_debugger import RULES, catalogue
 
@@ -52,7 +52,8 @@ def measured(page: Path) -> str:
 
 def tables(results: list[dict], how: str) -> str:
     """The measured part: the runs, what the rules said, and how it was found out."""
-    seeds = sum(result["name"] == HEALTHY[0].name for result in results)
+    names = [result["name"] for result in results]
+    seeds = ", ".join(f"{run.name} {names.count(run.name)}" for run in HEALTHY)
     return "\n\n".join([_runs(results), LEGEND.strip(), _matrix(results), _notes(seeds, how)])
 
 
@@ -99,10 +100,11 @@ def _field(run, name: str, results: list[dict]) -> str:
     return " / ".join(signs)
 
 
-def _notes(seeds: int, how: str) -> str:
+def _notes(seeds: str, how: str) -> str:
     return f"""\
-The healthy runs were made with {seeds} seeds each, the ill ones with one; where a rule fired with
-some seeds only, their number stands beside it. The first table's figures are those of seed 0.
+Seeds: {seeds}, the ill runs one each. Where a rule fired with some seeds only, their number stands
+beside it; the first table's figures are those of seed 0.
+
 {how}
 
 All on drawn photos, 10 breeds with 24 for training and 8 for validation, at 64 pixels, batches
@@ -124,6 +126,8 @@ def _collections() -> str:
 What was saved:
 
 {_table(["collection", "parameters"], rows)}
+
+VGG16's `activations` are `{_cell(VGG_ACTIVATIONS["include_regex"])}`.
 
 `train.start_step` keeps the hook from saving the first step's gradients and weights. There, each
 block of the course's ResNets is the identity (its last normalisation begins with 0), so that most
@@ -148,8 +152,8 @@ def _parameters() -> str:
     return f"""\
 ## Parameters
 
-`course/rules.py` has the course's. `smoothing` and, in
-LossNotDecreasing, `patience` are not AWS's; by default they change nothing.
+`course/rules.py` has the course's. `smoothing` and, in LossNotDecreasing, `patience` are not AWS's;
+by default they change nothing.
 
 {_table(head, rows)}
 """
@@ -158,7 +162,7 @@ LossNotDecreasing, `patience` are not AWS's; by default they change nothing.
 def _given(value: object) -> str:
     if value is None:
         return "none"
-    return f"`{_cell(', '.join(value) if isinstance(value, list) else value)}`"
+    return f"`{_cell(', '.join(value) if isinstance(value, (list, tuple)) else value)}`"
 
 
 def _rules() -> str:

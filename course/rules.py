@@ -37,7 +37,7 @@ RULES_FOR_THE_COURSE: dict[str, dict[str, object]] = {
     "Overtraining": {"patience_train": 10, "patience_validation": 3, "smoothing": 5},
     "PoorWeightInitialization": {
         "activation_inputs_regex": [r"relu_input", r"^features\.\d+_input"],
-        "threshold": 100.0,
+        "threshold": 1e5,
         "distribution_range": 1e-8,
         "patience": 12,
         "steps": 15,
@@ -66,8 +66,8 @@ REASONS = {
     "much again, in two passes in a row.",
     "Overtraining": "A short run makes a handful of passes; ten of them would be its end.",
     "PoorWeightInitialization": "In deep networks gradients are small from the first step on: "
-    "p95 - p5 is 1e-5 in a healthy ResNet. VGG16 stands still for its first ten steps, its ReLUs "
-    "have numbers for names, and variances differ from layer to layer.",
+    "p95 - p5 is 1e-5 in a healthy ResNet. VGG16 stands still for its first ten steps, its layers' "
+    "variances then differ a thousandfold for a while, and its ReLUs have numbers for names.",
     "SaturatedActivation": "A unit that saturates in half of all places learns badly already; "
     "AWS's asks for 99 %.",
     "TensorVariance": "AWS has no default. Weights of a healthy network have variances below 0.1.",

@@ -65,4 +65,4 @@ def test_a_field_has_both_answers_and_counts_seeds():
     assert rows["Overfit"][0] == "· / **!** 2 of 3"
     assert rows["Overfit"][3] == "**!** / ·"
     assert rows[other.rule][3] == "✓ / ·"
-    assert "3 seeds each" in "".join(table)
+    assert "Seeds: ResNet18 3, ResNet50 1, VGG16 1" in "".join(table)
