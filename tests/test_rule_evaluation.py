@@ -335,7 +335,7 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials,
 
 def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     state = tmp_path / "state"
-    process = engine.start(state, idle_s=0.5)
+    process = engine.start(state, idle_s=5)
     mine = Clients(engine.find(state).url)
     mine.s3.create_bucket(Bucket=BUCKET)
     name = train(mine, trials[ILL], VANISHING)
