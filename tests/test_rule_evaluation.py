@@ -7,15 +7,17 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 from conftest import BUCKET, Clients, running_engine, training_request, unique, wait_until
-from saved_tensors import SavedTensors
+from saved_tensors import LOSS, SavedTensors
 from smdebug_rulesconfig import ActionList, Email, StopTraining
 from test_rule_statuses import HOOK, IMAGE, rule
 
 from local_sagemaker import engine, rule_evaluation, rule_statuses
+from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.rule_evaluation import RuleEvaluations
 from local_sagemaker.s3 import S3
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
+from open_debugger import RULES, evaluate
 
 ILL, WELL = 1e-12, 0.1  # gradients
 CUSTOM = """
@@ -183,6 +185,32 @@ def test_results_are_on_s3_with_the_verdict(aws, job):
     report = json.loads(aws.s3.get_object(Bucket=BUCKET, Key=place)["Body"].read())
     assert report["Details"]["Status"] == "IssuesFound"
     assert report["Violations"] == 12
+
+
+def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
+    folder = tmp_path / "tensors"
+    tensors = SavedTensors(folder)
+    for step in range(24):
+        weight = [[0.5, -0.5 + 0.01 * step], [0.1, 0.2]]
+        loss = 2.0 - 0.05 * step + 0.3 * (step % 3)
+        saved = {LOSS: loss, "fc.weight": weight, "gradient/fc.weight": [[ILL, -ILL], [0, ILL]]}
+        tensors.save(saved)
+        if step % 4 == 3:
+            tensors.losses(1.5 + 0.1 * step, mode="EVAL")
+    rules = [built_in(name) for name in sorted(RULES)]
+    name = train(aws, f"mkdir -p /opt/ml/output; cp -r {folder} /opt/ml/output/tensors", *rules)
+    found = ends(aws, name)
+    managed = {rule: (s["RuleEvaluationStatus"], s["StatusDetails"]) for rule, s in found.items()}
+    assert {status for status, _ in managed.values()} == {"NoIssuesFound", "IssuesFound", "Error"}
+    for variable, value in aws_variables(aws.url).items():
+        monkeypatch.setenv(variable, value)
+    for place in (f"s3://{BUCKET}/tensors/{name}/debug-output", folder):
+        results = evaluate(place, rules)
+        assert {each.name: (each.status, each.details) for each in results} == managed
+        for each in results:
+            key = f"out/{name}/rule-output/{each.name}/{each.rule}.json"
+            report = json.loads(aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+            assert report["Details"]["Verdicts"] == [vars(verdict) for verdict in each.verdicts]
 
 
 def test_results_that_cannot_be_stored_leave_the_verdict(job):
