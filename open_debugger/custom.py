@@ -41,6 +41,8 @@ class CustomRule(TensorRule):
         base_trial.passing = False  # it may look back
 
     def invoke_at_step(self, step: int) -> bool:
+        if self.verdicts:
+            return False
         try:
             self.own.invoke(step)
         except RuleEvaluationConditionMet:
