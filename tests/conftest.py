@@ -38,6 +38,15 @@ ENDED = {"Completed", "Failed", "Stopped", "InService"}
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_handed_on():
+    """Libraries keep one session and one hook a process: the next test must find neither."""
+    yield
+    boto3.DEFAULT_SESSION = None  # it remembers the credentials of its first client
+    if hooks := sys.modules.get("smdebug.core.singleton_utils"):
+        hooks.del_hook()
+
+
 def unique(prefix: str = "job") -> str:
     """A name that no other test uses."""
     return f"{prefix}-{os.getpid()}-{next(_numbers)}"

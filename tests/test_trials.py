@@ -4,7 +4,6 @@ import gc
 import shutil
 import time
 
-import boto3
 import numpy as np
 import pytest
 from conftest import BUCKET, unique
@@ -202,7 +201,6 @@ def prefix(aws, monkeypatch):
     """A key prefix of its own; S3 is the engine's."""
     for name, value in aws_variables(aws.url).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     return f"tensors/{unique()}/debug-output"
 
 
