@@ -29,6 +29,7 @@ PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture 
     "gallery": ("01-data-to-s3", "figures.gallery("),
     "tuning": ("02-hpo", "figures.tuning("),
     "losses": ("03-train-debug-profile", "figures.losses("),
+    "gradients": ("03-train-debug-profile", "figures.gradients("),
     "comparison": ("03-train-debug-profile", "figures.comparison("),
     "endpoint": ("04-deploy-query", "widgets.watch("),
     "answers": ("04-deploy-query", "figures.answers("),
