@@ -6,10 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 
+class SmdebugMissing(RuntimeError):
+    """smdebug is not installed; the text names the way out."""
+
+
 def load_smdebug(wish: str) -> None:
     """Import smdebug so that it works here; `wish` says what the job asks for that needs it.
 
-    Raises RuntimeError with the way out if it cannot be imported or used.
+    Raises SmdebugMissing if it is not installed, RuntimeError if it cannot be used.
     """
     # It logs one line for each parameter at its default level.
     os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
@@ -17,7 +21,7 @@ def load_smdebug(wish: str) -> None:
     try:
         import smdebug.core.writer  # noqa: F401
     except ImportError as error:
-        raise RuntimeError(
+        raise SmdebugMissing(
             f"the job asks for {wish}, and smdebug cannot be imported ({error}): "
             "name requirements-debugger.txt as the job's requirements"
         ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hookconfig
-from compatibility import load_smdebug
+from compatibility import SmdebugMissing, load_smdebug
 from hookconfig import ConfigError
 
 DEFAULT_FOLDER = "/opt/ml/output/tensors"
@@ -44,12 +44,17 @@ class Debugger:
     def register(self, model: Any, criterion: Any) -> None:
         """Hook up the network and the loss, if a configuration asks for tensors.
 
-        Where activations are among them, modules that overwrite their input stop doing so.
-        Raises RuntimeError if smdebug cannot be imported, ConfigError if it cannot do as asked.
+        Where activations are among them, modules that overwrite their input stop doing so. Without
+        smdebug, which no container holds by itself, the job trains all the same and says so.
+        Raises RuntimeError if smdebug cannot be used, ConfigError if it cannot do as asked.
         """
         if self.file is None:
             return
-        load_smdebug("Debugger tensors")
+        try:
+            load_smdebug("Debugger tensors")
+        except SmdebugMissing as error:
+            print(f"debugger=off: {error}", flush=True)
+            return
         import smdebug.pytorch as smd
 
         self.modes = smd.modes

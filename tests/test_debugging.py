@@ -265,3 +265,18 @@ def test_a_collection_that_matches_nothing_is_told(tmp_path, network, capsys):
     said = capsys.readouterr().out
     assert "'relu_input'" in said
     assert not any(f"'{name}'" in said for name in ("weights", "cross_entropy", "predictions"))
+
+
+def test_without_smdebug_the_job_trains_and_says_so(tmp_path, network, monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "smdebug"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "smdebug", None)  # an import of it fails
+    file = tmp_path / "debughookconfig.json"
+    file.write_text(json.dumps({"CollectionConfigurations": [collection("losses")]}))
+    monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(file))
+    debugger = debugging.Debugger()
+    debugger.register(network, CRITERION)
+    debugger.training()
+    debugger.close()
+    said = capsys.readouterr().out
+    assert said.startswith("debugger=off: ") and "requirements-debugger.txt" in said
