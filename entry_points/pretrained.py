@@ -97,7 +97,8 @@ def _probe(url: str) -> None:
             with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:
                 outcome.append(answer.status)
         except OSError as error:
-            outcome.append(error)
+            if not isinstance(getattr(error, "reason", error), TimeoutError):  # that is no answer
+                outcome.append(error)
 
     # In a thread, since the resolver knows no timeout.
     thread = threading.Thread(target=ask, daemon=True)

@@ -16,7 +16,7 @@ def test_two_jobs_of_two_instances_reduce_over_gloo_at_the_same_time(tmp_path):
     words = [*run, "--", sys.executable, str(LAUNCH), str(meeting)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    said = [line.split(maxsplit=1) for line in done.stdout.splitlines() if " rank=" in line]
+    said = sorted(line.split(maxsplit=1) for line in done.stdout.splitlines() if " rank=" in line)
     streams = [stream.rpartition("-")[0] for stream, _ in said]  # without the time
     v3 = streams[2].partition("/")[0]
     assert streams == ["v2/algo-1", "v2/algo-2", f"{v3}/algo-1", f"{v3}/algo-2"]
