@@ -1,0 +1,39 @@
+"""What a profiler rule found, and what is to be made of a whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Finding:
+    """A profiler rule's result; `status` is one of SageMaker's RuleEvaluationStatus.
+
+    `triggered`, `violations`, `details` and `datapoints` are as in AWS's rule reports.
+    """
+
+    name: str  # RuleConfigurationName
+    rule: str
+    status: str  # IssuesFound, NoIssuesFound or Error
+    summary: str  # what was found, with its figures; of an Error, why
+    advice: str = ""  # what to change, if something was found
+    parameters: dict = field(default_factory=dict)  # as used
+    scaled: dict = field(default_factory=dict)  # what was asked for where a short run got less
+    triggered: int = 0
+    violations: int = 0
+    datapoints: int = 0
+    details: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The verdict on a run in three sentences; `gain` is the share of its time that may be saved.
+
+    `limit` is data, io, compute, cpu, memory, balance, outliers or unknown.
+    """
+
+    limit: str
+    what: str
+    evidence: str
+    change: str
+    gain: float | None = None
