@@ -17,6 +17,7 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 WEIGHTS = ("auto", "imagenet", "random")
 TRAIN_LAYERS = ("auto", "head", "last-stage", "all")
 PRECISIONS = ("auto", "fp32", "bf16")
+DECODING = ("reduced", "full")
 
 
 def _unquoted(text: str) -> str:
@@ -97,6 +98,12 @@ def _add_hyperparameters(group) -> None:
     )
     number("--seed", _number(int, 0), 0, "of the weights, the order and the augmentation")
     number("--num-workers", _number(int, 0), None, "loader processes; default: none for small sets")
+    choice(
+        "--decode",
+        DECODING,
+        "reduced",
+        "photos at no more than the size needed, small sets once; or whole, anew in each epoch",
+    )
 
 
 def _add_debugger(group) -> None:

@@ -22,24 +22,25 @@ TRAIN_DETAIL = 1.5
 class Photos:
     """A data set of (image of `image_size` pixels, label); small sets are decoded only once.
 
-    `augment=True` gives random crops, else the centre. Raises DataError naming a file that cannot
-    be decoded; a truncated one is used as far as it goes.
+    `augment=True` gives random crops, else the centre. `whole=True` decodes each photo at its full
+    size whenever it is asked for, as most scripts do. Raises DataError naming a file that cannot be
+    decoded; a truncated one is used as far as it goes.
     """
 
-    def __init__(self, folder: PhotoFolder, image_size: int, *, augment: bool):
+    def __init__(self, folder: PhotoFolder, image_size: int, *, augment: bool, whole: bool = False):
         # Real collections hold truncated files; a photo with a grey edge is better than no job.
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         self.folder = folder
         if augment:
-            self.side = round(TRAIN_DETAIL * image_size)
+            self.side = None if whole else round(TRAIN_DETAIL * image_size)
             self.prepare = partial(shrink, side=self.side)
             self.transform: Callable[[Image.Image], Image.Image] | None = random_crop(image_size)
         else:
-            self.side = resized_side(image_size)
+            self.side = None if whole else resized_side(image_size)
             self.prepare = partial(centre_crop, image_size=image_size)
             self.transform = None
         # Photos are about 4:3, and 3 bytes a pixel.
-        self.cached = 4 * self.side**2 * len(folder.files) <= CACHE_BYTES
+        self.cached = not whole and 4 * self.side**2 * len(folder.files) <= CACHE_BYTES
         if self.cached:
             # Pillow decodes outside the interpreter's lock, so that threads do.
             with ThreadPoolExecutor(cpu_count()) as pool:

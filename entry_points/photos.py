@@ -61,14 +61,16 @@ def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def decode(image: Image.Image, side: int) -> Image.Image:
+def decode(image: Image.Image, side: int | None) -> Image.Image:
     """Decode an opened photo: RGB, upright (EXIF), sides possibly reduced, to no less than `side`.
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that still leaves twice
     `side` pixels: many times faster than decoding it whole, and nothing is lost in the resizing.
-    Raises whatever Pillow raises on a file that it cannot decode.
+    With None for a side, it is decoded whole. Raises whatever Pillow raises on a file that it
+    cannot decode.
     """
-    image.draft("RGB", (2 * side, 2 * side))
+    if side is not None:
+        image.draft("RGB", (2 * side, 2 * side))
     upright = ImageOps.exif_transpose(image)
     if upright.has_transparency_data:
         # Transparent pixels carry arbitrary colours: show them on white, as a browser does.

@@ -19,8 +19,10 @@ def resized_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def shrink(image: Image.Image, side: int) -> Image.Image:
-    """Resize to a shorter side of `side` pixels, keeping the shape; never enlarge."""
+def shrink(image: Image.Image, side: int | None) -> Image.Image:
+    """Resize to a shorter side of `side` pixels, keeping the shape; never enlarge, nor for None."""
+    if side is None:
+        return image
     scale = side / min(image.size)
     if scale >= 1:
         return image

@@ -98,7 +98,7 @@ def make_loaders(arguments: Any, channels: dict[str, PhotoFolder]) -> dict[str, 
     for name, folder in channels.items():
         learns = name == "train"
         loaders[name] = make_loader(
-            Photos(folder, arguments.image_size, augment=learns),
+            Photos(folder, arguments.image_size, augment=learns, whole=arguments.decode == "full"),
             arguments.batch_size,
             shuffle=learns,
             seed=arguments.seed,

@@ -77,3 +77,20 @@ def test_a_photo_that_cannot_be_decoded_is_named(folder, content):
     folder.files[3].write_bytes(content)
     with pytest.raises(DataError, match=r"cannot decode 001\.Affenpinscher/003\.jpg: "):
         loading.Photos(folder, 32, augment=True)
+
+
+def test_photos_decoded_whole_are_neither_reduced_nor_kept(tmp_path, monkeypatch):
+    from PIL import Image
+
+    file = tmp_path / "train" / "001.A" / "large.jpg"
+    file.parent.mkdir(parents=True)
+    Image.new("RGB", (800, 600), "navy").save(file)
+    folder, sizes = list_photos(tmp_path / "train"), []
+    monkeypatch.setattr(loading, "shrink", lambda image, side: sizes.append(image.size) or image)
+    reduced = loading.Photos(folder, 32, augment=True)
+    whole = loading.Photos(folder, 32, augment=True, whole=True)
+    assert (reduced.cached, whole.cached, len(sizes)) == (True, False, 1)
+    whole[0], whole[0]
+    assert sizes == [(200, 150), (800, 600), (800, 600)]
+    evaluated = loading.Photos(folder, 32, augment=False, whole=True)
+    assert (evaluated.cached, evaluated[0][0].size) == (False, (32, 32))
