@@ -26,7 +26,12 @@ OPERATOR_COLUMNS = ("name", "calls", "cpu_seconds", "device_seconds", "share")
 
 
 class Metric(NamedTuple):
-    """One measured quantity, by AWS's names: ``("algo-1", "gpu", "gpu0", "GPUUtilization")``."""
+    """One measured quantity, by AWS's names: ``("algo-1", "gpu", "gpu0", "GPUUtilization")``.
+
+    Of memory, i/o and network AWS writes what was measured into Name; here it is always the
+    dimension: ``("algo-1", "memory", "memory", "MemoryUsedPercent")``, ``(…, "i/o", "i/o",
+    "IOPS")``, ``(…, "network", "Algorithm" or "Platform", "ReceiveBytesPerSecond")``.
+    """
 
     node: str
     type: str  # cpu, memory, i/o, network, gpu
@@ -97,6 +102,14 @@ class Recording:
     def gpus(self) -> list[str]:
         """The names of the GPUs that were sampled; none where there is none."""
         return list(self.select("gpu", "GPUUtilization"))
+
+    @property
+    def interval(self) -> float | None:
+        """The median time between two samples of a metric, in seconds; None without samples."""
+        longest = max(self.system.values(), key=lambda series: len(series.times), default=None)
+        if longest is None or len(longest.times) < 2:
+            return None
+        return float(np.median(np.diff(longest.times)))
 
     @property
     def start(self) -> float | None:
