@@ -503,3 +503,39 @@ def comparison(rows: pd.DataFrame) -> Figure:
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
     return figure
+
+
+# ------------------------------------------------------------------------------------ profiled runs
+
+_PART_COLOURS = (ORANGE, PURPLE, "#9DBFD6", BLUE, GREEN, FAINT)  # what waits stands out
+
+
+@_figure
+def parts(table: pd.DataFrame) -> Figure:
+    """Where a training step's time goes: a stacked bar a run, in milliseconds.
+
+    Args:
+        table: as `course.profiles.parts` gives it.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if table.empty:
+        raise ValueError("there is no profiled run to draw")
+    figure, axis = plt.subplots(figsize=(7.5, 0.55 * len(table) + 1.2))
+    start = np.zeros(len(table))
+    for colour, (name, values) in zip(_PART_COLOURS, table.items(), strict=True):
+        if values.sum() < 0.005 * table.to_numpy().sum():
+            continue  # too thin to be seen
+        axis.barh(range(len(table)), values, 0.62, left=start, color=colour, label=name)
+        start += values.to_numpy()
+    for row, total in enumerate(start):
+        axis.annotate(
+            f"{total:.0f} ms", (total, row), xytext=(5, 0), textcoords="offset points", va="center"
+        )
+    axis.set(xlabel="milliseconds a training step", xlim=(0, 1.15 * start.max()))
+    axis.set_yticks(range(len(table)), [str(name) for name in table.index])
+    axis.invert_yaxis()
+    axis.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper left", ncols=6, frameon=False)
+    return figure

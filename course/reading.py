@@ -95,6 +95,26 @@ def weights(shares: Mapping[int, pd.DataFrame]) -> str:
     )
 
 
+def parts(table: pd.DataFrame) -> str:
+    """Two sentences on two profiled runs: how long each waits for data, and what that makes.
+
+    Args:
+        table: as `course.profiles.parts` gives it, the slower run first.
+
+    Raises:
+        ValueError: it has not two rows.
+    """
+    if len(table) != 2:
+        raise ValueError(f"two runs are compared, and there are {len(table)}")
+    totals, waits = table.sum(axis=1), table["waiting for data"]
+    (slow, quick), shares = table.index, waits / totals
+    return (
+        f"The {slow} run waits {shares[slow]:.0%} of each step for data ({waits[slow]:.0f} of "
+        f"{totals[slow]:.0f} ms), the {quick} one {shares[quick]:.0%} ({waits[quick]:.0f} of "
+        f"{totals[quick]:.0f} ms). Its steps take {totals[slow] / totals[quick]:.1f} times as long."
+    )
+
+
 def _ends(values: Sequence[float]) -> tuple[float, float]:
     """Means of the first and of the last tenth: single steps are noisy."""
     count = max(1, len(values) // 10)

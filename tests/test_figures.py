@@ -347,6 +347,31 @@ def test_no_weights_cannot_be_drawn():
         figures.weights({})
 
 
+def profiled():
+    columns = ["waiting for data", "to the device", "forward", "backward", "optimiser", "other"]
+    rows = {"starved": [60.0, 0.1, 10, 20, 5, 5], "fed": [1.0, 0.1, 10, 20, 5, 4]}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def test_parts_are_stacked_and_what_is_too_thin_is_left_out():
+    figure = figures.parts(profiled())
+    bars = figure.axes[0].containers
+    assert [bar.get_label() for bar in bars] == [
+        "waiting for data", "forward", "backward", "optimiser", "other",
+    ]  # fmt: skip
+    starts = [[bar.get_x() for bar in container] for container in bars]
+    widths = [[bar.get_width() for bar in container] for container in bars]
+    assert starts == [[0, 0], [60, 1], [70, 11], [90, 31], [95, 36]]
+    assert widths[0] == [60, 1]
+    assert to_hex(bars[0][0].get_facecolor()) == figures.ORANGE.lower()
+    assert {"100 ms", "40 ms", "starved", "fed"} <= set(texts(figure))
+
+
+def test_no_profiled_run_cannot_be_drawn():
+    with pytest.raises(ValueError, match="no profiled run"):
+        figures.parts(pd.DataFrame())
+
+
 def test_every_figure_is_white_and_small(photos, jobs):
     steps = np.arange(200)
     rows = pd.DataFrame({"accuracy": [0.9], "seconds": [1.0], "megabytes": [2.0]}, index=["a"])
@@ -358,6 +383,7 @@ def test_every_figure_is_white_and_small(photos, jobs):
         figures.tuning(jobs),
         figures.answers(images, [prediction(0.6, 0.2, 0.1, 0.05, 0.05)] * 4),
         figures.comparison(rows),
+        figures.parts(profiled()),
     ):
         data = png(figure)
         assert len(data) < 120_000

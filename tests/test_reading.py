@@ -90,3 +90,19 @@ def test_weights_that_show_no_change(found):
 def test_no_weights_is_an_error():
     with pytest.raises(ValueError, match="has the job saved any"):
         reading.weights({})
+
+
+def test_parts_say_who_waits_and_how_much_longer_it_takes():
+    table = pd.DataFrame(
+        {"waiting for data": [60.0, 1.0], "forward": [20.0, 19.0], "other": [20.0, 20.0]},
+        ["starved", "fed"],
+    )
+    assert reading.parts(table) == (
+        "The starved run waits 60% of each step for data (60 of 100 ms), the fed one 2% (1 of "
+        "40 ms). Its steps take 2.5 times as long."
+    )
+
+
+def test_parts_of_one_run_cannot_be_compared():
+    with pytest.raises(ValueError, match="there are 1"):
+        reading.parts(pd.DataFrame({"waiting for data": [1.0]}, ["one"]))
