@@ -56,6 +56,7 @@ course-aws-dry: $(READY) ## Run the notebooks in AWS mode without AWS, and check
 # The notebooks as they are, on few photos; at once, because each waits for its jobs most of the time.
 $(DRY)/%.jsonl: export COURSE_DATA = $(abspath $(DRY)/photos)
 $(DRY)/%.jsonl: export COURSE_DEBUGGER = self
+$(DRY)/%.jsonl: export COURSE_REPORTS = $(abspath $(DRY))/$*
 $(DRY)/aws.jsonl: export COURSE_MODE = aws
 $(DRY)/aws.jsonl: export COURSE_ROLE = $(DRY_ROLE)
 $(DRY)/aws.jsonl: export AWS_REGION = $(DRY_REGION)
@@ -79,7 +80,7 @@ test: $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dr
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 --no-header notebooks
+	COURSE_REPORTS=$(abspath build/reports) $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 --no-header notebooks
 	@$(MAKE) --no-print-directory course-aws-dry
 
 .PHONY: fuzz

@@ -22,7 +22,7 @@ STORED = 0.05  # notebook 01: 1.1 GB of photos in S3 for a month
 # The most that the jobs of a notebook may run, in hours of one instance: their limits, added up.
 TRAINING_HOURS = {
     "02-hpo": 6 * 0.5,  # six jobs, each stopped after half an hour
-    "03-train-debug-profile": 3 * 1.0,  # three jobs of an hour at most
+    "03-train-debug-profile": 5 * 1.0,  # five jobs of an hour at most
 }
 ENDPOINT_HOURS = {"04-deploy-query": 1.0}  # an endpoint deleted within the hour
 

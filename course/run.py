@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,7 @@ from course.workspace import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUT = ROOT / "build" / "notebooks"
+REPORTS = NOTEBOOKS / "reports"  # the committed one; other runs leave it alone
 CELL_TIMEOUT_S = 1800
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -29,8 +32,12 @@ class CellFailed(Exception):
     """A notebook stopped; the text names notebook, cell and error."""
 
 
-def execute(notebook: Path, timeout_s: int = CELL_TIMEOUT_S) -> nbformat.NotebookNode:
+def execute(
+    notebook: Path, timeout_s: int = CELL_TIMEOUT_S, reports: Path = OUTPUT / REPORTS.name
+) -> nbformat.NotebookNode:
     """Run all cells of `notebook` in its own folder and return it with its outputs.
+
+    The profiler's reports that it saves go to `reports`.
 
     Raises:
         CellFailed: at the first cell that raises or takes longer than `timeout_s` seconds.
@@ -44,7 +51,7 @@ def execute(notebook: Path, timeout_s: int = CELL_TIMEOUT_S) -> nbformat.Noteboo
         resources={"metadata": {"path": str(notebook.parent)}},
     )
     try:
-        client.execute()
+        client.execute(env={**os.environ, "COURSE_REPORTS": str(reports)})
     except (CellExecutionError, CellTimeoutError) as error:
         number, source = _failed_cell(content)
         first = source.splitlines()[0] if source else ""
@@ -118,6 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.notebooks:
         keep_solutions()
+    reports = REPORTS if options.in_place else OUTPUT / REPORTS.name
     rows, failure = [], None
     default = _lessons() + (_solutions() if options.in_place else [])
     for notebook in map(Path.resolve, options.notebooks or default):
@@ -125,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"running {name} ...", flush=True)
         begun = time.monotonic()
         try:
-            content = execute(notebook)
+            content = execute(notebook, reports=reports)
         except CellFailed as error:
             failure = str(error)
             break
@@ -134,6 +142,8 @@ def main(arguments: list[str] | None = None) -> int:
             nbformat.write(content, notebook)
         code = sum(cell.cell_type == "code" for cell in content.cells)
         rows.append((name, code, time.monotonic() - begun, made(content)))
+    if options.in_place and REPORTS.exists():
+        shutil.copytree(REPORTS, OUTPUT / REPORTS.name, dirs_exist_ok=True)
     _print_table(rows)
     if failure:
         print(f"FAILED {failure}", file=sys.stderr)

@@ -68,6 +68,7 @@ class Workspace:
         training_image, inference_image: container images (see `course.images`).
         debugger: ``managed``, where SageMaker Debugger evaluates the rules beside the job, or
             ``self``, where the job saves its tensors itself and `open_debugger` evaluates them.
+        reports: folder for the profiler's reports; beside the notebooks, or ``COURSE_REPORTS``.
     """
 
     mode: str
@@ -81,6 +82,7 @@ class Workspace:
     training_image: str
     inference_image: str
     debugger: str
+    reports: Path
 
     def uri(self, *parts: str) -> str:
         """``s3://{bucket}/{prefix}/part/part``."""
@@ -231,6 +233,7 @@ def _workspace(mode: str, device: str, debugger: str) -> Workspace:
         training_image=images.training(region, "cpu" if here else device),
         inference_image=images.inference(region),
         debugger=debugger,
+        reports=Path(os.environ.get("COURSE_REPORTS") or "reports"),
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,7 @@ def _workspace(mode):
         training_image=images.training("us-east-1"),
         inference_image=images.inference("us-east-1"),
         debugger="self",
+        reports=Path("reports"),
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import boto3
 import pytest
@@ -42,6 +43,7 @@ WS = Workspace(
     training_image="",
     inference_image="",
     debugger="self",
+    reports=Path("reports"),
 )
 IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me", "UserId": "x"}
 GPU, ENDPOINT = "ml.g4dn.xlarge for training job usage", "ml.m5.large for endpoint usage"

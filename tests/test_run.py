@@ -60,6 +60,27 @@ def test_the_solutions_are_kept_where_the_notebooks_link_to(tmp_path, monkeypatc
         assert (tmp_path / "solutions" / f"{lesson.stem}.html").exists()
 
 
+def saves(notebook):
+    """A notebook that saves a report, as notebook 03 does."""
+    lines = "import os; from pathlib import Path", "folder = Path(os.environ['COURSE_REPORTS'])"
+    saving = "folder.mkdir(exist_ok=True); (folder / 'page.html').write_text('new')"
+    return notebook("\n".join([*lines, saving]))
+
+
+def test_reports_are_kept_beside_the_executed_copies(notebook, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "OUTPUT", tmp_path / "out")
+    monkeypatch.setattr(run, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    (tmp_path / "out").mkdir()
+    assert run.main([str(saves(notebook))]) == 0
+    assert (tmp_path / "out/reports/page.html").read_text() == "new"
+    assert not (tmp_path / "reports").exists()
+    (tmp_path / "out/reports/page.html").unlink()
+    assert run.main([str(saves(notebook)), "--in-place"]) == 0
+    for folder in ("reports", "out/reports"):
+        assert (tmp_path / folder / "page.html").read_text() == "new"
+
+
 def test_a_cell_that_raises_is_named_with_notebook_and_error(notebook, capsys):
     path = notebook(PASSES, RAISES, PASSES)
     assert run.main([str(path)]) == 1

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,13 @@ def test_a_wrong_debugger_is_named(clean):
 
 def test_on_aws_the_notebook_evaluates_the_rules(clean, capsys):
     assert aws_workspace(clean, "gpu").debugger == "self"
+
+
+def test_reports_lie_beside_the_notebooks_or_where_they_are_told_to(clean, capsys):
+    clean.delenv("COURSE_REPORTS", raising=False)
+    assert aws_workspace(clean, "gpu").reports == Path("reports")
+    clean.setenv("COURSE_REPORTS", "elsewhere/kept")
+    assert aws_workspace(clean, "gpu").reports == Path("elsewhere/kept")
 
 
 def test_local_mode_without_the_engine_says_what_to_do(clean):
