@@ -515,7 +515,7 @@ def parts(table: pd.DataFrame) -> Figure:
     """Where a training step's time goes: a stacked bar a run, in milliseconds.
 
     Args:
-        table: as `course.profiles.parts` gives it.
+        table: as `course.step_times.parts` gives it.
 
     Raises:
         ValueError: there is no run.

@@ -99,7 +99,7 @@ def parts(table: pd.DataFrame) -> str:
     """Two sentences on two profiled runs: how long each waits for data, and what that makes.
 
     Args:
-        table: as `course.profiles.parts` gives it, the slower run first.
+        table: as `course.step_times.parts` gives it, the slower run first.
 
     Raises:
         ValueError: it has not two rows.

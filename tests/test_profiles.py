@@ -1,52 +1,134 @@
-"""`course/profiles.py`: two runs beside each other, from what was recorded."""
+"""The caller's profiles come along as names and regions, and as nothing else."""
 
-import numpy as np
-import pandas as pd
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
 import pytest
-import recordings
 
-from course import profiles
-from open_debugger.profiler.recording import STEP_COLUMNS, Recording
+from local_sagemaker import profiles
+
+CONFIG = """\
+[default]
+region = ap-south-1
+[profile dogs]
+region = eu-west-1
+sso_session = corp
+role_arn = arn:aws:iam::999999999999:role/admin
+credential_process = /bin/steal
+endpoint_url = https://elsewhere.example
+services = mine
+[profile "two words"]
+output = json
+[sso-session corp]
+sso_start_url = https://corp.example/start
+[services mine]
+s3 =
+  endpoint_url = https://elsewhere.example
+[profile odd]
+region = eu-west-1
+  role_arn = smuggled
+"""
+CREDENTIALS = """\
+[dogs]
+aws_access_key_id = AKIAREALKEY
+aws_secret_access_key = real-secret
+aws_session_token = real-token
+[udacity]
+aws_access_key_id = AKIAOTHERKEY
+aws_secret_access_key = other-secret
+region = us-west-2
+"""
+NAMES = {"default", "dogs", "two words", "odd", "udacity"}
 
 
-def recording(**parts):
-    """Two training steps of 100 ms and 32 photos, and one of validation that must not count."""
-    row = dict.fromkeys(STEP_COLUMNS, np.nan) | {"phase": "train", "seconds": 0.1, "images": 32}
-    valid = row | {"phase": "valid", "seconds": 9.0, "data": 9.0}
-    return Recording("made", steps=pd.DataFrame([row | parts, row | parts, valid]))
+@pytest.fixture
+def home(tmp_path):
+    """A caller's home folder with both files of AWS."""
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text(CONFIG)
+    (tmp_path / ".aws/credentials").write_text(CREDENTIALS)
+    return tmp_path
 
 
-def test_parts_are_milliseconds_of_a_training_step_and_add_up():
-    one = recording(data=0.06, forward=0.01, backward=0.02)
-    table = profiles.parts({"one": one, "two": recording(data=0.0, optimizer=0.1)})
-    assert list(table.index) == ["one", "two"]
-    expected = {"waiting for data": 60, "forward": 10, "backward": 20, "other": 10}
-    for name, value in table.loc["one"].items():
-        assert value == pytest.approx(expected.get(name, 0), abs=1e-9), name
-    assert table.loc["two", "other"] == 0
+def sessions(monkeypatch, found: dict[str, str]):
+    """A maker of boto3 sessions in an environment with these files."""
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return boto3.Session
 
 
-def test_more_parts_than_time_leave_nothing_over():
-    assert profiles.parts({"x": recording(data=0.2)}).loc["x", "other"] == 0
+def test_every_profile_is_found_with_its_region_and_a_dummy_key(home, tmp_path, monkeypatch):
+    session = sessions(monkeypatch, profiles.variables({"HOME": str(home)}, tmp_path))
+    assert set(session().available_profiles) == NAMES
+    regions = {name: session(profile_name=name).region_name for name in NAMES}
+    assert regions == {
+        "default": "us-east-1",  # the engine's, whatever the caller's own
+        "dogs": "eu-west-1",
+        "two words": "us-east-1",
+        "odd": "us-east-1",  # two lines are no region
+        "udacity": "us-west-2",
+    }
+    for name in NAMES:
+        keys = session(profile_name=name).get_credentials().get_frozen_credentials()
+        assert (keys.access_key, keys.secret_key, keys.token) == ("local", "local", None)
 
 
-def test_speed_and_what_follows_from_it():
-    runs = {"slow": recording(data=0.05), "unknown": recording()}
-    table = profiles.compared(runs, "ml.m5.xlarge", epochs=2, photos=3200)
-    assert table.loc["slow"].to_dict() == pytest.approx(
-        {"photos/s": 320, "waiting": 0.5, "minutes": 20 / 60, "dollars": 20 / 3600 * 0.23}
+def test_nothing_but_names_and_regions_comes_along(home, tmp_path):
+    found = profiles.variables({"HOME": str(home)}, tmp_path)
+    text = "".join(Path(file).read_text() for file in found.values())
+    for secret in ("REAL", "real", "OTHER", "999999999999", "sso", "steal", "example", "smuggled"):
+        assert secret not in text
+    assert text.count("aws_access_key_id = local\n") == len(NAMES)
+
+
+def test_files_named_by_variables_count_and_those_in_the_home_folder_do_not(home, tmp_path):
+    (tmp_path / "mine").write_text("[profile only]\nregion = eu-north-1\n")
+    caller = {"HOME": str(home), "AWS_CONFIG_FILE": str(tmp_path / "mine")}
+    found = profiles.variables(caller, tmp_path)
+    text = Path(found["AWS_CONFIG_FILE"]).read_text()
+    assert "[profile only]\nregion = eu-north-1\n" in text and "two words" not in text
+    assert "[profile udacity]" in text  # from the credentials, which stay the home folder's
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no section\n", "[profile 'open]\nregion = x\n", "\x00", "[]\n"]
+)
+def test_a_caller_without_readable_files_has_the_default_profile(tmp_path, monkeypatch, text):
+    (tmp_path / ".aws").mkdir()
+    if text:
+        (tmp_path / ".aws/config").write_text(text)
+    session = sessions(monkeypatch, profiles.variables({"HOME": str(tmp_path)}, tmp_path))
+    assert session().available_profiles == ["default"]
+
+
+def test_bytes_that_are_no_text_are_no_profiles(tmp_path, monkeypatch):
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/credentials").write_bytes(b"[caf\xe9]\naws_access_key_id = A\n")
+    session = sessions(monkeypatch, profiles.variables({"HOME": str(tmp_path)}, tmp_path))
+    assert session().available_profiles == ["default"]
+
+
+def test_a_profile_whose_key_is_asked_for_by_name_works_under_run(home, tmp_path):
+    code = (
+        "import boto3; s = boto3.Session(profile_name='dogs'); c = s.client('s3'); b = 'a-bucket';"
+        "there = {'LocationConstraint': s.region_name};"
+        "c.create_bucket(Bucket=b, CreateBucketConfiguration=there);"
+        "print(s.region_name, c.get_bucket_location(Bucket=b)['LocationConstraint'],"
+        "c.head_bucket(Bucket=b)['ResponseMetadata']['HTTPHeaders']['x-amz-bucket-region'],"
+        "boto3.Session().region_name)"
     )
-    assert table.loc["unknown", "waiting"] == 0
-
-
-def test_made_up_runs_come_out_as_they_were_made():
-    table = profiles.parts({n: recordings.make(n, seconds=60) for n in ("starved", "healthy")})
-    shares = table["waiting for data"] / table.sum(axis=1)
-    assert shares["starved"] == pytest.approx(0.78, abs=0.03)
-    assert shares["healthy"] == pytest.approx(0.02, abs=0.01)
-
-
-def test_a_run_without_training_steps_is_named():
-    for function in (profiles.parts, lambda runs: profiles.compared(runs, "ml.m5.xlarge")):
-        with pytest.raises(ValueError, match="'empty' has no training steps"):
-            function({"empty": Recording("nowhere")})
+    state = tmp_path / "state"
+    run = [sys.executable, "-m", "local_sagemaker.cli", "run", "--state", str(state)]
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "AWS_PROFILE": "gone"}
+    environment |= {"HTTPS_PROXY": "http://me:my-proxy-secret@127.0.0.1:1"}
+    said = subprocess.check_output(
+        [*run, "--", sys.executable, "-c", code], env=environment, text=True
+    )
+    assert said.split() == ["eu-west-1", "eu-west-1", "eu-west-1", "us-east-1"]
+    kept = b"".join(file.read_bytes() for file in state.rglob("*") if file.is_file())
+    for secret in (b"real-secret", b"AKIAREALKEY", b"corp.example", b"my-proxy-secret"):
+        assert secret not in kept
