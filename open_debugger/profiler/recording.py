@@ -25,6 +25,10 @@ SPAN_COLUMNS = ("node", "rank", "name", "start", "seconds")
 OPERATOR_COLUMNS = ("name", "calls", "cpu_seconds", "device_seconds", "share")
 
 
+class RecordingError(Exception):
+    """There is nothing to read; the text names the place and what was looked for."""
+
+
 class Metric(NamedTuple):
     """One measured quantity, by AWS's names: ``("algo-1", "gpu", "gpu0", "GPUUtilization")``.
 

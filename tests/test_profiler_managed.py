@@ -1,0 +1,89 @@
+"""`open_debugger/profiler/managed.py`: the reports of AWS's own rules."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from open_debugger.profiler.lines import LeftOut
+from open_debugger.profiler.managed import collect, parameters, parse
+
+REPORT = {
+    "RuleTriggered": 3,
+    "Violations": 7,
+    "Details": {"algo-1": {"gpu0": {"gpu_max": 91.0}}, "last_timestamp": 1790000100000000},
+    "Datapoints": 400,
+    "RuleParameters": "threshold_p95:70\nthreshold_p5:10\npatience:1000",
+}
+
+
+def collected(**files):
+    left = LeftOut()
+    named = [(f"profiler-reports/{rule}.json", data) for rule, data in files.items()]
+    return collect(named, left), left.notes()
+
+
+def test_a_report_is_read_as_it_is():
+    wider = {**REPORT, "Details": {}, "RuleParameters": "", "Later": [1]}
+    assert collected(A=json.dumps(REPORT).encode(), B=json.dumps(wider).encode()) == (
+        {"A": REPORT, "B": wider},
+        [],
+    )
+
+
+def test_of_a_rule_s_reports_the_first_is_taken():
+    files = [(f"{at}/profiler-reports/A.json", json.dumps({**REPORT, "Violations": at}).encode())
+             for at in (1, 2)]  # fmt: skip
+    assert collect(files, LeftOut())["A"]["Violations"] == 1
+
+
+def test_what_a_report_may_lack_is_empty():
+    report = {key: REPORT[key] for key in ("RuleTriggered", "Violations", "Datapoints")}
+    assert parse(json.dumps(report).encode()) == {**report, "Details": {}, "RuleParameters": ""}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"RuleTriggered": "3"}, "RuleTriggered is '3', not a count"),
+        ({"Violations": None}, "Violations is None, not a count"),
+        ({"Violations": True}, "Violations is True, not a count"),
+        ({"Datapoints": -1}, "Datapoints is -1, not a count"),
+        ({"Details": []}, r"Details is \[\]"),
+        ({"RuleParameters": {"a": 1}}, "RuleParameters is {'a': 1}"),
+        ({"Details": "x" * 1000}, r"Details is 'x{39}$"),
+    ],
+)
+def test_what_is_no_report_is_refused(change, why):
+    with pytest.raises(ValueError, match=why):
+        parse(json.dumps({**REPORT, **change}).encode())
+
+
+def test_a_damaged_report_is_said_and_the_others_are_read():
+    good = json.dumps(REPORT).encode()
+    reports, notes = collected(A=good[:-1], B=good, C=b"[1]", D=b"\xff\xfe")
+    assert reports == {"B": REPORT}
+    assert notes == [
+        "profiler-reports/A.json, profiler-reports/D.json: nothing was read "
+        "(not a rule's report: not JSON).",
+        "profiler-reports/C.json: nothing was read (not a rule's report: not a JSON object).",
+    ]
+
+
+@given(st.binary())
+def test_no_bytes_raise(data):
+    collected(A=data)
+
+
+def test_parameters_are_numbers_where_they_are():
+    text = "threshold:50\nshare:0.2\nmode:None\nname: a:b \nbelow:-3\nnothing"
+    assert parameters({**REPORT, "RuleParameters": text}) == {
+        "threshold": 50,
+        "share": 0.2,
+        "mode": None,
+        "name": "a:b",
+        "below": -3,
+    }
+    assert isinstance(parameters(REPORT)["patience"], int)
+    assert parameters({**REPORT, "RuleParameters": ""}) == {}
