@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from open_debugger.parameters import RuleError, fill
 from open_debugger.rule import TensorRule
 from open_debugger.rules.activations import DeadRelu, SaturatedActivation
 from open_debugger.rules.data import CheckInputImages, ClassImbalance
@@ -46,10 +46,6 @@ NOT_PARAMETERS = ("self", "base_trial", "action_str")
 SENT_ALONG = ("rule_to_invoke", "action_json", "base_trial", "other_trials")  # with RuleParameters
 
 
-class RuleError(ValueError):
-    """A rule or a parameter that is not there, or a value it cannot have."""
-
-
 def defaults(name: str) -> dict[str, object]:
     """A rule's parameters with AWS's defaults.
 
@@ -69,14 +65,7 @@ def values(name: str, parameters: Mapping[str, object]) -> dict[str, object]:
     """
     known = _parameters(name)
     given = {key: value for key, value in parameters.items() if key not in SENT_ALONG}
-    if unknown := sorted(given.keys() - known.keys()):
-        raise RuleError(f"{name} has no parameter '{unknown[0]}'; it has {', '.join(known)}")
-    types = typing.get_type_hints(RULES[name].__init__)
-    try:
-        converted = {key: _converted(value, types[key], key) for key, value in given.items()}
-    except ValueError as error:
-        raise RuleError(f"{name}: {error}") from None
-    return known | {key: value for key, value in converted.items() if value is not None}
+    return fill(name, known, typing.get_type_hints(RULES[name].__init__), given)
 
 
 def _parameters(name: str) -> dict[str, object]:
@@ -97,45 +86,3 @@ def make(name: str, trial: Trial, parameters: Mapping[str, object]) -> TensorRul
         return RULES[name](trial, action_str=str(parameters.get("action_json", "")), **fitting)
     except ValueError as error:
         raise RuleError(f"{name}: {error}") from None
-
-
-def _converted(value: object, wanted: type, name: str) -> object:
-    if value is None:
-        return None
-    kinds = set(typing.get_args(wanted)) or {wanted}
-    if list[str] in kinds:
-        words = value if isinstance(value, (list, tuple)) else str(value).split(",")
-        return [word for each in words if (word := str(each).strip())]
-    if str in kinds:
-        return str(value)
-    convert, what = next(CONVERSIONS[kind] for kind in CONVERSIONS if kind in kinds)
-    try:
-        return convert(str(value).strip())
-    except (KeyError, ValueError):
-        raise ValueError(f"{name} '{value}' is not {what}") from None
-
-
-def _boolean(text: str) -> bool:
-    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-
-
-def _whole(text: str) -> int:
-    """A whole number, which AWS's documentation takes as 10.0 too."""
-    value = float(text)
-    if not value.is_integer():
-        raise ValueError(text)
-    return int(value)
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if math.isnan(value):
-        raise ValueError(text)
-    return value
-
-
-CONVERSIONS: dict[type, tuple[Callable[[str], object], str]] = {
-    bool: (_boolean, "True or False"),
-    int: (_whole, "a whole number"),
-    float: (_number, "a number"),
-}

@@ -11,6 +11,7 @@ from smdebug.exceptions import TensorUnavailableForStep
 from smdebug.rules.rule import Rule
 
 from open_debugger.actions import Actions
+from open_debugger.parameters import require
 from open_debugger.trials import Trial
 from open_debugger.verdict import Verdict
 
@@ -165,13 +166,3 @@ def _compiles(regex: str) -> bool:
         return bool(re.compile(regex))
     except re.error:
         return False
-
-
-def require(condition: bool, what: str) -> None:
-    """Refuse a parameter's value.
-
-    Raises:
-        ValueError: `what` is wrong.
-    """
-    if not condition:
-        raise ValueError(what)
