@@ -92,9 +92,8 @@ class GPUMemoryIncrease(PatientRule):
 
     def fitted(self, count: int, before: int) -> PatientRule:
         """As of any rule, but that the model comes to the GPU is no increase, however late."""
-        if before <= self.patience:
-            return super().fitted(count, before)
-        return replace(super().fitted(count, before), patience=min(before, count - LEAST))
+        patience = max(super().fitted(count, before).patience, min(before, count - LEAST))
+        return replace(self, patience=patience, window=self.fitted_window(count - patience))
 
     def fitted_window(self, left: int) -> int:
         return min(self.window, left // 2)  # two to compare

@@ -1,0 +1,433 @@
+"""The verdict on a run: what limited it, by which evidence, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.measures import Measures, measure
+from open_debugger.profiler.recording import Recording
+
+FEWEST = 5  # steps, or samples
+SHORTEST = 5.0  # seconds: in less even a GPU's first step is a good part
+DATA = 0.25
+BUSY_GPU = 0.7  # LowGPUUtilization's threshold_p95
+HIDDEN = 0.8
+FULL_CORES = 0.85
+ONE_CORE = 0.9
+IO = 0.5  # IOBottleneck's threshold
+UNBALANCED = 0.2  # LoadBalancing's threshold
+LEAK = 0.05  # GPUMemoryIncrease's increase
+FULL_MEMORY = 0.95
+OUTLIERS = 0.1
+REST = 0.25
+MOSTLY = 0.5  # of the run's time
+
+OVERHEADS = {
+    "initialization": "Start faster first (FastFile mode, no packages to install, pretrained "
+    "weights from a channel), or train longer in one job",
+    "evaluation": "Evaluate less often first, and with larger batches under torch.inference_mode()",
+    "checkpoint": "Save less often first, or on one rank only",
+}
+
+# The rules that see a limit too.
+SEEN_BY = {
+    "data": ("Dataloader", "LowGPUUtilization", "CPUBottleneck"),
+    "io": ("IOBottleneck", "LowGPUUtilization"),
+    "cpu": ("CPUBottleneck", "LowGPUUtilization", "BatchSize"),
+    "memory": ("GPUMemoryIncrease",),
+    "balance": ("LoadBalancing",),
+    "outliers": ("StepOutlier",),
+}
+
+
+def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosis:
+    """Say what limited a run.
+
+    What was measured decides, the first that holds:
+
+    1. memory, where it rises steadily and is full at the end: the run is about to fail.
+    2. The wait for data is 25 % of the training steps' time or more, and the GPU, if there is one,
+       works less than 80 % of the time (it works on while the next batch is awaited). A quarter,
+       for all that can be won is 1 / (1 - share): a third more speed, and below that the first
+       batches of the epochs alone are often as much. Then io, if in half of the samples a core
+       waits for storage; or cpu, if several loader processes fill all cores (85 %); or else data.
+    3. balance: two GPUs' utilization is further apart than LoadBalancing's 0.2.
+    4. memory, where it rises steadily by more than GPUMemoryIncrease's 5 percentage points.
+    5. outliers: steps of more than twice the median take 10 % of the steps' time beyond it.
+    6. io, as above, and a GPU below 70 %, or none.
+    7. cpu: Python takes a quarter of the steps, or a core is full (90 %) and the others idle, or
+       the GPU works less than 70 % of the time on kernels that are too small for it.
+    8. compute: the network itself.
+
+    Without step times the GPU's utilization decides, and what the cores do meanwhile.
+
+    Args:
+        findings: of the rules; those that saw the same are named.
+
+    Returns:
+        `gain` is a bound: what is awaited cannot be hidden behind more than the computing, and
+        work cannot be done faster than by all cores; None where no time is to be gained.
+    """
+    figures = measure(recording)
+    if figures.steps >= FEWEST and figures.parts and figures.seconds >= SHORTEST:
+        diagnosis = _by_steps(figures)
+    elif figures.samples >= FEWEST and figures.seconds >= SHORTEST:
+        diagnosis = _by_samples(figures)
+    else:
+        return _too_little(figures)
+    return _agreed(_with_overheads(diagnosis, figures), findings)
+
+
+def _by_steps(m: Measures) -> Diagnosis:
+    waiting = m.parts.get("data", 0.0) >= DATA and (m.gpu is None or m.gpu < HIDDEN)
+    if m.rise > LEAK and (m.memory or 0.0) >= FULL_MEMORY:
+        return _memory(m)
+    if waiting:
+        return _waiting(m)
+    if m.distance > UNBALANCED:
+        return _balance(m)
+    if m.rise > LEAK:
+        return _memory(m)
+    if (m.outliers or 0.0) >= OUTLIERS:
+        return _outliers(m)
+    return _working(m)
+
+
+def _waiting(m: Measures) -> Diagnosis:
+    if _waits_for_storage(m):
+        return _io(m)
+    if m.workers and m.cpu is not None and m.cpu >= FULL_CORES:
+        return _decoding(m)
+    return _data(m)
+
+
+def _working(m: Measures) -> Diagnosis:
+    idle = m.gpu is None or m.gpu < BUSY_GPU
+    if idle and _waits_for_storage(m):
+        return _io(m)
+    if idle and m.parts.get("rest", 0.0) >= REST:
+        return _python(m)
+    if idle and m.parts.get("host_to_device", 0.0) >= DATA:
+        return _copying(m)
+    if _one_core(m) and m.gpu is None:
+        return _threads(m)
+    if m.gpu is not None and m.gpu < BUSY_GPU:
+        return _small_kernels(m)
+    return _compute(m)
+
+
+def _by_samples(m: Measures) -> Diagnosis:
+    if m.distance > UNBALANCED:
+        return _balance(m)
+    if m.rise > LEAK:
+        return _memory(m)
+    if m.gpu is not None and m.gpu >= BUSY_GPU:
+        return _compute(m)
+    if _waits_for_storage(m):
+        return _io(m)
+    if m.gpu is not None and (_one_core(m) or (m.one_full or 0.0) >= 0.5 or _full(m)):
+        return _held_up(m)
+    if m.gpu is None and _full(m):
+        return _processor(m)
+    return _unexplained(m)
+
+
+def _waits_for_storage(m: Measures) -> bool:
+    return m.io is not None and m.io >= IO
+
+
+def _full(m: Measures) -> bool:
+    return m.cpu is not None and m.cpu >= FULL_CORES
+
+
+def _one_core(m: Measures) -> bool:
+    """One core is full and the others mostly idle, or, for the system moves a process from core
+    to core, all of them together do the work of about one."""
+    if m.cpu is None or m.cores < 2:
+        return False
+    full = m.busiest >= ONE_CORE and m.cpu < m.busiest / 1.5
+    return full or ONE_CORE <= m.cpu * m.cores <= 1.25
+
+
+# The sentences
+
+
+def _data(m: Measures) -> Diagnosis:
+    share, free = m.parts["data"], 1 - (m.cpu or 0.0)
+    enough = m.workers is not None and m.workers >= _advised(m)
+    if enough or _full(m):
+        gain = share * m.stepping
+        change = (
+            "Give the loader less to decode (photos stored smaller, or decoded at reduced scale)"
+        )
+        change += ", and let it read ahead (prefetch_factor, persistent_workers=True)"
+    else:
+        gain = min(share, free) * m.stepping
+        change = f"Give the loader more processes (train.py --num-workers {_advised(m)}), or less "
+        change += "to decode (photos stored smaller, or decoded at reduced scale)"
+    return Diagnosis(
+        "data",
+        f"{_trainer(m)} waited for data: {_processes(m)} could not make the batches fast enough.",
+        f"The wait for the next batch took {_percent(share)} of the training steps' time"
+        f"{_beside(m)}",
+        f"{change}: this would save up to {_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _decoding(m: Measures) -> Diagnosis:
+    gain = m.parts["data"] * m.stepping
+    return Diagnosis(
+        "cpu",
+        f"{_trainer(m)} waited for the cores: {m.workers} loader processes filled all of them.",
+        f"The wait for the next batch took {_percent(m.parts['data'])} of the training steps' time"
+        f"{_beside(m)}",
+        "More --num-workers would not help: take an instance type with more vCPU, or give the "
+        "cores less to decode (photos stored smaller, or decoded at reduced scale), which would "
+        f"save up to {_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _io(m: Measures) -> Diagnosis:
+    data = m.parts.get("data", 0.0)
+    gain = (data if data >= DATA else m.io) * (1.0 if m.stepping is None else m.stepping)
+    text = (
+        f"In {_percent(m.io)} of the samples a core waited for storage more than half of its time"
+    )
+    if m.parts:
+        text += f", and the wait for the next batch took {_percent(data)} of the training steps'"
+    return Diagnosis(
+        "io",
+        f"{_trainer(m)} waited for storage: the photos could not be read fast enough.",
+        f"{text}{_beside(m)}",
+        "Read less often and earlier: photos in shards of about 150 MB, FastFile mode or the "
+        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more --num-workers to read ahead; "
+        f"this would save up to {_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _balance(m: Measures) -> Diagnosis:
+    best, least = max(m.gpus, key=m.gpus.get), min(m.gpus, key=m.gpus.get)
+    gain = (1 - m.gpu / m.gpus[best]) * (1.0 if m.stepping is None else m.stepping)
+    return Diagnosis(
+        "balance",
+        f"The {len(m.gpus)} GPUs did not share the work evenly: the busiest one set the pace.",
+        f"{best} worked {_percent(m.gpus[best])} of the time, {least} {_percent(m.gpus[least])}, "
+        f"all of them {_percent(m.gpu)} on average.",
+        "Give each GPU a process of its own and an equal share of the photos (torchrun, "
+        "DistributedDataParallel, DistributedSampler; not DataParallel): this would save up to "
+        f"{_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _memory(m: Measures) -> Diagnosis:
+    return Diagnosis(
+        "memory",
+        "The GPU's memory grew all the time: a longer run, or a larger batch, will fail.",
+        f"It rose steadily by {100 * m.rise:.0f} percentage points while the run trained, to "
+        f"{_percent(m.memory)}.",
+        "Find what outlives its step (a loss summed up with its graph: add loss.item(); outputs "
+        "kept in a list: detach them; validation without torch.inference_mode()): it saves the "
+        "run, not time.",
+    )
+
+
+def _outliers(m: Measures) -> Diagnosis:
+    gain = m.outliers * m.stepping
+    return Diagnosis(
+        "outliers",
+        "A few training steps took many times as long as the others.",
+        f"What steps of more than twice the median took beyond it is {_percent(m.outliers)} of the "
+        "training steps' time, the wait for data not counted.",
+        "See in the timeline what runs at those steps (a checkpoint or an evaluation inside the "
+        "loop, much larger photos, torch.backends.cudnn.benchmark with changing shapes, another "
+        f"process on the machine): without them the run would take up to {_percent(gain)} less.",
+        gain,
+    )
+
+
+def _python(m: Measures) -> Diagnosis:
+    gain = m.parts["rest"] * m.stepping
+    return Diagnosis(
+        "cpu",
+        "One core held the run up: the script's own Python, not the network, took the time.",
+        f"{_percent(m.parts['rest'])} of the training steps' time is neither data nor network"
+        f"{_beside(m)}",
+        "Take out of the loop what is done at every step (metrics, logging, .item(), copies from "
+        "the device), or do it every tenth step; PyTorch's profiler (the run's operators) shows "
+        f"which: this would save up to {_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _copying(m: Measures) -> Diagnosis:
+    gain = m.parts["host_to_device"] * m.stepping
+    return Diagnosis(
+        "data",
+        "The GPU waited for batches on their way from the host's memory.",
+        f"Copying to the device took {_percent(m.parts['host_to_device'])} of the training steps' "
+        f"time{_beside(m)}",
+        "Load with pin_memory=True, copy with non_blocking=True, and send bytes (uint8) that the "
+        f"GPU normalizes: this would save up to {_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _threads(m: Measures) -> Diagnosis:
+    gain = (1 - m.cpu) * (1.0 if m.stepping is None else m.stepping)
+    return Diagnosis(
+        "cpu",
+        "One core did the training alone, and the others stood still.",
+        f"The busiest core worked {_percent(m.busiest)} of the time, all {m.cores} "
+        f"{_percent(m.cpu)} on average.",
+        "Let PyTorch use all cores (torch.set_num_threads, or OMP_NUM_THREADS in the job's "
+        f"Environment): this would save up to {_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _small_kernels(m: Measures) -> Diagnosis:
+    gain = (1 - m.gpu) * m.stepping
+    return Diagnosis(
+        "cpu",
+        "The GPU stood still between its kernels: they are too small for it, and the processor "
+        "that starts them one by one sets the pace.",
+        f"Network and optimizer took {_percent(m.compute)} of the training steps' time{_beside(m)}",
+        "Raise --batch-size until the GPU's memory is about 80 % full (and the learning rate with "
+        "it), or try torch.compile or an instance type with a smaller GPU: this would save up to "
+        f"{_percent(gain)} of the run's time.",
+        gain,
+    )
+
+
+def _held_up(m: Measures) -> Diagnosis:
+    gain = 1 - m.gpu
+    by_one = m.workers == 0
+    what = "The GPU stood still while the processor worked"
+    return Diagnosis(
+        "data" if by_one else "cpu",
+        f"{what}: {'the loader has no process of its own.' if by_one else 'it could not keep up.'}",
+        f"In {_percent(m.one_full or 0.0)} of the samples a core was above 90 %{_beside(m)}",
+        "Most often it is the decoding of photos: raise train.py --num-workers while cores are "
+        "idle, or else store the photos smaller or take an instance type with more vCPU; this "
+        f"would save up to {_percent(gain)} of the run's time, and step times (train.py "
+        "--monitor) would say for sure.",
+        gain,
+    )
+
+
+def _processor(m: Measures) -> Diagnosis:
+    return Diagnosis(
+        "cpu",
+        "The processor limited this run: all its cores were busy.",
+        f"The {m.cores} cores worked {_percent(m.cpu)} of the time; there was no GPU.",
+        "Step times (train.py --monitor) would say whether they trained or decoded photos; an "
+        "instance type with more vCPU, or with a GPU, is faster in either case.",
+    )
+
+
+def _compute(m: Measures) -> Diagnosis:
+    lost = (m.parts.get("data", 0.0) + (m.outliers or 0.0)) * (m.stepping or 0.0)
+    gain = lost if m.parts else None
+    small = f": the loader and outliers cost at most {_percent(lost)}" if m.parts else ""
+    work = "network and optimizer took " if m.parts else ""
+    work += f"{_percent(m.compute)} of the training steps' time" if m.parts else ""
+    text = f"{work}{_beside(m, first=not work)}"
+    device = "instance type with a faster GPU" if m.gpu is not None else "instance type with a GPU"
+    return Diagnosis(
+        "compute",
+        f"{'The GPU' if m.gpu is not None else 'The processor'} limited this run, as it should be: "
+        "the network itself took the time.",
+        text[0].upper() + text[1:],
+        f"There is little to gain in the script{small}; faster are only a lower --precision "
+        f"(bf16), a smaller --image-size, fewer trained layers, or an {device}.",
+        gain,
+    )
+
+
+def _unexplained(m: Measures) -> Diagnosis:
+    return Diagnosis(
+        "unknown",
+        "What was recorded does not say what this run waited for.",
+        f"Nothing was busy{_beside(m)}",
+        "Record step times (train.py --monitor): they say which part of a step takes the time.",
+    )
+
+
+def _too_little(m: Measures) -> Diagnosis:
+    return Diagnosis(
+        "unknown",
+        "Too little was recorded to say what limited this run.",
+        f"There are {m.steps} training steps with times and {m.samples} samples of system metrics, "
+        f"over {m.seconds:.0f} s.",
+        f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, give "
+        "train.py --monitor, or profile the job with a ProfilerConfig and a shorter interval.",
+    )
+
+
+# Their parts
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _trainer(m: Measures) -> str:
+    return "Training" if m.gpu is None else "The GPU" if len(m.gpus) == 1 else "The GPUs"
+
+
+def _advised(m: Measures) -> int:
+    """Loader processes for each of a node's training processes: together one a core."""
+    return max(1, m.cores // max(1, m.processes))
+
+
+def _processes(m: Measures) -> str:
+    if m.workers is None:
+        return "the loader"
+    if not m.workers:
+        return "one process, the training's own,"
+    return f"{m.workers} loader process{'es' if m.workers > 1 else ''}"
+
+
+def _beside(m: Measures, first: bool = False) -> str:
+    """What GPUs and cores did meanwhile; the end of a sentence."""
+    parts = []
+    if m.gpu is not None:
+        of = "the GPU" if len(m.gpus) == 1 else f"the {len(m.gpus)} GPUs"
+        parts.append(f"{of} worked {_percent(m.gpu)} of the time")
+    if m.cpu is not None:
+        parts.append(f"the {m.cores} core{'s' * (m.cores > 1)} {_percent(m.cpu)}")
+        if m.busiest >= 1.5 * m.cpu:
+            parts.append(f"the busiest one {_percent(m.busiest)}")
+    return ("" if first or not parts else "; ") + ", ".join(parts) + "."
+
+
+def _with_overheads(diagnosis: Diagnosis, m: Measures) -> Diagnosis:
+    """Say it where less than half of the run was training steps, and what was the rest."""
+    if m.stepping is None or m.stepping >= MOSTLY:
+        return diagnosis
+    most = sorted(m.overheads.items(), key=lambda item: -item[1])[:3]
+    named = ", ".join(f"{name} {_percent(share)}" for name, share in most if share >= 0.05)
+    text = f" (only {_percent(m.stepping)} of the run's time were training steps"
+    text += f"; {named})." if named else ")."
+    said = replace(diagnosis, evidence=diagnosis.evidence.removesuffix(".") + text)
+    if not most or most[0][1] < MOSTLY:
+        return said
+    what = f"Most of this run was {most[0][0]}, not training; as to that: {diagnosis.what}"
+    change = OVERHEADS.get(most[0][0], "Look first at what it does there")
+    return replace(said, what=what, change=f"{change}; then: {diagnosis.change}")
+
+
+def _agreed(diagnosis: Diagnosis, findings: Iterable[Finding]) -> Diagnosis:
+    """Name the rules that saw the same."""
+    found = {finding.rule for finding in findings if finding.status == "IssuesFound"}
+    names = [rule for rule in SEEN_BY.get(diagnosis.limit, ()) if rule in found]
+    if not names:
+        return diagnosis
+    text = f"{diagnosis.evidence.removesuffix('.')} (seen by {', '.join(names)} too)."
+    return replace(diagnosis, evidence=text)
