@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from open_debugger.profiler import samples
-from open_debugger.profiler.recording import PARTS, Recording, Series
+from open_debugger.profiler.recording import Recording, Series
 from open_debugger.profiler.rules.gpu import distance
 from open_debugger.profiler.rules.steps import part_shares
 
@@ -26,6 +26,7 @@ class Measures:
 
     seconds: float = 0.0  # from the first thing recorded to the last one
     steps: int = 0  # training steps of one process
+    processes: int = 0  # that train, on a node
     stepping: float | None = None  # the share of the run's time in training steps
     parts: dict[str, float] = field(default_factory=dict)  # of the training steps' time; with rest
     overheads: dict[str, float] = field(default_factory=dict)  # of the run's time, by span
@@ -76,6 +77,7 @@ def _of_steps(recording: Recording, seconds: float) -> dict:
         parts["rest"] = max(0.0, 1 - sum(parts.values()))
     stepping = min(1.0, float(steps["seconds"].sum()) / processes / seconds)
     counted = {"steps": len(steps) // processes, "stepping": stepping, "parts": parts}
+    counted["processes"] = max(1, processes // steps["node"].nunique())
     return {**counted, "overheads": overheads, "outliers": _outliers(steps)}
 
 
@@ -164,10 +166,8 @@ def _of_memory(recording: Recording, nodes: list[str], span: tuple) -> dict:
     found = [values for values in found if len(values)]
     # The model and its first batch fill the memory while the first steps run.
     rise = max((samples.steady_rise(values[len(values) // 20 :]) for values in found), default=0)
-    return {
-        "memory": max((values.max() / 100 for values in found), default=None),
-        "rise": rise / 100,
-    }
+    most = max((float(values.max()) / 100 for values in found), default=None)
+    return {"memory": most, "rise": rise / 100}
 
 
 def within(each: Series, span: tuple) -> np.ndarray:
