@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hookconfig
+from monitor import DEFAULT_INTERVAL_MS, INTERVALS_MS
 from networks import ARCHITECTURES
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -54,6 +55,18 @@ def _debug_config(text: str) -> dict[str, Any]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _monitor(text: str) -> int | None:
+    """Return the milliseconds between two samples, or None for `false`."""
+    value, (shortest, longest) = _unquoted(text).lower(), INTERVALS_MS
+    if value in ("true", "false"):
+        return DEFAULT_INTERVAL_MS if value == "true" else None
+    if not value.isdecimal() or not shortest <= int(value) <= longest:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither true nor false nor {shortest} to {longest} milliseconds"
+        )
+    return int(value)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; its `SM_*` defaults are those of this moment's environment."""
     parser = argparse.ArgumentParser(
@@ -63,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_hyperparameters(parser.add_argument_group("hyperparameters (what one may tune)"))
     _add_debugger(parser.add_argument_group("Debugger, for accounts to which AWS has closed it"))
+    _add_profiler(parser.add_argument_group("profiler (step times are always recorded)"))
     _add_folders(parser.add_argument_group("folders (SageMaker provides them as SM_* variables)"))
     return parser
 
@@ -114,6 +128,27 @@ def _add_debugger(group) -> None:
         help="the tensors to save: JSON with CollectionConfigurations and HookParameters as in "
         "SageMaker's DebugHookConfig, or a file of it beside this script; they go to debug-output "
         "below LocalPath, or else the job's checkpoints (CheckpointConfig), or --output-data-dir",
+    )
+
+
+def _add_profiler(group) -> None:
+    group.add_argument(
+        "--monitor",
+        type=_monitor,
+        nargs="?",
+        const=DEFAULT_INTERVAL_MS,
+        metavar="true|false|MS",
+        help="sample the machine's processors, memory, disks, network and GPUs as SageMaker "
+        f"Debugger would, where AWS has closed it; every {DEFAULT_INTERVAL_MS} ms, or so many. "
+        "Needs requirements-debugger.txt. The recording goes to profiler-output in the job's "
+        "checkpoints (CheckpointConfig), or else in --output-data-dir",
+    )
+    group.add_argument(
+        "--profile-steps",
+        type=_number(int, 0),
+        default=0,
+        metavar="N",
+        help="trace the operators of so many training steps, from the fourth on",
     )
 
 

@@ -181,13 +181,17 @@ def write(config: dict[str, Any], output_data_dir: Path | None) -> Path:
     return file
 
 
+def checkpoints() -> Path | None:
+    """Return the job's own folder among its checkpoints; None if it has no CheckpointConfig."""
+    folder = read(job_file("checkpointconfig.json")).get("LocalPath")
+    return Path(folder) / os.environ.get("TRAINING_JOB_NAME", "job") if folder else None
+
+
 def _results(output_data_dir: Path | None) -> Path:
-    checkpoints = read(job_file("checkpointconfig.json")).get("LocalPath")
-    if checkpoints:
-        return Path(checkpoints) / os.environ.get("TRAINING_JOB_NAME", "job")
-    if output_data_dir is None:
+    folder = checkpoints() or output_data_dir
+    if folder is None:
         raise ConfigError(
             "there is no folder for the tensors: add a LocalPath to --debug-config, or give "
             "--output-data-dir"
         )
-    return output_data_dir
+    return folder

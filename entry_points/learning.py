@@ -11,6 +11,7 @@ from torch import nn
 
 from machine import Machine
 from preprocessing import normalise
+from steps import Steps
 
 WARM_UP = 0.1  # share of all steps
 
@@ -30,19 +31,27 @@ def run_pass(
     loader: Iterable[tuple[torch.Tensor, torch.Tensor]],
     criterion: nn.Module,
     machine: Machine,
+    steps: Steps | None = None,
     learn: Callable[[torch.Tensor], None] | None = None,
 ) -> Result:
-    """Go once over uint8 (N, H, W, 3) photos and (N,) labels; `learn` gets each batch's loss."""
+    """Go once over uint8 (N, H, W, 3) photos and (N,) labels; `learn` gets each batch's loss.
+
+    `steps` records how long the parts of each step take.
+    """
+    steps = steps or Steps()
     start, images = time.perf_counter(), 0
     # Sums stay on the device: reading them would make a GPU wait at every step.
     loss_sum = torch.zeros((), device=machine.device)
     correct = torch.zeros((), dtype=torch.int64, device=machine.device)
     with torch.set_grad_enabled(learn is not None):
-        for photos, labels in loader:
+        for photos, labels in steps.over(loader, machine.device):
+            photos = photos.to(machine.device, non_blocking=True)
             labels = labels.to(machine.device, non_blocking=True)
+            steps.mark("HostToDevice")
             with machine.precision():
                 logits = model(normalise(photos, machine.device))
                 loss = criterion(logits, labels)
+            steps.mark("Forward")
             if learn is not None:
                 learn(loss)
             loss_sum += loss.detach() * len(labels)
@@ -52,8 +61,12 @@ def run_pass(
     return Result(loss_mean, accuracy, images, time.perf_counter() - start)
 
 
-def make_learner(arguments: Any, model: nn.Module, steps: int) -> Callable[[torch.Tensor], None]:
+def make_learner(
+    arguments: Any, model: nn.Module, steps: int, mark: Callable[[str], None] = lambda part: None
+) -> Callable[[torch.Tensor], None]:
     """Return what takes one optimiser step for a loss, on a schedule made for `steps` of them.
+
+    It calls `mark` with the name of each part of its work when that is done (`Steps.mark`).
 
     The rate rises linearly to `--lr` in the first tenth, then falls as half a cosine to zero, so
     that a run of any length ends with small steps. Only parameters that need gradients learn.
@@ -71,8 +84,10 @@ def make_learner(arguments: Any, model: nn.Module, steps: int) -> Callable[[torc
     def learn(loss: torch.Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        mark("Backward")
         optimizer.step()
         schedule.step()
+        mark("Optimizer")
 
     return learn
 

@@ -29,10 +29,14 @@ class Machine:
         """Return the context of a forward pass."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
+    @property
+    def name(self) -> str:
+        """What the device is called: cpu, or a GPU's model."""
+        return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+
     def __str__(self) -> str:
-        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         precision = "bf16" if self.bf16 else "fp32"
-        return f"device={name!r} precision={precision} threads={torch.get_num_threads()}"
+        return f"device={self.name!r} precision={precision} threads={torch.get_num_threads()}"
 
 
 def choose_machine(precision: str) -> Machine:

@@ -290,6 +290,11 @@ class Lifeline:
             return True
 
 
+def files(folder: Path, node: str) -> MinuteFiles:
+    """The files of a machine's samples in a recording."""
+    return MinuteFiles(folder / "system" / "incremental", f".{node}.json")
+
+
 def run(folder: Path, interval_ms: int, pid: int | None, node: str) -> None:
     """Sample until the end, as the module's docstring says; OSError if a file cannot be written."""
     import psutil
@@ -301,9 +306,9 @@ def run(folder: Path, interval_ms: int, pid: int | None, node: str) -> None:
     sources = [Cores(), memory, Disks(), Network(), Gpus()]
     if process is not None:
         sources.append(Tree(process))
-    files = MinuteFiles(folder / "system" / "incremental", f".{node}.json")
+    written = files(folder, node)
     for _ in ticks(interval_ms / 1000, Lifeline(process)):
-        files.write(sample(sources, node))
+        written.write(sample(sources, node))
 
 
 @contextlib.contextmanager

@@ -20,6 +20,9 @@ Losses are mean cross-entropies in nats, accuracies shares in 0..1. Those of tra
 over the epoch: of augmented photos, and of weights still changing. `seconds` is the epoch with its
 validation, `images_per_second` the speed of training alone. A loss that is no number prints `nan`,
 which the regexes leave out.
+
+How long each step and its parts take is recorded besides (`steps.py`), in `profiler-output` below
+the output folder; `--monitor` and `--profile-steps` add the machine's metrics and a trace.
 """
 
 import json
@@ -33,11 +36,13 @@ from typing import Any
 from arguments import parse
 from hookconfig import ConfigError
 from photos import DataError, PhotoFolder, check_same_classes, list_photos
+from profiling import describe, profiled
 
 # PyTorch takes seconds to import. What needs it is imported inside functions, so that --help and
 # mistakes in arguments and folders answer at once.
 
 IMAGE_SIZE = {"imagenet": 224, "random": 64}  # the defaults, by starting weights
+NO_HYPERPARAMETERS = ("debug_config", "monitor", "profile_steps")  # what only watches a run
 
 
 def read_channels(arguments: Any) -> dict[str, PhotoFolder]:
@@ -108,23 +113,25 @@ def make_loaders(arguments: Any, channels: dict[str, PhotoFolder]) -> dict[str, 
 
 
 def fit(
-    arguments: Any, model: Any, criterion: Any, loaders: dict, machine: Any, debugger: Any
+    arguments: Any, model: Any, criterion: Any, loaders: dict, machine: Any, hook: Any, steps: Any
 ) -> Iterator[dict[str, float]]:
     """Train, and yield each epoch's metrics."""
     from learning import make_learner, run_pass
     from networks import learning_parts, set_training
 
     parts = learning_parts(model, arguments.model, arguments.train_layers)
-    debugger.register(model, criterion)
-    learn = make_learner(arguments, model, arguments.epochs * len(loaders["train"]))
+    hook.register(model, criterion)
+    learn = make_learner(arguments, model, arguments.epochs * len(loaders["train"]), steps.mark)
     for epoch in range(1, arguments.epochs + 1):
         begin = time.perf_counter()
         set_training(model, parts)
-        debugger.training()
-        train = run_pass(model, loaders["train"], criterion, machine, learn)
+        hook.training()
+        steps.begin("train", epoch)
+        train = run_pass(model, loaders["train"], criterion, machine, steps, learn)
         model.eval()
-        debugger.evaluating()
-        valid = run_pass(model, loaders["valid"], criterion, machine)
+        hook.evaluating()
+        steps.begin("valid", epoch)
+        valid = run_pass(model, loaders["valid"], criterion, machine, steps)
         yield {
             "epoch": epoch,
             "train_loss": train.loss,
@@ -143,7 +150,7 @@ def report(metrics: dict[str, float]) -> None:
     print(" ".join(words), flush=True)
 
 
-def train(arguments: Any) -> dict[str, float]:
+def train(arguments: Any, steps: Any) -> dict[str, float]:
     """Train, test and save as the arguments say; return the last epoch's and the test's metrics."""
     channels = read_channels(arguments)
     classes = channels["train"].classes
@@ -169,22 +176,25 @@ def train(arguments: Any) -> dict[str, float]:
     print(f"photos={sizes} classes={len(classes)}", flush=True)
     model = model.to(machine.device, memory_format=torch.channels_last)
     criterion = nn.CrossEntropyLoss()
+    describe(steps, arguments, machine, loaders)
     history = []
-    for metrics in fit(arguments, model, criterion, loaders, machine, debugger):
+    for metrics in fit(arguments, model, criterion, loaders, machine, debugger, steps):
         report(metrics)
         scalars.write(metrics, metrics["epoch"])
         history.append(metrics)
     results = dict(history[-1])
     if "test" in loaders:
         debugger.testing()
-        test = run_pass(model, loaders["test"], criterion, machine)
+        steps.begin("test", arguments.epochs)
+        test = run_pass(model, loaders["test"], criterion, machine, steps)
         chance = 1 / len(classes)
         tested = {"test_loss": test.loss, "test_accuracy": test.accuracy, "chance": chance}
         report({**tested, "images": test.images})
         scalars.write(tested, arguments.epochs, "test")
         results.update(tested)
     debugger.close()
-    save(arguments, model, classes, about, results, history)
+    with steps.span("checkpoint"):
+        save(arguments, model, classes, about, results, history)
     return results
 
 
@@ -208,7 +218,7 @@ def save(
         "hyperparameters": {
             name: value
             for name, value in vars(arguments).items()
-            if not name.endswith("_dir") and name != "debug_config"
+            if not name.endswith("_dir") and name not in NO_HYPERPARAMETERS
         },
     }
     save_model(model, card, arguments.model_dir)
@@ -229,7 +239,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     if ignored:
         print(f"ignored arguments: {' '.join(ignored)}", flush=True)
     try:
-        return train(arguments)
+        with profiled(arguments) as steps:
+            return train(arguments, steps)
     except (DataError, ConfigError) as error:
         sys.exit(f"error: {error}")
 
