@@ -14,7 +14,7 @@ from pathlib import Path
 
 from isal import igzip_threaded
 
-from local_sagemaker import environments
+from local_sagemaker import environments, profiler_config
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.cluster import Host
 from local_sagemaker.isolation import isolation
@@ -33,6 +33,7 @@ LOCAL_PATHS = {
     "CheckpointConfig": f"{ML}/checkpoints",
     "DebugHookConfig": f"{ML}/output/tensors",
     "TensorBoardOutputConfig": f"{ML}/output/tensorboard",
+    "ProfilerConfig": f"{ML}/output/profiler",
 }
 OPTIONAL_FILES = {
     "CheckpointConfig": "checkpointconfig",
@@ -95,8 +96,9 @@ def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> 
     }
     if not isolation().real_opt_ml:
         variables["SAGEMAKER_BASE_DIR"] = str(ml)
-        config = ml / "input/config/debughookconfig.json"
-        variables["SMDEBUG_CONFIG_FILE_PATH"] = str(config)
+        config = ml / "input/config"
+        variables["SMDEBUG_CONFIG_FILE_PATH"] = str(config / "debughookconfig.json")
+        variables["SMPROFILER_CONFIG_PATH"] = str(config / "profilerconfig.json")
     return variables
 
 
@@ -147,17 +149,33 @@ def _debugger_configuration(ml: Path, job: dict) -> dict[str, dict]:
     hook = {"S3OutputPath": "", "HookParameters": None, "CollectionConfigurations": None}
     hook |= job.get("DebugHookConfig", {})
     hook["LocalPath"] = inside(ml, local_path(job, "DebugHookConfig"))
-    files = {"debughookconfig": hook}
-    files["profilerconfig"] = job.get("ProfilerConfig") or {"DisableProfiler": True}
+    files = {"debughookconfig": hook, "profilerconfig": _profiler_configuration(ml, job)}
     for member, name in OPTIONAL_FILES.items():
         if member in job:
             files[name] = {**job[member], "LocalPath": inside(ml, local_path(job, member))}
     return files
 
 
+def _profiler_configuration(ml: Path, job: dict) -> dict:
+    """smdebug profiles the script if there is a parameter, so there is none that nobody gave."""
+    if not profiler_config.is_enabled(job):
+        return {"DisableProfiler": True}
+    given, local = job["ProfilerConfig"], inside(ml, local_path(job, "ProfilerConfig"))
+    parameters = given.get("ProfilingParameters", {})
+    return {
+        "S3OutputPath": given["S3OutputPath"],
+        "LocalPath": local,
+        "ProfilingIntervalInMilliseconds": profiler_config.interval_ms(job),
+        "ProfilingParameters": {**parameters, "LocalPath": local} if parameters else {},
+    }
+
+
 def local_path(job: dict, member: str) -> str:
     """Where a job keeps what is stored while it runs, as the job sees it."""
-    return job.get(member, {}).get("LocalPath") or LOCAL_PATHS[member]
+    asked = job.get(member, {})
+    if member == "ProfilerConfig":
+        asked = asked.get("ProfilingParameters", {})
+    return asked.get("LocalPath") or LOCAL_PATHS[member]
 
 
 def _groups(hosts: list[Host]) -> list[dict]:

@@ -8,10 +8,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from local_sagemaker import container, isolation
 from local_sagemaker.cluster import Host
+from local_sagemaker.mirroring import PROFILER
 from local_sagemaker.tree import Tree
 
 STOP_GRACE_S = 120  # between SIGTERM and SIGKILL, as on SageMaker
@@ -36,13 +38,19 @@ class Instance:
         """
         self.host, self.hosts, self.publish, self.read_only = host, hosts, publish, read_only
         self.ml, self.scratch = folder / "ml", folder / "scratch"  # `ml` becomes /opt/ml
+        self.profiler = folder / PROFILER
         self.tree = Tree(folder, self.ml)
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.process = None
         self.stopping = threading.Event()
 
-    def run(self, command: list[str], environment: dict[str, str]) -> int:
-        """Run the container's command to its end and return its exit code."""
+    def run(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        beside: Callable[[Instance], AbstractContextManager] = nullcontext,
+    ) -> int:
+        """Run the container's command to its end, something `beside` it; return its exit code."""
         cwd = container.inside(self.ml, container.ML)
         self.process = isolation.start(
             self.ml,
@@ -57,8 +65,9 @@ class Instance:
         if self.stopping.is_set():  # asked while the process was being made
             self.stop()
         try:
-            self._read_output(self.process.stdout.fileno())
-            return self.process.wait()
+            with beside(self):
+                self._read_output(self.process.stdout.fileno())
+                return self.process.wait()
         finally:
             self.process.stdout.close()
 

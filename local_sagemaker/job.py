@@ -10,15 +10,25 @@ import shutil
 import sqlite3
 import threading
 import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from local_sagemaker import channels, cluster, container, isolation, outputs, requirements
+from local_sagemaker import (
+    channels,
+    cluster,
+    container,
+    isolation,
+    machine_metrics,
+    outputs,
+    requirements,
+)
 from local_sagemaker.channels import ChannelError
 from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
 from local_sagemaker.instance import Instance
 from local_sagemaker.mirroring import Mirroring, mirrors
 from local_sagemaker.outputs import Outputs, left_out
 from local_sagemaker.s3 import split
+from local_sagemaker.sampler import sampling
 from local_sagemaker.statuses import KIND, transition
 from local_sagemaker.store import is_disk_full
 
@@ -185,9 +195,20 @@ class TrainingJob:
             with contextlib.ExitStack() as looking:
                 for mirroring in self.mirrorings:
                     looking.enter_context(mirroring.running())
+                looking.enter_context(self._watching())
                 return cluster.run_together(self.instances, self._run_on)
         finally:
             timer.cancel()
+
+    def _sampling(self, instance: Instance) -> AbstractContextManager:
+        def tell(line: str) -> None:
+            self._log(instance, [line], time.time())
+
+        return sampling(self.description, instance, tell)
+
+    def _watching(self) -> AbstractContextManager:
+        hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
+        return machine_metrics.watching(self.jobs.cloudwatch, hosts, self.folder)
 
     def _time_out(self) -> None:
         with self.jobs.store.lock:  # it may just have been stopped
@@ -197,7 +218,8 @@ class TrainingJob:
                 self.stop()
 
     def _run_on(self, instance: Instance) -> int:
-        return instance.run(self._command(instance), self._environment(instance))
+        environment = self._environment(instance)
+        return instance.run(self._command(instance), environment, self._sampling)
 
     def _command(self, instance: Instance) -> list[str]:
         algorithm = self.description["AlgorithmSpecification"]

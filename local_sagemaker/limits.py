@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from local_sagemaker import container, profiler_config
 from local_sagemaker.validation import ApiError, invalid
 
 MAX_RUNTIME_S = 86400  # SageMaker's default MaxRuntimeInSeconds: a day
@@ -34,6 +35,7 @@ def check_training(request: dict) -> None:
     _check_spot(request)
     _check_unique(request)
     _check_paths(request)
+    _check_profiler(request)
 
 
 def missing(path: str) -> ApiError:
@@ -129,15 +131,31 @@ def _check_paths(request: dict) -> None:
             raise invalid(
                 f"InputDataConfig.ChannelName: '{channel['ChannelName']}' cannot be a folder's name"
             )
-    for rule in request.get("DebugRuleConfigurations", []):
-        name = rule["RuleConfigurationName"]
-        if name in {".", ".."} or "/" in name or "\0" in name or len(name.encode()) > NAME_BYTES:
-            raise invalid(
-                f"DebugRuleConfigurations.RuleConfigurationName: '{name}' cannot be a folder's name"
-            )
-    for member in ("CheckpointConfig", "DebugHookConfig", "TensorBoardOutputConfig"):
-        local = request.get(member, {}).get("LocalPath")
-        if local is not None and (
-            not PurePosixPath(local).is_absolute() or ".." in PurePosixPath(local).parts
-        ):
+    for member in ("DebugRuleConfigurations", "ProfilerRuleConfigurations"):
+        for rule in request.get(member, []):
+            _check_name(f"{member}.RuleConfigurationName", rule["RuleConfigurationName"])
+    for member in container.LOCAL_PATHS:
+        local = container.local_path(request, member)
+        if not PurePosixPath(local).is_absolute() or ".." in PurePosixPath(local).parts:
             raise invalid(f"{member}.LocalPath: '{local}' is no absolute path without '..'")
+
+
+def _check_name(path: str, name: str) -> None:
+    if name in {".", ".."} or "/" in name or "\0" in name or len(name.encode()) > NAME_BYTES:
+        raise invalid(f"{path}: '{name}' cannot be a folder's name")
+
+
+def _check_profiler(request: dict) -> None:
+    if not profiler_config.is_enabled(request):
+        return
+    if "S3OutputPath" not in request["ProfilerConfig"]:
+        raise invalid(
+            "ProfilerConfig.S3OutputPath is missing: a job that is profiled needs a place for what "
+            "is recorded; DisableProfiler turns profiling off"
+        )
+    interval, allowed = profiler_config.interval_ms(request), profiler_config.INTERVALS_MS
+    if interval not in allowed:
+        raise invalid(
+            f"ProfilerConfig.ProfilingIntervalInMilliseconds: {interval} is none of "
+            f"{', '.join(map(str, allowed))}"
+        )

@@ -1,4 +1,4 @@
-"""Folders of a job that are kept on S3 while it runs: checkpoints, tensors, TensorBoard's logs."""
+"""Folders of a job that are kept on S3 while it runs: checkpoints, tensors, logs, its profile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_sagemaker import channels, container
+from local_sagemaker import channels, container, profiler_config
 from local_sagemaker.s3 import S3, split
 from local_sagemaker.tree import Tree
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0  # between two looks at a folder
 GROWING_S = 5.0  # the same where files are stored while they grow, each time as a whole
 PAUSE_S = 10.0  # the longest between two looks
+PROFILER = "profiler"  # the sampler's folder, beside an instance's /opt/ml
 QUIET = 20  # a look may take one part in so many of the time, within that pause
 
 State = tuple[int, int, int]
@@ -67,6 +68,11 @@ def mirrors(job: dict, tree: Tree) -> list[Mirror]:
     if board := job.get("TensorBoardOutputConfig"):
         uri = f"{board['S3OutputPath'].rstrip('/')}/{name}/tensorboard-output"
         found.append(Mirror(place("TensorBoardOutputConfig"), uri, grows=True))
+    if profiler_config.is_enabled(job):
+        uri, own = profiler_config.recording(job), place("ProfilerConfig") / "framework"
+        found.append(Mirror(tree.root / PROFILER / "system", f"{uri}/system", grows=True))
+        # smdebug's files again
+        found.append(Mirror(own, f"{uri}/framework", grows=True, ignored=(".tmp",)))
     return found
 
 

@@ -6,7 +6,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from local_sagemaker import container
+from local_sagemaker import container, profiler_config
 from local_sagemaker.s3 import S3, split
 from local_sagemaker.tree import Tree
 from local_sagemaker.validation import invalid
@@ -22,6 +22,7 @@ def places(job: dict) -> dict[str, str]:
         "CheckpointConfig": "S3Uri",
         "DebugHookConfig": "S3OutputPath",
         "TensorBoardOutputConfig": "S3OutputPath",
+        **({"ProfilerConfig": "S3OutputPath"} if profiler_config.is_enabled(job) else {}),
     }
     return {member: job[member][address] for member, address in named.items() if member in job}
 
@@ -32,7 +33,8 @@ def check(request: dict) -> None:
     Raises:
         ApiError: ValidationException, naming the member and the way out.
     """
-    rules = request.get("DebugRuleConfigurations", [])
+    asked = ("DebugRuleConfigurations", "ProfilerRuleConfigurations")
+    rules = [rule for member in asked for rule in request.get(member, [])]
     own = [rule["S3OutputPath"] for rule in rules if "S3OutputPath" in rule]
     for uri in [*places(request).values(), *own]:
         try:

@@ -1,13 +1,15 @@
-"""The Debugger rules of training jobs: one evaluator process a job, and the statuses it tells.
+"""The Debugger rules of training jobs: a process for each kind, and the statuses it tells.
 
-The evaluator (`open_debugger.evaluator`) reads the job's tensors from S3 like any client, while the
-job runs. It starts when the first tensors are there; a job that saves none costs no process. It
-ends after its job, which does not wait for it, and its processes cannot outlive the engine.
+An evaluator (`open_debugger.evaluator`, `open_debugger.profiler.evaluator`) reads what the job
+leaves in S3 like any client, while the job runs. It starts when there is something to read; a job
+that leaves nothing costs no process. It ends after its job, which does not wait for it, and its
+processes cannot outlive the engine.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -20,17 +22,16 @@ import time
 from collections import deque
 from pathlib import Path
 
-from local_sagemaker import isolation, rule_statuses
+from local_sagemaker import isolation, rule_results, rule_statuses
 from local_sagemaker.client_environment import aws_variables
-from local_sagemaker.mirroring import tensors
+from local_sagemaker.rule_kinds import KINDS, Kind
 from local_sagemaker.s3 import S3, split
-from local_sagemaker.statuses import KIND
+from local_sagemaker.statuses import KIND, described
 from local_sagemaker.store import Store, is_disk_full
-from local_sagemaker.tree import Tree
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # between two looks for the first tensors
+LOOK_S = 1.0  # between two looks for the first object
 LIMIT_S = 3600  # that an evaluator may take after its job has ended
 TAIL = 600  # characters of what an evaluator said last
 HANDED_ON = ("TZ", "LD_LIBRARY_PATH")
@@ -43,55 +44,64 @@ class RuleEvaluations:
     def __init__(self, store: Store, s3: S3, url: str) -> None:
         self.store, self.s3, self.url = store, s3, url
         self.folder = store.folder / "rules"
-        self.running: dict[str, RuleEvaluation] = {}
+        self.running: dict[tuple[str, Kind], RuleEvaluation] = {}
 
     def restore(self) -> None:
         """Rules that were being evaluated when the engine ended are in Error."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        for job in self.store.all(KIND):
-            for rule in rule_statuses.in_progress(job):
-                rule_statuses.record(self.store, job["TrainingJobName"], rule, "Error", STOPPED)
+        for job, kind in itertools.product(self.store.all(KIND), KINDS):
+            for rule in rule_statuses.in_progress(job, kind):
+                name = job["TrainingJobName"]
+                rule_statuses.record(self.store, kind, name, rule, "Error", STOPPED)
 
     def busy(self) -> bool:
         return bool(self.running)
 
     def begin(self, job: dict) -> None:
         """Evaluate the rules of a job that is about to start."""
-        if rule_statuses.in_progress(job):
-            evaluation = RuleEvaluation(self, job)
-            self.running[evaluation.name] = evaluation
-            evaluation.thread.start()
+        for kind in KINDS:
+            if rule_statuses.in_progress(job, kind):
+                evaluation = RuleEvaluation(self, job, kind)
+                self.running[evaluation.name, kind] = evaluation
+                evaluation.thread.start()
 
     def job_ended(self, name: str) -> None:
-        """All that a job saved is stored: its evaluation comes to its end."""
-        if evaluation := self.running.get(name):
+        """All that a job saved is stored: its evaluations come to their end."""
+        for evaluation in self._of(name):
             evaluation.finish()
 
     def drop(self, name: str) -> None:
-        """End the evaluation of a job at once; nothing more is told of its rules."""
-        if evaluation := self.running.get(name):
-            evaluation.abort()
-            evaluation.thread.join(timeout=10)
+        """End the evaluations of a job at once; nothing more is told of its rules."""
+        _end(self._of(name))
 
     def close(self) -> None:
         """End all evaluations; the next start tells what happened."""
-        for evaluation in list(self.running.values()):
-            evaluation.abort()
-        for evaluation in list(self.running.values()):
-            evaluation.thread.join(timeout=10)
+        _end(list(self.running.values()))
+
+    def _of(self, name: str) -> list[RuleEvaluation]:
+        found = [self.running.get((name, kind)) for kind in KINDS]
+        return [evaluation for evaluation in found if evaluation]
+
+
+def _end(evaluations: list[RuleEvaluation]) -> None:
+    for evaluation in evaluations:
+        evaluation.abort()
+    for evaluation in evaluations:
+        evaluation.thread.join(timeout=10)
 
 
 class RuleEvaluation:
-    """The rules of one job on their way; runs in a thread of its own."""
+    """The rules of one job and kind on their way; runs in a thread of its own."""
 
-    def __init__(self, evaluations: RuleEvaluations, job: dict) -> None:
+    def __init__(self, evaluations: RuleEvaluations, job: dict, kind: Kind) -> None:
         self.evaluations, self.job, self.name = evaluations, job, job["TrainingJobName"]
-        self.folder = evaluations.folder / self.name
+        self.kind, self.source = kind, kind.source(job)
+        self.folder = evaluations.folder / kind.told / self.name
         self.results, self.scratch = self.folder / "results", self.folder / "scratch"
-        names = rule_statuses.in_progress(job)
+        names = rule_statuses.in_progress(job, kind)
         self.rules = {
             rule["RuleConfigurationName"]: rule
-            for rule in job["DebugRuleConfigurations"]
+            for rule in job[kind.asked]
             if rule["RuleConfigurationName"] in names
         }
         self.process: subprocess.Popen | None = None
@@ -120,26 +130,26 @@ class RuleEvaluation:
 
     def _run(self) -> None:
         try:
-            if self._await_tensors():
+            if self._await_source():
                 self._evaluate()
             elif not self.aborted.is_set():
-                self._end_others(
-                    f"The training job saved no tensors below {tensors(self.job)}: look whether "
-                    "its script makes a hook of smdebug (get_hook) and registers its model with it"
-                )
+                self._end_others(self.kind.nothing.format(self.source))
         except Exception as error:
             log.exception("rules of the training job %s", self.name)
             self._end_others(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
-            if self.evaluations.running.get(self.name) is self:  # not a new one of the same name
-                del self.evaluations.running[self.name]
+            known = self.evaluations.running
+            if known.get((self.name, self.kind)) is self:  # not a new one of the same name
+                del known[self.name, self.kind]
 
-    def _await_tensors(self) -> bool:
-        """Wait for the first tensors; False if the job ends and there are none."""
-        bucket, prefix = split(f"{tensors(self.job)}/")
+    def _await_source(self) -> bool:
+        """Wait until there is something to read; False if the job ends and there is nothing."""
+        bucket, prefix = split(f"{self.source}/")
         while not (found := self._is_there(bucket, prefix)) and not self.ended.wait(LOOK_S):
             continue
+        if found:
+            self.ended.wait(self.kind.delay_s)
         return (found or self._is_there(bucket, prefix)) and not self.aborted.is_set()
 
     def _is_there(self, bucket: str, prefix: str) -> bool:
@@ -171,11 +181,12 @@ class RuleEvaluation:
         rules = self.folder / "rules.json"
         rules.write_text(json.dumps(list(self.rules.values())))
         (ml := self.folder / "ml").mkdir()
-        module = "open_debugger.evaluator"
-        command = [sys.executable, "-m", module, tensors(self.job), str(rules), str(self.results)]
+        command = [sys.executable, "-m", self.kind.evaluator, self.source, str(rules)]
+        command += [str(self.results), *(("--job", str(self._job)) if self.kind.takes_job else ())]
         with self._changing:
             if self.aborted.is_set():
                 return False
+            self._describe()
             self.process = isolation.start(
                 ml, self.scratch, command, self._environment(), str(self.folder), errors=errors
             )
@@ -200,8 +211,23 @@ class RuleEvaluation:
             **aws_variables(self.evaluations.url),
         }
 
+    @property
+    def _job(self) -> Path:
+        return self.folder / "job.json"
+
+    def _describe(self) -> None:
+        """Let the evaluator know what DescribeTrainingJob would say."""
+        job, draft = self.evaluations.store.get(KIND, self.name), self._job.with_suffix(".draft")
+        if self.kind.takes_job and job:
+            try:
+                draft.write_text(json.dumps(described(job)))
+                draft.replace(self._job)
+            except OSError:  # it keeps what it knew
+                log.warning("describing %s", self.name, exc_info=True)
+
     def _close_input(self) -> None:
         """Tell the evaluator that there will be no more; it has limited time from now on."""
+        self._describe()
         self.process.stdin.close()
         self._timer.start()
 
@@ -222,7 +248,7 @@ class RuleEvaluation:
             return
         if rule in self.rules:
             details = told.get("StatusDetails")
-            if status != "InProgress":
+            if status != "InProgress" or told.get("Results"):
                 details = self._store_results(rule, details)
             self._told[rule] = status
             self._record(rule, status, details)
@@ -249,7 +275,7 @@ class RuleEvaluation:
         while not self.aborted.is_set():
             try:
                 store = self.evaluations.store
-                return rule_statuses.record(store, self.name, rule, status, details)
+                return rule_statuses.record(store, self.kind, self.name, rule, status, details)
             except sqlite3.OperationalError as error:
                 if not is_disk_full(error):
                     raise
@@ -257,24 +283,10 @@ class RuleEvaluation:
 
     def _store_results(self, rule: str, details: str | None) -> str | None:
         """Store what a rule has written; return its details, with the reason if that failed."""
-        place = f"{results(self.job, self.rules[rule])}/"
-        tree = Tree(self.folder, self.folder / "ml")
+        place = rule_results.place(self.job, self.rules[rule])
         try:
-            for name, file in list(tree.files(self.results / rule)):
-                copy = self.scratch / "result"
-                shutil.copyfile(file, copy)
-                self.evaluations.s3.put_file(place + name, copy)
+            rule_results.store(self.evaluations.s3, self.folder, self.results / rule, place)
         except Exception as error:  # the bucket may be gone; the verdict stands
             log.warning("storing %s", place, exc_info=True)
-            return f"{details or ''} (the results could not be stored at {place}: {error})".strip()
+            return f"{details or ''} (the results could not be stored at {place}/: {error})".strip()
         return details
-
-
-def results(job: dict, rule: dict) -> str:
-    """The S3 address below which what a rule writes is kept.
-
-    Below the rule's own S3OutputPath, or else the training job's, where the SDKs look for it.
-    """
-    base = rule.get("S3OutputPath") or job["OutputDataConfig"]["S3OutputPath"]
-    name = rule["RuleConfigurationName"]
-    return f"{base.rstrip('/')}/{job['TrainingJobName']}/rule-output/{name}"

@@ -7,10 +7,10 @@ import secrets
 import time
 
 from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.rule_kinds import KINDS, Kind
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
 
-MEMBER = "DebugRuleEvaluationStatuses"
 DETAILS_LENGTH = 1024  # characters of StatusDetails that the API takes
 # AWS's own images, of the built-in rules and for rules of one's own, in any registry.
 EVALUATOR_IMAGE = re.compile(r".+/sagemaker-debugger-(rules|rule-evaluator)(:[^@]+)?(@.+)?")
@@ -18,37 +18,27 @@ EVALUATOR_IMAGE = re.compile(r".+/sagemaker-debugger-(rules|rule-evaluator)(:[^@
 
 def first(request: dict) -> dict:
     """The members of a new job's description that tell of its rules."""
-    members = {
-        MEMBER: ("DebugRuleConfigurations", _why_not),
-        "ProfilerRuleEvaluationStatuses": ("ProfilerRuleConfigurations", _why_not_profiled),
-    }
     return {
-        member: [_first(request, rule, why_not(request, rule)) for rule in request[asked]]
-        for member, (asked, why_not) in members.items()
-        if asked in request
+        kind.told: [_first(request, kind, rule) for rule in request[kind.asked]]
+        for kind in KINDS
+        if kind.asked in request
     }
 
 
-def _first(request: dict, rule: dict, why_not: str | None) -> dict:
-    name = rule["RuleConfigurationName"]
+def _first(request: dict, kind: Kind, rule: dict) -> dict:
+    name, why_not = rule["RuleConfigurationName"], _why_not(request, kind, rule)
     status = _status(name, "Error" if why_not else "InProgress", why_not)
     return {**status, "RuleEvaluationJobArn": _arn(request["TrainingJobName"], name)}
 
 
-def _why_not(request: dict, rule: dict) -> str | None:
+def _why_not(request: dict, kind: Kind, rule: dict) -> str | None:
     """Why a rule cannot be evaluated; None if it can."""
     if not EVALUATOR_IMAGE.fullmatch(image := rule["RuleEvaluatorImage"]):
         return (
             f"RuleEvaluatorImage '{image}' has no local runtime: local_sagemaker evaluates the "
             "rules of AWS's images .../sagemaker-debugger-rules and ...-rule-evaluator"
         )
-    if "DebugHookConfig" not in request:
-        return "the training job has no DebugHookConfig: its tensors are stored nowhere"
-    return None
-
-
-def _why_not_profiled(_request: dict, _rule: dict) -> str:
-    return "local_sagemaker does not evaluate profiler rules"
+    return kind.lacks(request)
 
 
 def _arn(job: str, rule: str) -> str:
@@ -67,16 +57,18 @@ def _status(rule: str, status: str, details: str | None = None) -> dict:
     }
 
 
-def in_progress(job: dict) -> list[str]:
-    """The names of a job's rules that are being evaluated."""
+def in_progress(job: dict, kind: Kind) -> list[str]:
+    """The names of a job's rules of one kind that are being evaluated."""
     return [
         status["RuleConfigurationName"]
-        for status in job.get(MEMBER, [])
+        for status in job.get(kind.told, [])
         if status["RuleEvaluationStatus"] == "InProgress"
     ]
 
 
-def record(store: Store, job: str, rule: str, status: str, details: str | None = None) -> None:
+def record(
+    store: Store, kind: Kind, job: str, rule: str, status: str, details: str | None = None
+) -> None:
     """Keep a rule's new status; a job that was deleted meanwhile has none."""
     with store.lock:
         if (description := store.get(KIND, job)) is None:
@@ -84,6 +76,6 @@ def record(store: Store, job: str, rule: str, status: str, details: str | None =
         changed = _status(rule, status, details)
         statuses = [
             each | changed if each["RuleConfigurationName"] == rule else each
-            for each in description[MEMBER]
+            for each in description[kind.told]
         ]
-        store.update(KIND, job, **{MEMBER: statuses})
+        store.update(KIND, job, **{kind.told: statuses})

@@ -25,6 +25,15 @@ def step(status: str, start: float) -> dict:
     return {"Status": status, "StartTime": start, "StatusMessage": MESSAGES[status]}
 
 
+def described(job: dict) -> dict:
+    """A stored job with the members that follow from its times."""
+    if "TrainingStartTime" not in job:
+        return job
+    seconds = job.get("TrainingEndTime", time.time()) - job["TrainingStartTime"]
+    whole = max(1, round(seconds))
+    return {**job, "TrainingTimeInSeconds": whole, "BillableTimeInSeconds": whole}
+
+
 def transition(store: Store, name: str, secondary: str, **changes) -> None:
     """Move a job to its next secondary status (and its end, if it is one)."""
     with store.lock:

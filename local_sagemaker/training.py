@@ -15,6 +15,7 @@ from local_sagemaker import (
     container,
     limits,
     outputs,
+    profiler_config,
     rule_statuses,
 )
 from local_sagemaker.cloudwatch import CloudWatch
@@ -24,7 +25,7 @@ from local_sagemaker.listing import page
 from local_sagemaker.rule_evaluation import RuleEvaluations
 from local_sagemaker.s3 import S3
 from local_sagemaker.slots import Slots
-from local_sagemaker.statuses import ENDED, KIND, step, transition
+from local_sagemaker.statuses import ENDED, KIND, described, step, transition
 from local_sagemaker.store import Store
 from local_sagemaker.validation import ApiError, invalid
 
@@ -89,6 +90,7 @@ class TrainingJobs:
             "LastModifiedTime": now,
             "FinalMetricDataList": [],
             "OutputDataConfig": with_key(request["OutputDataConfig"]),
+            "ProfilingStatus": profiler_config.status(request),
             **rule_statuses.first(request),
         }
         runner = TrainingJob(self, job, parallel)
@@ -107,10 +109,7 @@ class TrainingJobs:
         job = self.store.get(KIND, request["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
-        if "TrainingStartTime" in job:
-            seconds = job.get("TrainingEndTime", time.time()) - job["TrainingStartTime"]
-            job["TrainingTimeInSeconds"] = job["BillableTimeInSeconds"] = max(1, round(seconds))
-        return job
+        return described(job)
 
     def list(self, request: dict) -> dict:
         return page(self.store.all(KIND), request, "TrainingJob")

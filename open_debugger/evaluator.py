@@ -2,9 +2,9 @@
 
 ``python -m open_debugger.evaluator TENSORS RULES RESULTS``: reads the tensors below TENSORS (a
 folder or an ``s3://`` address) as they come; RULES is a file with the job's
-DebugRuleConfigurations. Whoever started it hears of each change of a rule's status by a line of
-JSON on standard output, and says by closing standard input that no more tensors will come. What a
-rule has found by then is in the folder RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
+DebugRuleConfigurations. Whoever started it hears of each change of a rule's status, and says when
+no more tensors will come (`open_debugger.protocol`). What a rule has found by then is in the folder
+RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import re
-import select
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
+from open_debugger import protocol
 from open_debugger.evaluation import Evaluation
 from open_debugger.trials import TrialError, open_trial
 from open_debugger.verdict import RuleResult, Verdict
@@ -65,10 +61,7 @@ def _look(evaluation: Evaluation, tensors: str, ended: bool) -> None:
 
 def write(result: RuleResult, folder: Path) -> None:
     """Write a rule's result in the form of AWS's rule reports, with its verdicts."""
-    place = folder / result.name
-    if folder.resolve() not in place.resolve().parents:  # the API allows any name
-        place = folder / re.sub(r"[/.]", "_", result.name)
-    place.mkdir(parents=True, exist_ok=True)
+    place = protocol.results(folder, result.name)
     report = {
         "RuleTriggered": result.violations,
         "Violations": result.violations,
@@ -91,21 +84,6 @@ def _written(verdict: Verdict) -> dict:
     return members | odd
 
 
-def _told_to_end() -> bool:
-    """Sleep between two looks; True when standard input is closed."""
-    ready, _, _ = select.select([sys.stdin], [], [], POLL_S)
-    return bool(ready) and not os.read(sys.stdin.fileno(), 4096)
-
-
-def _tell(result: RuleResult, output: TextIO) -> None:
-    line = {
-        "RuleConfigurationName": result.name,
-        "RuleEvaluationStatus": result.status,
-        "StatusDetails": result.details,
-    }
-    print(json.dumps(line), file=output, flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Evaluate a job's Debugger rules while it runs.")
     parser.add_argument("tensors", help="folder or s3:// address of the saved tensors")
@@ -116,11 +94,13 @@ def main() -> None:
 
     def tell(result: RuleResult) -> None:
         write(result, options.results)
-        _tell(result, output)
+        protocol.tell(output, result.name, result.status, result.details)
 
-    with os.fdopen(os.dup(1), "w") as output:
-        os.dup2(2, 1)  # what rules print is no status
-        run(options.tensors, rules, _told_to_end, tell)
+    def wait() -> bool:
+        return protocol.told_to_end(POLL_S)
+
+    with protocol.standard_output() as output:
+        run(options.tensors, rules, wait, tell)
 
 
 if __name__ == "__main__":

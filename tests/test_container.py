@@ -116,7 +116,12 @@ def test_configuration_files(tmp_path, how):
     root = "/opt/ml" if how == "real" else str(tmp_path)
     known = {**hook, "LocalPath": f"{root}/output/tensors", "CollectionConfigurations": None}
     assert files["debughookconfig"] == known
-    assert files["profilerconfig"] == {"S3OutputPath": "s3://b/p"}
+    assert files["profilerconfig"] == {
+        "S3OutputPath": "s3://b/p",
+        "LocalPath": f"{root}/output/profiler",
+        "ProfilingIntervalInMilliseconds": 500,
+        "ProfilingParameters": {},
+    }
     assert files["checkpointconfig"]["LocalPath"] == f"{root}/kept"
     assert files["tensorboardoutputconfig"]["LocalPath"] == f"{root}/output/tensorboard"
     assert files["resourceconfig"] == {

@@ -14,6 +14,7 @@ from test_rule_statuses import HOOK, IMAGE, rule
 from local_sagemaker import engine, rule_evaluation, rule_statuses
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.rule_evaluation import RuleEvaluations
+from local_sagemaker.rule_kinds import TENSOR_RULES
 from local_sagemaker.s3 import S3
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
@@ -92,7 +93,7 @@ def evaluators(name):
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         words = " ".join(process.info["cmdline"] or [])
-        of_job = f"/{name}/debug-output" in words or f"/rules/{name}/" in words
+        of_job = f"/{name}/debug-output" in words or f"EvaluationStatuses/{name}/" in words
         if of_job and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
@@ -222,7 +223,7 @@ def test_results_that_cannot_be_stored_leave_the_verdict(job):
 def test_nothing_of_an_evaluation_stays(aws, job):
     name, found, _ = job
     wait_until(lambda: not evaluators(name))
-    wait_until(lambda: not (aws.state / "rules" / name).exists())
+    wait_until(lambda: not list((aws.state / "rules").glob(f"*/{name}")))
     assert statuses(aws, name) == found  # what a rule printed as well was no status
 
 
@@ -319,7 +320,7 @@ def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
     assert evaluations.busy()
     evaluations.job_ended(name)
     wait_until(lambda: not evaluations.busy())
-    (found,) = store.get(KIND, name)[rule_statuses.MEMBER]
+    (found,) = store.get(KIND, name)[TENSOR_RULES.told]
     assert found["RuleEvaluationStatus"] == "Error"
     assert "took more than 0.3 s after the training job's end" in found["StatusDetails"]
     assert evaluators(name) == []

@@ -7,11 +7,13 @@ from botocore.exceptions import ClientError
 from conftest import BUCKET, training_request
 
 from local_sagemaker import rule_statuses
+from local_sagemaker.rule_kinds import PROFILER_RULES, TENSOR_RULES
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
 
 IMAGE = "503895931360.dkr.ecr.us-east-1.amazonaws.com/sagemaker-debugger-rules:latest"
 HOOK = {"S3OutputPath": f"s3://{BUCKET}/tensors"}
+PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles"}
 
 
 def rule(name, **members):
@@ -52,24 +54,37 @@ def test_a_job_without_rules_has_no_statuses():
     assert rule_statuses.first(training_request(DebugHookConfig=HOOK)) == {}
 
 
-def test_profiler_rules_say_that_nobody_evaluates_them(aws):
-    job = aws.trained("true", ProfilerRuleConfigurations=[rule("r")])
-    (status,) = job["ProfilerRuleEvaluationStatuses"]
-    assert status["RuleEvaluationStatus"] == "Error"
-    assert "does not evaluate profiler rules" in status["StatusDetails"]
+def profiled(**members):
+    request = training_request(ProfilerRuleConfigurations=[rule("r")], **members)
+    (status,) = rule_statuses.first(request)["ProfilerRuleEvaluationStatuses"]
     assert ":processing-job/" in status["RuleEvaluationJobArn"]  # which notebooks print
+    return status["RuleEvaluationStatus"], status.get("StatusDetails")
 
 
+def test_profiler_rules_need_a_profile():
+    assert profiled(ProfilerConfig=PROFILER) == ("InProgress", None)
+    assert profiled(DebugHookConfig=HOOK)[0] == "Error"
+    assert "has no ProfilerConfig" in profiled()[1]
+    status, details = profiled(ProfilerConfig={"DisableProfiler": True})
+    assert status == "Error" and "has DisableProfiler" in details
+
+
+KINDS = ("DebugRuleConfigurations", "ProfilerRuleConfigurations")
+
+
+@pytest.mark.parametrize("member", KINDS)
 @pytest.mark.parametrize("name", [".", "..", "a/b", "ü" * 128])
-def test_a_name_that_cannot_be_a_folders_is_refused(aws, name):
-    with pytest.raises(ClientError, match=f"'{re.escape(name)}' cannot be a folder's name"):
-        aws.train("true", DebugRuleConfigurations=[rule(name)], DebugHookConfig=HOOK)
+def test_a_name_that_cannot_be_a_folders_is_refused(aws, name, member):
+    expected = f"{member}.RuleConfigurationName: '{re.escape(name)}' cannot be a folder's name"
+    with pytest.raises(ClientError, match=expected):
+        aws.train("true", **{member: [rule(name)]})
 
 
-def test_results_go_to_s3(aws):
+@pytest.mark.parametrize("member", KINDS)
+def test_results_go_to_s3(aws, member):
     rules = [rule("r", S3OutputPath="https://example.org/results")]
     with pytest.raises(ClientError, match=r"'https://example\.org/results' is no S3 address"):
-        aws.train("true", DebugRuleConfigurations=rules, DebugHookConfig=HOOK)
+        aws.train("true", **{member: rules})
 
 
 def test_more_rules_than_the_api_takes_are_refused(aws):
@@ -88,6 +103,8 @@ def store(tmp_path):
         TrainingJobName="job",
         DebugHookConfig=HOOK,
         DebugRuleConfigurations=[rule("a"), rule("b", RuleEvaluatorImage="mine"), rule("c")],
+        ProfilerConfig=PROFILER,
+        ProfilerRuleConfigurations=[rule("c"), rule("d")],
     )
     made.put(KIND, "job", {"CreationTime": 1.0, **rule_statuses.first(request)})
     yield made
@@ -96,11 +113,12 @@ def store(tmp_path):
 
 def test_a_change_is_one_rules(store):
     before = store.get(KIND, "job")
-    assert rule_statuses.in_progress(before) == ["a", "c"]
-    rule_statuses.record(store, "job", "c", "IssuesFound", "x" * 2000)
+    assert rule_statuses.in_progress(before, TENSOR_RULES) == ["a", "c"]
+    rule_statuses.record(store, TENSOR_RULES, "job", "c", "IssuesFound", "x" * 2000)
     after = store.get(KIND, "job")
-    assert rule_statuses.in_progress(after) == ["a"]
-    old, new = before[rule_statuses.MEMBER], after[rule_statuses.MEMBER]
+    assert rule_statuses.in_progress(after, TENSOR_RULES) == ["a"]
+    assert after[PROFILER_RULES.told] == before[PROFILER_RULES.told]
+    old, new = before[TENSOR_RULES.told], after[TENSOR_RULES.told]
     assert new[:2] == old[:2]
     assert new[2]["RuleEvaluationJobArn"] == old[2]["RuleEvaluationJobArn"]
     assert new[2]["StatusDetails"] == "x" * 1024  # the API's limit
@@ -109,5 +127,5 @@ def test_a_change_is_one_rules(store):
 
 def test_a_job_that_was_deleted_has_no_statuses(store):
     store.remove(KIND, "job")
-    rule_statuses.record(store, "job", "a", "NoIssuesFound")
+    rule_statuses.record(store, TENSOR_RULES, "job", "a", "NoIssuesFound")
     assert store.get(KIND, "job") is None
