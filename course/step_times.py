@@ -1,14 +1,18 @@
-"""Two profiled runs beside each other: what their steps took, and what that would cost."""
+"""Profiled runs beside each other: what their steps took, and what that would cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
 from course import costs
-from open_debugger.profiler.recording import PARTS, Recording
+from course.workspace import ROOT
+from open_debugger.profiler import Profile, analyse
+from open_debugger.profiler.recording import PARTS
 
+RECORDINGS = ROOT / "notebooks" / "recordings"
 PHOTOS = 6_680  # training photos of dogImages
 WORDS = {
     "data": "waiting for data",
@@ -20,15 +24,15 @@ WORDS = {
 OTHER = "other"
 
 
-def parts(recordings: Mapping[str, Recording]) -> pd.DataFrame:
+def parts(runs: Mapping[str, Profile]) -> pd.DataFrame:
     """Where a training step's time goes: a row a run, a column a part, mean milliseconds.
 
     Raises:
         ValueError: a run has no training steps.
     """
     rows = {}
-    for name, recording in recordings.items():
-        steps = _training(name, recording)
+    for name, run in runs.items():
+        steps = _training(name, run)
         means = 1000 * steps[list(PARTS)].fillna(0).mean()
         rest = max(0.0, 1000 * steps["seconds"].mean() - means.sum())
         rows[name] = {WORDS[part]: means[part] for part in PARTS} | {OTHER: rest}
@@ -36,7 +40,7 @@ def parts(recordings: Mapping[str, Recording]) -> pd.DataFrame:
 
 
 def compared(
-    recordings: Mapping[str, Recording], instance: str, epochs: int = 5, photos: int = PHOTOS
+    runs: Mapping[str, Profile], instance: str, epochs: int = 5, photos: int = PHOTOS
 ) -> pd.DataFrame:
     """A row a run: photos a second, the share of a step that waits for data, and what follows.
 
@@ -47,8 +51,8 @@ def compared(
         ValueError: a run has no training steps, or the instance no price.
     """
     rows = {}
-    for name, recording in recordings.items():
-        steps = _training(name, recording)
+    for name, run in runs.items():
+        steps = _training(name, run)
         seconds = steps["seconds"].sum()
         speed = steps["images"].sum() / seconds
         whole = epochs * photos / speed
@@ -61,8 +65,15 @@ def compared(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _training(name: str, recording: Recording) -> pd.DataFrame:
-    steps = recording.steps[recording.steps["phase"] == "train"]
-    if steps.empty:
-        raise ValueError(f"the run '{name}' has no training steps ({recording.source})")
-    return steps
+def recorded_on_gpu(folder: Path = RECORDINGS) -> dict[str, Profile]:
+    """The profiles that `make record-gpu` has recorded, the starved run first; none before that."""
+    files = {name: folder / f"{name}.tar.gz" for name in ("starved", "fed")}
+    return {name: analyse(file) for name, file in files.items() if file.exists()}
+
+
+def _training(name: str, run: Profile) -> pd.DataFrame:
+    steps = run.recording.steps
+    training = steps[steps["phase"] == "train"]
+    if training.empty:
+        raise ValueError(f"the run '{name}' has no training steps ({run.recording.source})")
+    return training
