@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_debugger.profiler.lines import LeftOut
@@ -71,6 +71,7 @@ def test_a_damaged_report_is_said_and_the_others_are_read():
     ]
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.binary())
 def test_no_bytes_raise(data):
     collected(A=data)

@@ -53,6 +53,7 @@ def read(
     client, now = client or boto3.client("cloudwatch"), time.time()
     start, end = now - KEPT[0][0] * DAY if start is None else start, now if end is None else end
     period = _period(now - start)
+    start = start // period * period  # where periods begin
     recording = Recording(f"CloudWatch {NAMESPACE} {job_name}")
     for number in range(1, NODES + 1):
         node = f"algo-{number}"

@@ -12,6 +12,7 @@ below an ``s3://`` address, in this layout:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ class Recording:
         nodes = {metric.node for metric in self.system}
         return {
             metric.name if len(nodes) == 1 else f"{metric.node}/{metric.name}": series
-            for metric, series in sorted(self.system.items())
+            for metric, series in sorted(self.system.items(), key=_natural)
             if (metric.type, metric.dimension) == (type, dimension) and node in (None, metric.node)
         }
 
@@ -134,3 +135,9 @@ class Recording:
                 firsts.append(float(frame["start"].min()))
                 lasts.append(float((frame["start"] + frame["seconds"]).max()))
         return firsts, lasts
+
+
+def _natural(item: tuple[Metric, Series]) -> list:
+    """An order in which cpu2 comes before cpu10."""
+    pieces = re.split(r"(\d+)", f"{item[0].node} {item[0].name}")
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces]

@@ -20,7 +20,8 @@ from open_debugger.profiler.step_times import IDENTITY, NAN, frame
 NAME = re.compile(r"(?:^|/)framework/pevents/.*_(?:python|model_)timeline\.json$")
 STEP = "Step:ModeKeys."
 PHASES = {"TRAIN": "train", "EVAL": "valid", "PREDICT": "test"}
-WORKER = re.compile(r"(?P<node>.+)-(?P<number>\d+)$")  # algo-1-51: a host, then rank or process
+# A host and its rank or process: the parser makes algo-1-51 of 51-algo-1, other hosts stay.
+WORKER = re.compile(r"(?P<before>\d+)-(?P<host>.+)|(?P<node>.+)-(?P<after>\d+)")
 
 
 def collect(files: Iterable[tuple[str, bytes]], left: LeftOut) -> pd.DataFrame:
@@ -62,8 +63,9 @@ def _traced(data: bytes) -> list:
 
 
 def _worker(node_id: str) -> tuple[str, int]:
-    match = WORKER.match(node_id)
-    return (match["node"], int(match["number"])) if match else (node_id, 0)
+    if match := WORKER.fullmatch(node_id):
+        return match["host"] or match["node"], int(match["before"] or match["after"])
+    return node_id, 0
 
 
 def _row(node: str, rank: int, event) -> tuple:
