@@ -140,8 +140,8 @@ def _add_profiler(group) -> None:
         metavar="true|false|MS",
         help="sample the machine's processors, memory, disks, network and GPUs as SageMaker "
         f"Debugger would, where AWS has closed it; every {DEFAULT_INTERVAL_MS} ms, or so many. "
-        "Needs requirements-debugger.txt. The recording goes to profiler-output in the job's "
-        "checkpoints (CheckpointConfig), or else in --output-data-dir",
+        "Needs requirements-debugger.txt (psutil; nvidia-ml-py for GPUs). What is recorded goes to "
+        "profiler-output in the job's checkpoints (CheckpointConfig), or else in --output-data-dir",
     )
     group.add_argument(
         "--profile-steps",

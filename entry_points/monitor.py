@@ -44,6 +44,7 @@ INTERVALS_MS = (100, 60_000)  # the shortest and the longest of the API's
 DEFAULT_INTERVAL_MS = 500  # the API's
 LOOK_S = 1.0  # how often, at least, to look whether the process has ended
 STOP_S = 5.0
+NVIDIA = Path("/proc/driver/nvidia")  # where its driver is loaded
 Row = tuple[str, str, str, float]  # Type, Name, Dimension, Value
 
 
@@ -344,7 +345,9 @@ def _start(folder: Path, interval_ms: int, node: str, pid: int) -> subprocess.Po
     except OSError as error:
         _say(error)
         return None
-    print(f"monitor=on metrics={folder} interval={interval_ms}ms", flush=True)
+    blind = NVIDIA.exists() and find_spec("pynvml") is None
+    besides = " (without GPUs: nvidia-ml-py is missing)" if blind else ""
+    print(f"monitor=on metrics={folder} interval={interval_ms}ms{besides}", flush=True)
     return process
 
 
