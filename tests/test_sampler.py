@@ -15,6 +15,7 @@ from local_sagemaker.instance import Instance
 from local_sagemaker.sampler import PROGRAM, sampling
 
 PLACE = f"s3://{BUCKET}/profiles"
+SAMPLED = "wait until sampled"  # in a job's command
 FOREVER = "while :; do sleep 0.05; done"
 
 
@@ -61,9 +62,12 @@ def job(aws):
     started = []
 
     def start(command=FOREVER, **members):
+        name = unique("profiled")
         members = {"StoppingCondition": {"MaxRuntimeInSeconds": 300}, **members}
-        started.append(aws.train(command, TrainingJobName=unique("profiled"), **members))
-        return started[-1]
+        sampled = f"{aws.state}/jobs/{name}/algo-1/profiler/system"
+        wait = f"until [ -d {sampled} ]; do sleep 0.05; done; sleep 0.5"
+        started.append(aws.train(command.replace(SAMPLED, wait), TrainingJobName=name, **members))
+        return name
 
     yield start
     for name in started:
@@ -102,7 +106,7 @@ def test_samples_come_to_s3_while_the_job_runs_and_smdebug_reads_them(aws, job, 
 
 
 def test_the_layout_is_awss(aws, job):
-    name = job("sleep 1", **profiled())
+    name = job(SAMPLED, **profiled())
     aws.job(name)
     (key, *_) = files(aws, name)
     hour, file = key.split("/")[-2:]
@@ -163,7 +167,7 @@ def test_each_instance_has_a_sampler(aws, job):
 
 
 def test_a_job_that_fails_keeps_its_samples(aws, job):
-    failed = aws.job(job("sleep 1.5; exit 3", **profiled(100)))
+    failed = aws.job(job(f"{SAMPLED}; exit 3", **profiled(100)))
     assert failed["TrainingJobStatus"] == "Failed"
     assert "exit code: 3" in failed["FailureReason"]
     moments = {line["Timestamp"] for line in samples(aws, failed["TrainingJobName"])}

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from open_debugger import protocol
 from open_debugger.profiler import diagnosis, reader, report, reports
+from open_debugger.profiler.catalogue import REPORT
 from open_debugger.profiler.evaluation import evaluate
 from open_debugger.profiler.finding import Finding
 from open_debugger.profiler.recording import Recording
@@ -33,8 +34,6 @@ from open_debugger.profiler.recording import Recording
 LOOK_S = 60.0
 QUIET = 20  # a look may take one part in so many of the time, while the job runs
 NICENESS = 10  # the job is to have the machine
-REPORT = "ProfilerReport"
-LISTED = 3  # findings that the details of a report's status name
 
 
 def run(look: Callable[[bool], None], wait: Callable[[float], bool]) -> None:
@@ -80,54 +79,32 @@ class Looks:
 
     def _evaluate(self, recording: Recording, rule: dict, ended: bool) -> None:
         name = rule["RuleConfigurationName"]
-        is_report = rule.get("RuleParameters", {}).get("rule_to_invoke") == REPORT
         try:
             findings = list(evaluate(recording, [rule]))
-            found = verdict(findings, is_report)
+            is_report, found = findings[0].rule == REPORT, (findings[0].status, findings[0].summary)
             folder = protocol.results(self.results, name)
             (write_report if is_report else _write)(recording, findings, folder)
         except Exception as error:
             traceback.print_exc()
-            found = "Error", _words(error)
-        if ended or (found[0] == "IssuesFound" and not is_report):
-            if ended or self.told.get(name) != found:
-                self.tell(name, *found)
-            self.told[name] = found
-        elif is_report and found[0] != "Error":
+            is_report, found = False, ("Error", _words(error))
+        if ended:
+            self.tell(name, *found)
+        elif is_report:
             self.tell(name, "InProgress", None, results=True)
-
-
-def verdict(findings: list[Finding], is_report: bool) -> tuple[str, str]:
-    """The RuleEvaluationStatus and StatusDetails of one rule, or of a report on many."""
-    own = [finding for finding in findings if (finding.rule == REPORT) == is_report]
-    if len(own) == 1:
-        return own[0].status, own[0].summary
-    counts = {
-        status: [finding for finding in findings if finding.status == status]
-        for status in ("IssuesFound", "NoIssuesFound", "Error")
-    }
-    issues, _, errors = counts.values()
-    if len(errors) == len(findings):
-        return "Error", "; ".join(f"{each.rule}: {each.summary}" for each in errors[:LISTED])
-    found = "; ".join(f"{each.rule}: {each.summary}" for each in issues[:LISTED])
-    more = f"; and {len(issues) - LISTED} more" if len(issues) > LISTED else ""
-    failed = f"; not evaluated: {', '.join(each.rule for each in errors)}" if errors else ""
-    head = f"{len(issues)} of {len(findings)} rules found issues"
-    status = "IssuesFound" if issues else "NoIssuesFound"
-    return status, f"{head}{': ' if found else ''}{found}{more}{failed}"
+        elif found[0] == "IssuesFound" and self.told.get(name) != found:
+            self.told[name] = found
+            self.tell(name, *found)
 
 
 def write_report(recording: Recording, findings: list[Finding], folder: Path) -> None:
     """Write the HTML report and the JSON reports of the rules it is made of, in AWS's layout."""
-    place = folder / "profiler-output"
-    rules = [finding for finding in findings if finding.rule != REPORT]
-    _write(recording, rules, place / "profiler-reports")
+    place, rules = folder / "profiler-output", [each for each in findings if each.rule != REPORT]
+    reports.write(rules, place / "profiler-reports")
     made = diagnosis.diagnose(recording, rules)
     report.write(recording, rules, made, place / "profiler-report.html")
 
 
 def _write(_recording: Recording, findings: list[Finding], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     reports.write(findings, folder)
 
 
