@@ -47,14 +47,13 @@ def test_tune_train_with_debugger_deploy_and_ask(ran):
     assert {"lr", "batch-size"} <= set(ast.literal_eval(told(text, "best hyperparameters")))
     assert told(text, "status") == "Completed"
     rules = dict(line.split() for line in re.findall(r"(?m)^rule (.*)$", text))
-    # Three steps a mode: whether that is overfitting is for the rule to say.
-    assert rules.pop("Overfit") in {"NoIssuesFound", "IssuesFound"}
+    # Three steps a mode on whatever machine: what that is, is for these rules to say.
+    for name in ("Overfit", "LowGPUUtilization", "ProfilerReport"):
+        assert rules.pop(name) in {"NoIssuesFound", "IssuesFound"}
     assert rules == {
         "VanishingGradient": "NoIssuesFound",
         "Overtraining": "NoIssuesFound",
         "PoorWeightInitialization": "NoIssuesFound",
-        "LowGPUUtilization": "Error",
-        "ProfilerReport": "Error",
     }
     assert int(told(text, "tensors")) > 2
     assert int(told(text, "train steps")) >= 2 and int(told(text, "eval steps")) >= 1

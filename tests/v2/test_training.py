@@ -98,16 +98,15 @@ def test_checkpoints_are_there_again_for_the_next_job(trained, estimator, ended,
 
 def test_rules_have_a_status_and_debugger_a_place(trained):
     deadline = time.monotonic() + 60
-    while (summary := trained.latest_training_job.rule_job_summary())[0][
-        "RuleEvaluationStatus"
-    ] == "InProgress":  # rules end after their job
+    found = {"": "InProgress"}
+    while "InProgress" in found.values():  # rules end after their job
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert {rule["RuleConfigurationName"]: rule["RuleEvaluationStatus"] for rule in summary} == {
-        "Overfit": "Error",
-        "LowGPUUtilization": "Error",
-    }
+        summary = trained.latest_training_job.rule_job_summary()
+        found = {rule["RuleConfigurationName"]: rule["RuleEvaluationStatus"] for rule in summary}
+    assert found.keys() == {"Overfit", "LowGPUUtilization"} and found["Overfit"] == "Error"
     assert "saved no tensors" in summary[0]["StatusDetails"]
+    assert found["LowGPUUtilization"] in {"NoIssuesFound", "IssuesFound"}
     name = trained.latest_training_job.name
     path = trained.latest_job_debugger_artifacts_path()
     assert path == f"s3://{BUCKET}/{name}/debug-output"
