@@ -14,13 +14,15 @@ import pandas as pd
 
 from open_debugger.profiler.recording import Recording, Series
 from open_debugger.profiler.report.envelope import Line, buckets, thin
-from open_debugger.profiler.report.steps import lead, outlier_limit, phase_steps
+from open_debugger.profiler.report.shares import lead, outlier_limit, phase_steps
 
 MANY = 8  # lines that can still be told apart; more become a heat map
 CELLS = 500  # columns of a heat map
 BARS = 60  # of a histogram
 LONG_TAIL = 20  # times the median: from here on a histogram's axis is logarithmic
 LANES = {"initialization": "init", "training": "train", "evaluation": "eval", "checkpoint": "save"}
+MARKED = 500  # outliers, one by one
+SYMBOLS = {"train": "circle", "valid": "diamond", "test": "square"}
 MEGA = 1e6
 
 
@@ -42,13 +44,17 @@ class Panel:
         return bool(self.series or self.heat)
 
 
-def timelines(recording: Recording) -> list[Panel]:
-    """The panels in their order; those without data say why."""
+def timelines(recording: Recording, stddev: float = 3.0) -> list[Panel]:
+    """The panels in their order; those without data say why.
+
+    Steps longer than the mean by `stddev` standard deviations are marked as outliers.
+    """
     cpu = "CPU utilization", "CPUUtilization"
     waiting = "I/O wait", "I/OWaitPercentage"
     made = [_lanes(recording), *_cores(recording, "cpu", *cpu), _gpu(recording)]
     made += [_memory(recording), *_cores(recording, "iowait", *waiting)]
-    made += [_disk(recording), _network(recording), _power(recording), _steps(recording)]
+    made += [_disk(recording), _network(recording), _power(recording)]
+    made += [_steps(recording, stddev)]
     return [panel for panel in made if panel is not None]
 
 
@@ -94,7 +100,7 @@ def histogram(recording: Recording, stddev: float = 3.0) -> dict | None:
         "p95": float(np.percentile(taken, 95)),
         "limit": limit,
         "stddev": stddev,
-        "outliers": outliers[-500:],
+        "outliers": outliers[-MARKED:],
         "outlier_count": len(outliers),
         "count": len(taken),
     }
@@ -161,10 +167,9 @@ def _cores(recording: Recording, id: str, title: str, dimension: str) -> Iterato
         kinds = {"most waiting core": ("max", 1), "mean": ("mean", "--ink")}
     together = {name: across(list(cores.values()), how) for name, (how, _) in kinds.items()}
     lines = [_line(n, measure(s), kinds[n][1], 1.5) for n, s in together.items()]
-    yield Panel(id, title, "%", lines, top=100, note=f"{len(cores)} cores.")
+    yield Panel(id, f"{title} of {len(cores)} cores", "%", lines, top=100)
     heat = _heat(_ordered(cores), recording.start)
-    note = "Darker is busier; each cell is a mean, its highest value shows on hovering."
-    yield Panel(f"{id}-map", f"{title} of each core", "%", kind="heat", heat=heat, note=note)
+    yield Panel(f"{id}-map", f"{title} of each core", "%", kind="heat", heat=heat)
 
 
 def _gpu(recording: Recording) -> Panel:
@@ -207,7 +212,7 @@ def _power(recording: Recording) -> Panel | None:
     return Panel("power", "GPU power", "W", _each(recording, power)) if power else None
 
 
-def _steps(recording: Recording) -> Panel:
+def _steps(recording: Recording, stddev: float) -> Panel:
     steps = recording.steps
     panel = Panel("steps", "Step time", "s")
     if not len(steps):
@@ -215,15 +220,30 @@ def _steps(recording: Recording) -> Panel:
         return panel
     ranks = steps.groupby(["node", "rank"]).ngroups
     by = ["phase", "node", "rank"] if 1 < ranks <= MANY else ["phase"]
-    groups = list(steps.groupby(by, sort=False))
-    groups.sort(key=lambda group: ("train", "valid", "test").index(group[0][0]))
+    groups = sorted(steps.groupby(by), key=lambda group: list(SYMBOLS).index(group[0][0]))
     for index, (key, own) in enumerate(groups):
         name = key[0] if len(by) == 1 else f"{key[0]} {key[1]}-{key[2]}"
-        own = own.sort_values("start")
-        line = thin(own["start"].to_numpy(float) - recording.start, own["seconds"].to_numpy(float))
-        symbol = {"train": "circle", "valid": "diamond", "test": "square"}[key[0]]
-        panel.series.append({**_line(name, line, index, 1.5), "symbol": symbol})
+        line = {**_line(name, _taken(recording, own), index, 1.5), "symbol": SYMBOLS[key[0]]}
+        panel.series.append(line)
+    outliers = _outliers(phase_steps(recording, "train"), stddev)
+    if len(outliers):
+        line = _line("outliers", _taken(recording, outliers), "--bad", 1.5)
+        panel.series.append({**line, "symbol": "x"})
     return panel
+
+
+def _taken(recording: Recording, steps: pd.DataFrame) -> Line:
+    steps = steps.sort_values("start")
+    started, taken = (steps[name].to_numpy(float) for name in ("start", "seconds"))
+    return thin(started - recording.start, taken)
+
+
+def _outliers(train: pd.DataFrame, stddev: float) -> pd.DataFrame:
+    """The longest training steps beyond the limit."""
+    if not len(train):
+        return train
+    limit = outlier_limit(train["seconds"].to_numpy(float), stddev)
+    return train[train["seconds"] > limit].nlargest(MARKED, "seconds")
 
 
 # ------------------------------------------------------------------------------------------- pieces

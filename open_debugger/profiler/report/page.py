@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.recording import Recording
-from open_debugger.profiler.report import charts, sections, steps, text
+from open_debugger.profiler.report import charts, sections, shares, text
 
 BARS = 12  # bars; further epochs are in the table only
 
@@ -37,8 +37,9 @@ def write(
 def html(recording: Recording, findings: Iterable[Finding], diagnosis: Diagnosis) -> str:
     """The report as text: see `write`."""
     findings = list(findings)
-    panels = charts.timelines(recording)
-    shown = charts.payload(recording, panels, sections.stddev(findings))
+    stddev = sections.stddev(findings)
+    panels = charts.timelines(recording, stddev)
+    shown = charts.payload(recording, panels, stddev)
     return (
         environment()
         .get_template("report.html.j2")
@@ -57,8 +58,8 @@ def html(recording: Recording, findings: Iterable[Finding], diagnosis: Diagnosis
 
 def context(recording: Recording, findings: list[Finding], diagnosis: Diagnosis) -> dict:
     """What the template says in words and tables."""
-    train = steps.phase_steps(recording, "train")
-    evaluating = recording.steps[recording.steps["phase"].isin(steps.EVALUATING)]
+    train = shares.phase_steps(recording, "train")
+    evaluating = recording.steps[recording.steps["phase"].isin(shares.EVALUATING)]
     return {
         "title": sections.title(recording),
         "verdict": sections.verdict(recording, diagnosis),
@@ -68,11 +69,11 @@ def context(recording: Recording, findings: list[Finding], diagnosis: Diagnosis)
         "figures": sections.figures(recording),
         "facts": sections.facts(recording),
         "phases": sections.phases(recording.job, recording.end),
-        "activity": steps.activity(recording),
-        "train": steps.parts(train) if steps.measured(train) else [],
-        "evaluating": steps.parts(evaluating) if steps.measured(evaluating) else [],
+        "activity": shares.activity(recording),
+        "train": shares.parts(train) if shares.measured(train) else [],
+        "evaluating": shares.parts(evaluating) if shares.measured(evaluating) else [],
         "counts": {"train": len(train), "evaluating": len(evaluating)},
-        "epochs": [(name, steps.parts(own)) for name, own in steps.epochs(recording)],
+        "epochs": [(name, shares.parts(own)) for name, own in shares.epochs(recording)],
         "usage": sections.usage(recording),
         "operators": sections.operators(recording),
         "operator_count": len(recording.operators),

@@ -10,7 +10,7 @@ import numpy as np
 
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.recording import Job, Recording
-from open_debugger.profiler.report import steps
+from open_debugger.profiler.report import shares
 from open_debugger.profiler.report.text import known, moment, number, percent, place, plain, seconds
 
 LIMITS = {
@@ -123,7 +123,7 @@ def missing(recording: Recording) -> list[str]:
         notes.append("No system metrics (CPU, GPU, memory, disk, network) were recorded.")
     if not len(recording.steps) and "step" not in said:
         notes.append("No step times were recorded.")
-    elif len(recording.steps) and not steps.measured(recording.steps) and "part" not in said:
+    elif len(recording.steps) and not shares.measured(recording.steps) and "part" not in said:
         notes.append("Only whole steps were timed, not their parts.")
     return notes
 
@@ -134,9 +134,9 @@ def figures(recording: Recording) -> list[tuple[str, str, str]]:
     if recording.start is not None:
         samples = max((len(s.times) for s in recording.system.values()), default=0)
         found.append(("Recorded", seconds(recording.end - recording.start), f"{samples:,} samples"))
-    train = steps.phase_steps(recording, "train")
+    train = shares.phase_steps(recording, "train")
     if len(train):
-        took, first = train["seconds"], steps.lead(train)
+        took, first = train["seconds"], shares.lead(train)
         ranks = train.groupby(["node", "rank"]).ngroups
         remark = f"{len(first):,} steps" + (f" on each of {ranks}" if ranks > 1 else "")
         found.append(("Median training step", seconds(float(took.median())), remark))

@@ -92,19 +92,20 @@
     const longest = panel.series.reduce((a, b) => (b.x.length > a.x.length ? b : a));
     const traces = panel.series.filter((each) => each.low).map(band);
     for (const each of panel.series) {
-      const many = Boolean(each.low), unit = panel.unit;
+      const many = Boolean(each.low), unit = panel.unit, when = each.symbol ? ", %{text}" : "";
       const trace = {
         name: each.name, x: each.x, y: each.y, type: "scatter", connectgaps: false,
         mode: each.symbol && !many ? "markers" : "lines", line: { color: each.color, width: each.width, dash: each.dash },
-        hovertemplate: many ? `%{y:,.4~r} ${unit} (%{customdata[0]:,.4~r} to %{customdata[1]:,.4~r})` : `%{y:,.4~r} ${unit}`,
+        hovertemplate: many ? `%{y:,.4~r} ${unit} (%{customdata[0]:,.4~r} to %{customdata[1]:,.4~r})${when}` : `%{y:,.4~r} ${unit}${when}`,
         meta: { series: each.name, role: "value", unit },
       };
-      if (each.symbol) trace.marker = { symbol: each.symbol, size: 5, color: each.color };
-      if (each.x.length === 1 && !each.symbol) Object.assign(trace, { mode: "markers", marker: { size: 6, color: each.color } });
+      if (each.symbol) trace.text = each.x.map(clock); // steps begin each at its own moment
+      if (each.symbol) trace.marker = { symbol: each.symbol, size: each.symbol === "x" ? 8 : 5, color: each.color };
+      if (each.x.length <= 60 && !each.symbol) Object.assign(trace, { mode: "lines+markers", marker: { size: 5, color: each.color } });
       if (many) trace.customdata = each.low.map((low, i) => [low, each.high[i]]);
       traces.push(trace);
     }
-    traces.push({
+    if (!panel.series[0].symbol) traces.push({
       name: "", x: longest.x, y: longest.x.map(() => 0), text: longest.x.map(clock), type: "scatter", mode: "lines",
       opacity: 0, line: { width: 0, color: "--soft" }, hovertemplate: "%{text}<extra></extra>", meta: { role: "clock" },
     });
@@ -232,7 +233,7 @@
   function chips(plot) {
     const place = plot.gd.closest("figure").querySelector(".chips");
     for (const trace of plot.data.filter((each) => each.name && each.type !== "heatmap")) {
-      const button = document.createElement("button"), paint = trace.marker && trace.mode !== "lines" ? trace.marker.color : trace.line.color;
+      const button = document.createElement("button"), paint = (trace.marker || trace.line).color;
       button.type = "button";
       button.setAttribute("aria-pressed", "true");
       button.append(key(trace, paint), trace.name);

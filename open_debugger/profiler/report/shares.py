@@ -38,7 +38,7 @@ def lead(frame: pd.DataFrame) -> pd.DataFrame:
 
 def outlier_limit(taken: np.ndarray, stddev: float) -> float:
     """Mean + `stddev` standard deviations, in seconds: the condition of AWS's StepOutlier."""
-    return float(np.mean(taken) + stddev * np.std(taken))
+    return float(np.nanmean(taken) + stddev * np.nanstd(taken))
 
 
 def parts(steps: pd.DataFrame) -> list[Part]:
