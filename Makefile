@@ -113,6 +113,10 @@ bench: $(READY) ## What engine and hook cost, beside named peers (takes minutes,
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/debugger.py
 
+.PHONY: record-gpu
+record-gpu: $(READY) ## Record a starved and a fed run on this machine's GPU, for notebook 03
+	$(BIN)/python -m benchmarks.record_gpu
+
 .PHONY: rules-matrix
 rules-matrix: $(READY) ## Debugger's rules on healthy and on ill runs, into docs/debugger-rules.md (MATRIX=--text)
 	$(BIN)/python -m benchmarks.rules_matrix $(MATRIX)
