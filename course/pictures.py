@@ -3,8 +3,8 @@
     python -m course.pictures
 
 Each is what a cell of the last `make course` (or `make render`) showed, so the pictures cannot say
-other things than the run. Tables become pictures with the same rows. The one exception is what runs
-where, which no cell shows (see `course.architecture`).
+other things than the run. Tables become pictures with the same rows. The exceptions are what runs
+where, which no cell shows (see `course.architecture`), and the profiler's report, which is a page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from PIL import Image
 
 from course.architecture import architecture
 from course.figures import FAINT, STYLE
-from course.run import OUTPUT
+from course.run import OUTPUT, REPORTS
+from course.screenshot import NoBrowser, take
 from course.workspace import ROOT
 
 PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture it is
@@ -31,6 +32,7 @@ PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture 
     "losses": ("03-train-debug-profile", "figures.losses("),
     "gradients": ("03-train-debug-profile", "figures.gradients("),
     "comparison": ("03-train-debug-profile", "figures.comparison("),
+    "parts": ("03-train-debug-profile", "figures.parts("),
     "endpoint": ("04-deploy-query", "widgets.watch("),
     "answers": ("04-deploy-query", "figures.answers("),
 }
@@ -38,6 +40,8 @@ TABLES = {  # the same, where the cell shows a table
     "listing": ("01-data-to-s3", ".sample("),
     "jobs": ("02-hpo", "table[shown]"),
 }
+REPORT = "profiler-report.html"  # beside the executed notebooks, in reports/
+REPORT_SIZE = (1200, 1250)  # pixels: its verdict and what follows
 MAX_BYTES = 150_000
 COLOURS = 128  # enough for drawings; a palette takes a third of the bytes
 
@@ -135,6 +139,7 @@ def _taken(folder: Path) -> dict[str, bytes]:
         pictures[name] = base64.b64decode(shown(folder / f"{notebook}.ipynb", piece))
     for name, (notebook, piece) in TABLES.items():
         pictures[name] = png(drawn(shown(folder / f"{notebook}.ipynb", piece, "text/html")))
+    pictures["report"] = take(folder / REPORTS.name / REPORT, *REPORT_SIZE)
     return {name: small(picture) for name, picture in pictures.items()}
 
 
@@ -144,7 +149,7 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     try:
         taken = _taken(OUTPUT)
-    except NoPicture as error:
+    except (NoPicture, NoBrowser, FileNotFoundError) as error:
         print(f"make img: {error}", file=sys.stderr)
         return 1
     for name, picture in taken.items():
