@@ -71,6 +71,7 @@ junk = st.binary(max_size=30).filter(lambda line: b"\n" not in line and b"\r" no
 rows = st.dictionaries(st.text(max_size=3), st.none() | st.integers() | st.text(max_size=3))
 
 
+@settings(deadline=None)
 @given(st.lists(rows | junk))
 def test_the_valid_lines_among_junk_all_survive_in_their_order(lines):
     data = b"\n".join(json.dumps(x).encode() if isinstance(x, dict) else x for x in lines)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import START, line
 
@@ -178,6 +178,7 @@ def test_each_node_has_its_own_clock():
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary() | st.just(line("cpu", "cpu0", "X", 1, START).encode() + b"\n")))
 def test_no_bytes_raise(blocks):
     collect([("f", b"".join(blocks))], LeftOut())
@@ -187,6 +188,7 @@ values = st.floats() | st.integers() | st.text(max_size=2) | st.none() | st.bool
 keys = st.sampled_from(["Type", "Name", "Dimension", "Value", "NodeId", "Timestamp"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(keys, values | st.lists(values, max_size=1))))
 def test_no_json_raises_and_what_is_whole_survives(rows):
     good = {**EVENT, "NodeId": "good"}
