@@ -193,12 +193,15 @@ def _decoding(m: Measures) -> Diagnosis:
 
 def _io(m: Measures) -> Diagnosis:
     data = m.parts.get("data", 0.0)
-    gain = (data if data >= DATA else m.io) * (1.0 if m.stepping is None else m.stepping)
+    idle = 1 - ((m.cpu or 0.0) if m.gpu is None else m.gpu)
+    gain = data * m.stepping if data >= DATA else min(m.io, idle) * (m.stepping or 1.0)
     text = (
         f"In {_percent(m.io)} of the samples a core waited for storage more than half of its time"
     )
     if m.parts:
-        text += f", and the wait for the next batch took {_percent(data)} of the training steps'"
+        text += (
+            f", and the wait for the next batch took {_percent(data)} of the training steps' time"
+        )
     return Diagnosis(
         "io",
         f"{_trainer(m)} waited for storage: the photos could not be read fast enough.",
@@ -306,7 +309,7 @@ def _small_kernels(m: Measures) -> Diagnosis:
 
 
 def _held_up(m: Measures) -> Diagnosis:
-    gain = 1 - m.gpu
+    gain = 1 - (m.gpu if _full(m) else max(m.gpu, m.cpu or 0.0))
     by_one = m.workers == 0
     what = "The GPU stood still while the processor worked"
     return Diagnosis(
@@ -338,11 +341,11 @@ def _compute(m: Measures) -> Diagnosis:
     work = "network and optimizer took " if m.parts else ""
     work += f"{_percent(m.compute)} of the training steps' time" if m.parts else ""
     text = f"{work}{_beside(m, first=not work)}"
+    limiting = "The processor" if m.gpu is None else _trainer(m)
     device = "instance type with a faster GPU" if m.gpu is not None else "instance type with a GPU"
     return Diagnosis(
         "compute",
-        f"{'The GPU' if m.gpu is not None else 'The processor'} limited this run, as it should be: "
-        "the network itself took the time.",
+        f"{limiting} limited this run, as is right: the network itself took the time.",
         text[0].upper() + text[1:],
         f"There is little to gain in the script{small}; faster are only a lower --precision "
         f"(bf16), a smaller --image-size, fewer trained layers, or an {device}.",
