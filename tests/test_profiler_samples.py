@@ -43,6 +43,13 @@ def test_near_goes_by_the_coarser_of_two_intervals():
     assert np.isnan(samples.at(minutes, Series(np.array([]), np.array([])))).all()
 
 
+@pytest.mark.parametrize(
+    ("times", "wanted"), [([], 1), ([5], 1), ([5, 5.5], 0.5), ([0, 1, 2, 3, 60], 1)]
+)
+def test_the_interval_is_the_usual_one(times, wanted):
+    assert samples.interval(np.array(times)) == wanted
+
+
 def test_means_of_columns_pass_over_what_is_not_there():
     values = np.array([[1.0, np.nan, np.nan], [3.0, 5.0, np.nan]])
     assert np.array_equal(samples.mean(values), [2, 5, np.nan], equal_nan=True)

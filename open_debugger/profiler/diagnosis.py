@@ -421,7 +421,7 @@ def _with_overheads(diagnosis: Diagnosis, m: Measures) -> Diagnosis:
     said = replace(diagnosis, evidence=diagnosis.evidence.removesuffix(".") + text)
     if not most or most[0][1] < MOSTLY:
         return said
-    what = f"Most of this run was {most[0][0]}, not training; as to that: {diagnosis.what}"
+    what = f"Most of this run was {most[0][0]}, not training; and of that: {diagnosis.what}"
     change = OVERHEADS.get(most[0][0], "Look first at what it does there")
     return replace(said, what=what, change=f"{change}; then: {diagnosis.change}")
 

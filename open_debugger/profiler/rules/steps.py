@@ -70,8 +70,9 @@ class StepOutlier(ProfilerRule):
         allowed = min(self.n_outliers, max(1, most // 20)) * max(1.0, most / 1000)
         rule = replace(self, n_outliers=int(allowed))
         finding = rule._judged(long, len(steps))
-        if rule != self:
+        if rule.n_outliers < self.n_outliers:
             finding.scaled = {"n_outliers": self.n_outliers}
+        if rule != self:
             finding.summary += f" (For {most} steps: n_outliers {rule.n_outliers} instead of "
             finding.summary += f"{self.n_outliers}.)"
         return finding
@@ -87,7 +88,7 @@ class StepOutlier(ProfilerRule):
             slow = pd.concat([outliers[key] for key in many])
             summary += f" The slowest took {slow['seconds'].max():.2f} s, {_where(slow)}"
             advice = OUTLIER_ADVICE
-        details = _step_details(groups, outliers, many)
+        details = _step_details(groups, outliers)
         members = {"triggered": len(many), "datapoints": datapoints, "details": details}
         return self.verdict(bool(many), summary, advice, count, **members)
 
@@ -120,7 +121,7 @@ _LABELS = {
 }
 
 
-def _step_details(groups: dict, outliers: dict, many: list) -> dict:
+def _step_details(groups: dict, outliers: dict) -> dict:
     details = {}
     for (node, rank, phase), group in groups.items():
         slow, seconds = outliers[node, rank, phase], group["seconds"].astype(float).to_numpy()
