@@ -64,6 +64,32 @@ def test_a_debug_config_is_parsed_and_may_be_left_out():
     assert arguments.parse(FOLDERS)[0].debug_config is None
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], None),
+        (["--monitor"], 500),
+        (["--monitor", "true"], 500),
+        (["--monitor", "True"], 500),  # as the toolkit writes a boolean
+        (["--monitor", '"true"'], 500),
+        (["--monitor", "false"], None),
+        (["--monitor", "100"], 100),
+        (["--monitor", "60000"], 60_000),
+        (["--monitor=200", "--epochs", "1"], 200),
+        (["--monitor", "--epochs", "1"], 500),
+    ],
+)
+def test_the_monitor_is_off_or_on_or_an_interval(words, expected):
+    parsed, ignored = arguments.parse([*FOLDERS, *words])
+    assert parsed.monitor == expected
+    assert ignored == []
+
+
+def test_profile_steps_are_none_unless_asked_for():
+    assert arguments.parse(FOLDERS)[0].profile_steps == 0
+    assert arguments.parse([*FOLDERS, "--profile_steps", '"5"'])[0].profile_steps == 5
+
+
 def test_unknown_arguments_are_returned_and_underscores_understood():
     extra = ["--_tuning_objective_metric", "valid:accuracy", "--batch_size=7", "--head_layers", "2"]
     parsed, ignored = arguments.parse([*FOLDERS, *extra])
@@ -85,6 +111,10 @@ def test_unknown_arguments_are_returned_and_underscores_understood():
         ("--image-size", "8", "at least 32"),
         ("--train-layers", "tail", "last-stage"),
         ("--debug-config", "tensors.json", "source folder"),
+        ("--monitor", "99", "100 to 60000 milliseconds"),
+        ("--monitor", "60001", "100 to 60000 milliseconds"),
+        ("--monitor", "yes", "neither true nor false"),
+        ("--profile-steps", "-1", "at least 0"),
     ],
 )
 def test_a_wrong_value_is_named_with_the_way_out(option, value, reason, capsys):
@@ -107,10 +137,12 @@ def test_help_lists_options_and_variables_without_importing_torch():
         "--head-layers",
         "--momentum",
         "--debug-config",
+        "--monitor",
+        "--profile-steps",
         "$SM_CHANNEL_WEIGHTS",
         "$SM_OUTPUT_DATA_DIR",
     ):
         assert word in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "argparse" in imported
-    assert not imported & {"torch", "torchvision", "smdebug"}
+    assert not imported & {"torch", "torchvision", "smdebug", "psutil"}

@@ -124,6 +124,46 @@ def test_serving_gives_the_logits_of_training(finished):
     assert torch.equal(torch.from_numpy(served.logits), expected)
 
 
+def recording(root, kind):
+    folder = root / "out" / "profiler-output" / "framework" / "steps"
+    lines = [line for f in sorted(folder.glob("*/*")) for line in f.read_text().splitlines()]
+    return [row for row in map(json.loads, lines) if row["Type"] == kind]
+
+
+def test_every_step_of_a_run_is_recorded(finished):
+    root, _, _ = finished
+    steps = recording(root, "step")
+    seen = {p: [r["Epoch"] for r in steps if r["Phase"] == p] for p in ("train", "valid", "test")}
+    assert seen == {"train": [1] * 8 + [2] * 8 + [3] * 8, "valid": [1] * 4 + [2] * 4 + [3] * 4} | {
+        "test": [3] * 4
+    }
+    assert all("Backward" in row and "Optimizer" in row for row in steps if row["Phase"] == "train")
+    spans = [row["Name"] for row in recording(root, "span")]
+    assert sorted(spans) == ["checkpoint", *["evaluation"] * 4, "initialization"]
+    (run,) = recording(root, "run")
+    assert (run["Model"], run["ImageSize"], run["Epochs"]) == ("resnet18", 32, 3)
+    loaders = {row["Name"]: row["Photos"] for row in recording(root, "loader")}
+    assert loaders == {"train": 32, "valid": 16, "test": 16}
+    assert not list(root.glob("out/profiler-output/s*")) and not list(root.glob("**/*.trace*"))
+
+
+def test_a_run_that_is_watched_learns_the_same(tmp_path, capsys):
+    write_channels(tmp_path, photos=4, channels=["train", "valid"])
+    plain = ["--epochs", "1", "--output-data-dir", tmp_path / "out"]
+    expected = train.main(command(tmp_path, *plain, test=False))
+    before = capsys.readouterr().out.splitlines()
+    watched = [*plain, "--monitor", "100", "--profile-steps", "1"]
+    results = train.main(command(tmp_path, *watched, test=False))
+    after = capsys.readouterr().out.splitlines()
+    assert results["train_loss"] == expected["train_loss"]
+    assert len(recording(tmp_path, "step")) == 2 + 1  # not the earlier run's
+    assert list(tmp_path.glob("out/profiler-output/system/incremental/*/*.algo-1.json"))
+    assert list(tmp_path.glob("out/profiler-output/framework/trace/*.trace.json.gz"))
+    assert after[0].startswith("monitor=on ") and after[1:3] == before[0:2]
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert not {"monitor", "profile_steps"} & set(card["hyperparameters"])
+
+
 def test_the_same_seed_gives_the_same_model(tmp_path):
     write_channels(tmp_path, photos=4, channels=["train", "valid"])
     runs = [
