@@ -167,6 +167,21 @@ def test_a_hook_that_nobody_asked_for_neither_fails_nor_fills_the_disk(tmp_path,
     assert size < 100_000  # twenty times its weights and gradients alone were 1.6 MB
 
 
+@pytest.mark.parametrize("parameters", [{}, {"DetailedProfilingConfig": '{"NumSteps": 2}'}])
+def test_smdebug_profiles_a_script_only_if_somebody_asked_for_it(tmp_path, monkeypatch, parameters):
+    from smdebug.core.utils import FRAMEWORK
+    from smdebug.profiler.profiler_config_parser import ProfilerConfigParser
+
+    place = {"S3OutputPath": "s3://b/p", "ProfilingIntervalInMilliseconds": 1000}
+    configuration(tmp_path, job(ProfilerConfig={**place, "ProfilingParameters": parameters}))
+    file = tmp_path / "input/config/profilerconfig.json"
+    monkeypatch.setenv("SMPROFILER_CONFIG_PATH", str(file))
+    parser = ProfilerConfigParser(FRAMEWORK.PYTORCH)
+    assert parser.profiling_enabled is bool(parameters)
+    if parameters:
+        assert parser.config.local_path.endswith("/output/profiler")
+
+
 def test_a_channel_says_how_its_data_come(tmp_path, how):
     source = {"S3DataSource": {"S3DataDistributionType": "ShardedByS3Key"}}
     channel = {"ChannelName": "train", "DataSource": source, "InputMode": "FastFile"}
@@ -188,6 +203,11 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
     assert "the caller's" not in found.values()
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")
+    own = {key: value for key, value in found.items() if key.endswith("_CONFIG_PATH")}
+    if how == "relocated":
+        assert own == {"SMPROFILER_CONFIG_PATH": f"{tmp_path}/input/config/profilerconfig.json"}
+    else:
+        assert own == {}
 
 
 def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):

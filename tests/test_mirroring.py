@@ -7,10 +7,12 @@ import pytest
 from botocore.exceptions import ClientError
 from conftest import BUCKET, running_engine, unique, wait_until
 
-from local_sagemaker.mirroring import Mirror, Mirroring
+from local_sagemaker.mirroring import Mirror, Mirroring, mirrors
 from local_sagemaker.s3 import S3
 from local_sagemaker.store import Store
 from local_sagemaker.tree import Tree
+
+PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles/"}
 
 
 @pytest.fixture
@@ -32,6 +34,18 @@ def got(aws, key):
 def end(aws, name):
     aws.sagemaker.stop_training_job(TrainingJobName=name)
     return aws.job(name)
+
+
+def test_a_profile_is_stored_while_it_grows(tmp_path):
+    tree = Tree(tmp_path, tmp_path / "ml")
+    system, framework = mirrors({"TrainingJobName": "job", "ProfilerConfig": PROFILER}, tree)
+    place = f"s3://{BUCKET}/profiles/job/profiler-output"
+    assert (system.uri, system.grows) == (f"{place}/system", True)
+    assert system.folder == tmp_path / "profiler/system"  # out of the job's own /opt/ml
+    assert (framework.uri, framework.grows) == (f"{place}/framework", True)
+    assert framework.folder == tmp_path / "ml/output/profiler/framework"
+    config = PROFILER | {"DisableProfiler": True}
+    assert mirrors({"TrainingJobName": "job", "ProfilerConfig": config}, tree) == []
 
 
 # Checkpoints
