@@ -54,6 +54,13 @@ def test_three_usual_intervals_are_no_gap_yet():
     assert stretches(np.array([0, 1, 2, 5.1, 6])).tolist() == [0, 0, 0, 1, 1]
 
 
+def test_a_long_step_is_no_gap_but_the_pause_after_it_is():
+    starts, lasting = np.array([0, 1, 2, 10, 11.0, 12]), np.array([1, 1, 8, 1, 1, 1.0])
+    assert stretches(starts, lasting).tolist() == [0] * 6
+    assert stretches(starts, np.ones(6)).tolist() == [0, 0, 0, 1, 1, 1]
+    assert len(thin(starts, lasting, lasting).x) == 6
+
+
 def test_what_was_not_measured_stays_unknown():
     line = thin(np.arange(4.0), np.array([1, np.nan, np.inf, 4]))
     assert np.isnan(line.y[[1, 2]]).all() and line.y[[0, 3]].tolist() == [1, 4]

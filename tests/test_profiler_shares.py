@@ -60,7 +60,11 @@ def test_the_activities_of_a_run_add_up_to_its_length():
 def test_time_that_nothing_covers_is_other():
     recording = recordings.make("healthy", seconds=600)
     recording.spans = recording.spans[recording.spans["name"] != "initialization"]
-    assert by_name(shares.activity(recording))["other"].seconds == pytest.approx(8, abs=0.2)
+    parts = by_name(shares.activity(recording))
+    assert parts["other"].seconds == pytest.approx(8, abs=0.5)
+    whole = recording.end - recording.start
+    assert sum(part.seconds for part in parts.values()) == pytest.approx(whole)
+    assert "other" not in by_name(shares.activity(recordings.make("healthy", seconds=6000)))
 
 
 def test_without_its_span_evaluation_is_that_of_the_evaluation_steps():

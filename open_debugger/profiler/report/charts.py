@@ -227,7 +227,8 @@ def _steps(recording: Recording, stddev: float) -> Panel:
         panel.series.append(line)
     outliers = _outliers(phase_steps(recording, "train"), stddev)
     if len(outliers):
-        line = _line("outliers", _taken(recording, outliers), "--bad", 1.5)
+        x = outliers["start"].to_numpy(float) - recording.start
+        line = _line("outliers", Line(x, outliers["seconds"].to_numpy(float)), "--bad", 1.5)
         panel.series.append({**line, "symbol": "x"})
     return panel
 
@@ -235,7 +236,7 @@ def _steps(recording: Recording, stddev: float) -> Panel:
 def _taken(recording: Recording, steps: pd.DataFrame) -> Line:
     steps = steps.sort_values("start")
     started, taken = (steps[name].to_numpy(float) for name in ("start", "seconds"))
-    return thin(started - recording.start, taken)
+    return thin(started - recording.start, taken, lasting=taken)
 
 
 def _outliers(train: pd.DataFrame, stddev: float) -> pd.DataFrame:
@@ -243,7 +244,7 @@ def _outliers(train: pd.DataFrame, stddev: float) -> pd.DataFrame:
     if not len(train):
         return train
     limit = outlier_limit(train["seconds"].to_numpy(float), stddev)
-    return train[train["seconds"] > limit].nlargest(MARKED, "seconds")
+    return train[train["seconds"] > limit].nlargest(MARKED, "seconds").sort_values("start")
 
 
 # ------------------------------------------------------------------------------------------- pieces

@@ -25,11 +25,14 @@ class Line:
     high: np.ndarray | None = None
 
 
-def thin(times: np.ndarray, values: np.ndarray) -> Line:
-    """All samples of a short series, or the minimum, mean and maximum of `BUCKETS` stretches."""
+def thin(times: np.ndarray, values: np.ndarray, lasting: np.ndarray | float = 0.0) -> Line:
+    """All samples of a short series, or the minimum, mean and maximum of `BUCKETS` stretches.
+
+    `lasting` is how long each sample lasts, in seconds: a long step is no gap.
+    """
     times, values = np.asarray(times, float), np.asarray(values, float)
     values = np.where(np.isfinite(values), values, np.nan)
-    stretch = stretches(times)
+    stretch = stretches(times, lasting)
     if len(times) <= EVERY:
         return Line(*_broken(stretch, times, values))
     frame = pd.DataFrame({"time": times, "value": values})
@@ -45,12 +48,13 @@ def buckets(times: np.ndarray, count: int = BUCKETS) -> np.ndarray:
     return np.minimum((times - times[0]) / (span or 1.0) * count, count - 1).astype(int)
 
 
-def stretches(times: np.ndarray) -> np.ndarray:
+def stretches(times: np.ndarray, lasting: np.ndarray | float = 0.0) -> np.ndarray:
     """The number of the unbroken stretch that each sample belongs to."""
     apart = np.diff(times)
     if not len(apart):
         return np.zeros(len(times), int)
-    return np.concatenate([[0], np.cumsum(apart > GAP * np.median(apart))])
+    longest = GAP * np.median(apart) + np.broadcast_to(np.nan_to_num(lasting), times.shape)[:-1]
+    return np.concatenate([[0], np.cumsum(apart > longest)])
 
 
 def _broken(stretch: np.ndarray, x: np.ndarray, *columns: np.ndarray) -> list[np.ndarray]:

@@ -157,7 +157,7 @@ def _utilization(recording: Recording, of: str, kind: str, dimension: str) -> li
     means = [float(values.mean()) for values in each if len(values)]
     name = f"{of} utilization"
     if not means:
-        none = kind == "gpu" and recording.system
+        none = kind == "gpu" and recording.system and not each
         return [(name, "none", "no GPU in this run")] if none else []
     busiest = f"; the busiest {'core' if kind == 'cpu' else of} {number(max(means))} %"
     return [(name, f"{number(np.mean(means))} %", "mean" + (busiest if len(means) > 1 else ""))]

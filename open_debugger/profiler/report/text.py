@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-MISSING = "–"  # noqa: RUF001, a dash
+MISSING = "\N{EN DASH}"
 LONGEST = 1500  # characters of a rule's details
 
 
@@ -25,7 +25,7 @@ def number(value: object) -> str:
     if float(value).is_integer():
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(digits, 6)}f}"
+    return f"{value:.2e}" if digits > 6 else f"{value:,.{digits}f}"
 
 
 def seconds(value: object) -> str:
