@@ -54,6 +54,14 @@ class Opened:
         traces = self.page.evaluate(script, id)
         return {(t["name"], t["role"]): t for t in traces}
 
+    def resize(self, width: int) -> None:
+        """Change the window's width, and wait for the charts."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.wait_for_function(
+            "() => [...document.querySelectorAll('.plot')].every(e => "
+            "Math.abs(e.clientWidth - e.querySelector('.main-svg').clientWidth) < 2)"
+        )
+
     def ranges(self) -> dict:
         """The time axes' ranges of all plots on the shared axis."""
         script = """() => Object.fromEntries([...document.querySelectorAll('#timelines .plot')]
@@ -62,10 +70,8 @@ class Opened:
 
     def area(self, id: str) -> dict:
         """Where a plot's inner area is on the screen."""
-        self.page.evaluate(
-            "id => document.getElementById(id).scrollIntoView({block: 'center', behavior: 'instant'})",
-            f"plot-{id}",
-        )
+        there = "{block: 'center', behavior: 'instant'}"
+        self.page.evaluate(f"document.getElementById('plot-{id}').scrollIntoView({there})")
         return self.page.locator(f"#plot-{id} .nsewdrag").bounding_box()
 
 
@@ -112,25 +118,38 @@ def file(starved, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shared(browser, file):
-    """One page for the tests that leave it as it was."""
-    with opening(browser, file, accept_downloads=True) as opened:
+def kept(browser, file):
+    """One page for all tests that leave it as it was: reading plotly takes most of a test."""
+    with opening(browser, file, color_scheme="light") as opened:
         yield opened
+
+
+@pytest.fixture
+def shared(kept):
+    yield kept
+    kept.page.emulate_media(color_scheme="light", media="screen")
+    if kept.page.viewport_size["width"] != 1280:
+        kept.resize(1280)
+    assert kept.errors == []
 
 
 # ----------------------------------------------------------------------------------------- the page
 
 
 @pytest.mark.parametrize("width", [1280, 768, 390])
+def test_at_every_width_the_page_does_not_scroll_sideways(shared, width):
+    shared.resize(width)
+    wide = shared.page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width
+    for svg in shared.page.locator(".main-svg").all():
+        box = svg.bounding_box()
+        assert box["width"] > 0.6 * width and box["x"] + box["width"] <= width
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_at_every_width_without_an_error_or_a_request(browser, file, width, scheme):
-    with opening(browser, file, width, color_scheme=scheme) as opened:
-        wide = opened.page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, "the page scrolls sideways"
-        for svg in opened.page.locator(".main-svg").all():
-            box = svg.bounding_box()
-            assert box["width"] > 200 and box["x"] + box["width"] <= width
-        assert opened.page.evaluate(FAINT) == []
+def test_every_text_can_be_read(shared, scheme):
+    shared.page.emulate_media(color_scheme=scheme)
+    assert shared.page.evaluate(FAINT) == []
 
 
 # Texts whose contrast with what lies behind them is below WCAG's AA: 4.5, large ones 3.
@@ -139,9 +158,10 @@ FAINT = """() => {
   const light = (c) => [0, 1, 2].map((i) => c[i] / 255)
     .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (e) => { for (; e; e = e.parentElement) {
-    const c = rgb(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] === 1) return c; }
-    return [255, 255, 255]; };
+  const behind = (e) => {
+    const c = rgb(getComputedStyle(e).backgroundColor);
+    return c.length === 3 || c[3] === 1 || !e.parentElement ? c : behind(e.parentElement);
+  };
   const own = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
   const faint = [];
   for (const e of document.querySelectorAll("body *:not(script, noscript, svg *)")) {
@@ -197,7 +217,9 @@ def test_what_the_rules_found_is_open_and_first(shared):
     texts = [re.sub(r"\s+", " ", text) for text in rules.all_inner_texts()]
     assert texts[0].startswith("! Issues found LowGPU LowGPUUtilization p95 is 4 %")
     assert "Feed the GPU." in texts[0] and "patience 120 1000, more than the run gave" in texts[0]
-    assert texts[1].startswith("× Error Outlier")
+    assert texts[1].endswith(
+        "Error Outlier StepOutlier too few steps Triggered: 0 · violations: 0 · data points: 0"
+    )
     assert texts[2].startswith("✓ No issues CPUBottleneck 12 % of the samples")
     assert rules.evaluate_all("all => all.map(e => e.open)") == [True, True, False]
 
@@ -367,60 +389,57 @@ def test_the_numbers_come_as_csv(shared, starved):
     assert downloaded(shared, "operators")["Device seconds"].tolist() == [2, 5, 3]  # as sorted
 
 
-def test_the_charts_follow_light_and_dark_while_open(browser, file):
-    with opening(browser, file, color_scheme="light") as opened:
-        look = "() => ['plot_bgcolor', 'font'].map(k => JSON.stringify("
-        look += "document.getElementById('plot-cpu').layout[k]))"
-        before, line = opened.page.evaluate(look), opened.data("cpu")["cpu0", "value"]["color"]
-        opened.page.locator("[data-zoom=in]").click()
-        zoomed = opened.ranges()["plot-gpu"]
-        opened.page.emulate_media(color_scheme="dark")
-        opened.page.wait_for_function(
-            "was => document.getElementById('plot-cpu').layout.plot_bgcolor !== was", arg="#ffffff"
-        )
-        after = opened.page.evaluate(look)
-        assert before[0] == '"#ffffff"' and before[0] != after[0] and before[1] != after[1]
-        assert opened.data("cpu")["cpu0", "value"]["color"] != line
-        assert opened.ranges()["plot-gpu"] == zoomed
+def test_the_charts_follow_light_and_dark_while_open(shared):
+    paper = "document.getElementById('plot-cpu').layout.plot_bgcolor"
+    ink = "document.getElementById('plot-cpu').layout.font.color"
+    before = [shared.page.evaluate(each) for each in (paper, ink)]
+    line = shared.data("cpu")["cpu0", "value"]["color"]
+    shared.page.locator("[data-zoom=in]").click()
+    zoomed = shared.ranges()["plot-gpu"]
+    shared.page.emulate_media(color_scheme="dark")
+    shared.page.wait_for_function(f"() => {paper} !== '#ffffff'")
+    assert before[0] == "#ffffff" and shared.page.evaluate(ink) != before[1]
+    assert shared.data("cpu")["cpu0", "value"]["color"] != line
+    assert shared.ranges()["plot-gpu"] == zoomed
+    shared.page.locator("[data-zoom=all]").click()
 
 
-def test_on_paper_nothing_is_cut_and_all_is_light(browser, file):
-    with opening(browser, file, width=1280, color_scheme="dark") as opened:
-        page = opened.page
-        page.emulate_media(media="print")
-        page.set_viewport_size({"width": A4, "height": 1000})
-        page.wait_for_function(f"() => document.querySelector('.main-svg').clientWidth <= {A4}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= A4
-        for each in page.locator(".main-svg, table, .bar, .verdict").all():
-            box = each.bounding_box()
-            assert box is None or box["x"] + box["width"] <= A4
-        hidden = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
-        assert page.locator(".scroll").evaluate_all(hidden) == 0
-        assert (
-            page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        )
-        colors = page.evaluate(
-            "[...document.querySelectorAll('.js-plotly-plot')].map(g => g.layout.plot_bgcolor)"
-        )
-        assert set(colors) == {"#ffffff"}
-        page.emulate_media(media="screen")
-        page.wait_for_function("() => document.documentElement.dataset.print === undefined")
-        assert page.evaluate("document.getElementById('plot-cpu').layout.plot_bgcolor") != "#ffffff"
+def test_on_paper_nothing_is_cut_and_all_is_light(shared):
+    page = shared.page
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": A4, "height": 1000})
+    page.wait_for_function(f"() => document.querySelector('.main-svg').clientWidth <= {A4}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
+    for each in page.locator(".main-svg, table, .bar, .verdict").all():
+        box = each.bounding_box()
+        assert box is None or box["x"] + box["width"] <= A4
+    hidden = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert page.locator(".scroll").evaluate_all(hidden) == 0
+    white = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(white) == "rgb(255, 255, 255)"
+    papers = "all => [...new Set(all.map(gd => gd.layout.plot_bgcolor))]"
+    plots = page.locator(".js-plotly-plot")
+    assert plots.evaluate_all(papers) == ["#ffffff"]
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.wait_for_function("() => document.documentElement.dataset.print === undefined")
+    assert plots.evaluate_all(papers) != ["#ffffff"]
 
 
-def test_it_prints_with_its_charts_in_the_papers_width(browser, file):
-    with opening(browser, file, color_scheme="dark") as opened:
-        seen = "() => addEventListener('afterprint', () => { window.printed = true; })"
-        script = """() => addEventListener('beforeprint', () => { window.widths =
-            [...document.querySelectorAll('.js-plotly-plot')].map(g => g.layout.width); })"""
-        opened.page.evaluate(seen)
-        opened.page.evaluate(script)
-        pdf = opened.page.pdf(format="A4")
-        assert pdf.startswith(b"%PDF") and pdf.count(b"/Type /Page\n") <= 14
-        assert max(opened.page.evaluate("window.widths")) <= A4
-        opened.page.wait_for_function(
-            "() => window.printed && !('print' in document.documentElement.dataset)"
-        )
+def test_it_prints_in_the_papers_width_with_all_rules_open(shared):
+    script = """() => {
+        window.seen = [];
+        const look = () => window.seen.push([
+            Math.max(...[...document.querySelectorAll('.plot')].map(gd => gd.layout.width)),
+            document.querySelectorAll('.rule:not([open])').length]);
+        addEventListener('beforeprint', look, {once: true});
+        addEventListener('afterprint', look, {once: true});
+    }"""
+    shared.page.evaluate(script)
+    pdf = shared.page.pdf(format="A4")
+    assert 4 <= len(re.findall(rb"/Type /Page\b", pdf)) <= 14
+    shared.page.wait_for_function("() => window.seen.length === 2")
+    (printed, closed), (shown, closed_again) = shared.page.evaluate("window.seen")
+    assert printed <= A4 < shown and (closed, closed_again) == (0, 1)
 
 
 def test_a_finger_scrolls_the_page_over_a_chart_and_taps_for_values(browser, file):
@@ -447,8 +466,8 @@ def test_a_finger_scrolls_the_page_over_a_chart_and_taps_for_values(browser, fil
 # ------------------------------------------------------------------------------- special recordings
 
 
-def test_a_spike_survives_in_a_long_recording_and_gaps_stay_open(browser, tmp_path):
-    recording = recordings.make("healthy", seconds=3600, cores=2)
+def test_a_spike_survives_in_a_long_recording_of_many_cores_and_gaps_stay_open(browser, tmp_path):
+    recording = recordings.make("healthy", seconds=3600, cores=12)
     metric = Metric("algo-1", "gpu", "gpu0", "GPUUtilization")
     series = recording.system[metric]
     series.values[:] = 50
@@ -466,16 +485,13 @@ def test_a_spike_survives_in_a_long_recording_and_gaps_stay_open(browser, tmp_pa
         assert [y for y in line["y"] if y is None] == [None] and not line["connectgaps"]
         inside = [x for x, y in zip(band["x"], band["y"], strict=True) if y is not None]
         assert not any(1001 < x < 1499 for x in inside)
-
-
-def test_many_cores_are_a_heat_map(browser, tmp_path):
-    recording = recordings.make("healthy", seconds=60, cores=32)
-    with opening(browser, report.write(recording, [], DATA, tmp_path / "r.html")) as opened:
         heat = opened.data("cpu-map")[None, "heat"]
-        assert heat["y"] == [f"cpu{n}" for n in range(32)]
-        values = recording.select("cpu", "CPUUtilization")["cpu17"].values
-        assert heat["z"][17] == pytest.approx(list(values), rel=1e-4)
-        assert "each cell is a mean" in opened.page.locator("[data-panel=cpu-map]").inner_text()
+        assert heat["y"] == [f"cpu{n}" for n in range(12)]
+        values = recording.select("cpu", "CPUUtilization")["cpu7"].values
+        assert np.mean(heat["z"][7]) == pytest.approx(values.mean(), abs=0.1)
+        rows = downloaded(opened, "timelines")
+        spike = rows[rows["series"] == "gpu0"].groupby("chart")["max"].max()
+        assert spike["GPU utilization"] == 100
 
 
 def no_steps():
@@ -515,9 +531,8 @@ CASES = {
     "empty": (lambda: Recording("/home/x/nothing"), "Nothing was recorded that could be drawn"),
     "no steps": (no_steps, "--profile-steps 10"),
     "no system": (no_system, "No system metrics (CPU, GPU, memory, disk, network) were recorded."),
-    "no GPU": (lambda: recordings.make("cpu_data", seconds=30), "No GPU in this run."),
     "no parts": (no_parts, "The parts of a step were not measured"),
-    "three seconds": (lambda: recordings.make("three_seconds"), "3.00 s"),
+    "three seconds": (lambda: recordings.make("cpu_data", seconds=3), "No GPU in this run."),
     "only NaN": (unknown, "What the run did"),
 }
 
