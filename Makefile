@@ -75,8 +75,21 @@ render: $(READY) ## Execute the notebooks in place, for the outputs that are com
 img: $(READY) ## Take the README's pictures from the last run
 	$(BIN)/python -m course.pictures
 
+# A browser with a font: what `make test` needs besides Python. Nothing is asked of apt where it is.
+TOOLS := chromium fonts-dejavu-core
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+.PHONY: tools
+tools: ## Install with apt what `make test` needs besides Python (a browser), if it is missing
+	@for browser in $(BROWSERS); do command -v $$browser >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else as=no; fi; \
+	if [ "$$as" = no ] || ! command -v apt-get >/dev/null; then \
+	    echo "make test needs a browser: install $(TOOLS), as by: sudo apt-get install $(TOOLS)" >&2; exit 1; \
+	fi; \
+	$$as apt-get update -qq && \
+	$$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TOOLS)
+
 .PHONY: test
-test: $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dry run of AWS mode
+test: tools $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and the dry run of AWS mode
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest tests
