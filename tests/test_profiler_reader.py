@@ -130,6 +130,18 @@ def test_nothing_at_all_is_an_error_that_says_what_was_looked_for(tmp_path):
         read(tmp_path / "gone")
 
 
+def test_an_archive_without_a_recording_is_no_recording(tmp_path):
+    (tmp_path / "model.txt").write_text("nothing")
+    with tarfile.open(tmp_path / "output.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "model.txt", "profiler-output/model.txt")
+    with pytest.raises(RecordingError, match=r"profiler-reports/\*\.json\.$"):
+        read(tmp_path / "output.tar.gz")
+    (tmp_path / "output.tar.gz").write_bytes(b"junk")
+    for place in (tmp_path, tmp_path / "output.tar.gz"):
+        with pytest.raises(RecordingError, match=r"\. output\.tar\.gz: the archive is damaged"):
+            read(place)
+
+
 def test_a_job_comes_with_the_recording(root):
     job = Job("job", "Completed")
     assert read(root, job).job is job
@@ -144,8 +156,7 @@ def test_of_several_recordings_the_job_s_is_read_or_else_the_last(tmp_path):
         write(make(scene, **SMALL), tmp_path / name / "profiler-output")
     for file in (tmp_path / "old").rglob("17900001*.json"):
         file.unlink()
-    shutil.rmtree(tmp_path / "old/profiler-output/framework/trace")
-    shutil.rmtree(tmp_path / "new/profiler-output/framework/trace")
+    shutil.rmtree(tmp_path / "new/profiler-output/framework/trace")  # it tells no time
     found = read(tmp_path)
     assert found.loaders[0]["Workers"] == 0
     assert found.notes == [

@@ -72,7 +72,8 @@ def test_what_was_measured_is_the_dimension_wherever_aws_writes_it(type_, name, 
 def test_one_metric_written_in_two_ways_is_one_series():
     ours = line("memory", "memory", "MemoryUsedPercent", 2, START + 1)
     both = [ours, *samples([0], Type="memory", Name="MemoryUsedPercent", Dimension="")]
-    assert len(collected(both)[0]) == 1
+    memory = Metric("algo-1", "memory", "memory", "MemoryUsedPercent")
+    assert collected(both)[0] == {memory: [(START, 1.0), (START + 1, 2.0)]}
 
 
 def test_whole_numbers_are_numbers():

@@ -52,10 +52,10 @@ def read(place: str | Path, job: Job | dict | None = None) -> Recording:
         recording.managed = managed.collect(_contents(files, reports, left), left)
         if not _roots(files.names) and (archive := _archive(files.names)):
             files = stack.enter_context(places.unpacked(files, archive, recording.notes))
-            reports = [*reports, archive]
         root = _root(files.names, job, recording.notes)
         if root is None and not reports:
-            raise RecordingError(f"no recording at {place}: looked for {LOOKED_FOR}")
+            said = " ".join(["", *recording.notes])
+            raise RecordingError(f"no recording at {place}: looked for {LOOKED_FOR}.{said}")
         if root is not None:
             _read(recording, files, root, left)
     recording.notes += left.notes()
@@ -105,8 +105,9 @@ def _root(names: list[str], job: Job | None, notes: list[str]) -> str | None:
 
 
 def _written(names: list[str], root: str) -> str:
-    """The last file's name without its folders: it begins with a time."""
-    return max(name.rpartition("/")[2] for name in names if name.startswith(root))
+    """The name of the last file whose name begins with a time."""
+    files = [name.rpartition("/")[2] for name in names if name.startswith(root)]
+    return max((file for file in files if file[:1].isdigit()), default="")
 
 
 def _archive(names: list[str]) -> str | None:
