@@ -123,9 +123,9 @@ def test_a_bad_member_does_not_spoil_those_after_it():
 
 
 def test_a_file_that_is_there_twice_counts_once():
-    pairs, notes = collected(samples([0, 1]), samples([0, 1], value=9.0), samples([2]))
-    assert pairs == {CPU: [(START, 1.0), (START + 1, 1.0), (START + 2, 1.0)]}
-    assert notes == ["2 samples were there twice; of each the first was taken."]
+    pairs, notes = collected(samples([0, 1, 2]), samples([0, 1, 2], value=9.0), samples([3]))
+    assert pairs == {CPU: [(START + time, 1.0) for time in range(4)]}
+    assert notes == ["3 samples were there twice; of each the first was taken."]
 
 
 def test_a_gap_is_told_with_its_start_and_length():
@@ -139,6 +139,7 @@ def test_a_gap_is_told_with_its_start_and_length():
 def test_one_metric_may_pause_while_others_are_sampled():
     other = {"Dimension": "I/OWaitPercentage"}
     assert collected(samples([0, 1, 2, 30]), samples(range(31), **other))[1] == []
+    assert collected(samples([0, 15, 30]), samples(range(31), **other))[1] == []  # or be seldom
 
 
 def test_many_gaps_are_summed_up():
@@ -154,6 +155,15 @@ def test_a_clock_that_went_back_is_told_and_the_samples_are_sorted():
     assert notes == [
         "algo-1: the clock went back by 2.5 s at 2026-09-21 14:14:12 UTC; "
         "the samples were sorted by time."
+    ]
+
+
+def test_of_all_metrics_of_a_node_the_one_that_went_back_farthest_tells():
+    back = {"Dimension": "A"}, {"Dimension": "B"}, {"Dimension": "C"}
+    files = [samples([0, 1, 2, 3, 4, 1.5, 5], **back[1])]
+    files += [samples([0, 1, 2, 3, 4, 5], **other) for other in (back[0], back[2])]
+    assert [note.partition("; ")[0] for note in collected(*files)[1]] == [
+        "algo-1: the clock went back by 2.5 s at 2026-09-21 14:14:04 UTC"
     ]
 
 
