@@ -165,6 +165,28 @@ def test_of_several_recordings_the_job_s_is_read_or_else_the_last(tmp_path):
     assert read(tmp_path, Job("old", "Completed")).loaders[0]["Workers"] == 4
 
 
+def test_a_recording_is_not_mixed_with_one_above_it(made, root):
+    write(make("starved", **SMALL, cores=3), root.parent)
+    found = read(root.parent.parent, Job("profiler-output", "Completed"))
+    assert len(found.notes) == 1
+    found.notes = []
+    assert_same(found, made)
+
+
+def test_what_is_odd_in_times_and_steps_is_said(made, root):
+    for file in [*root.glob("system/*/*/*.json"), *root.glob("framework/steps/*/*.json")]:
+        shutil.copy(file, file.with_name(f"{file.stem}.copy.json"))
+    found = read(root)
+    samples = sum(len(series.times) for series in made.system.values())
+    rows = len(made.steps) + len(made.spans)
+    assert found.notes == [
+        f"{samples} samples were there twice; of each the first was taken.",
+        f"{rows} steps and spans were there twice; one of each was taken.",
+    ]
+    found.notes = []
+    assert_same(found, made)
+
+
 def test_what_is_damaged_is_left_out_and_said(made, root):
     system = sorted((root / "system").rglob("*.json"))
     system[0].write_bytes(system[0].read_bytes()[:-10])

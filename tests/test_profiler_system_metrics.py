@@ -1,6 +1,7 @@
 """`open_debugger/profiler/system_metrics.py`: samples become series, and odd times are told."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ def collected(*files: list[str]):
     return pairs, notes + left.notes()
 
 
-def samples(times, value=1.0, **changes) -> list[str]:
-    whole = [{**EVENT, "Timestamp": START + time, "Value": value, **changes} for time in times]
+def samples(moments, value=1.0, **changes) -> list[str]:
+    whole = [{**EVENT, "Timestamp": START + at, "Value": value, **changes} for at in moments]
     return [json.dumps(event) for event in whole]
 
 
@@ -70,8 +71,8 @@ def test_what_was_measured_is_the_dimension_wherever_aws_writes_it(type_, name, 
 
 
 def test_one_metric_written_in_two_ways_is_one_series():
-    ours = line("memory", "memory", "MemoryUsedPercent", 2, START + 1)
-    both = [ours, *samples([0], Type="memory", Name="MemoryUsedPercent", Dimension="")]
+    ours = samples([1], 2, Type="memory", Name="memory", Dimension="MemoryUsedPercent")
+    both = [*ours, *samples([0], Type="memory", Name="MemoryUsedPercent", Dimension="")]
     memory = Metric("algo-1", "memory", "memory", "MemoryUsedPercent")
     assert collected(both)[0] == {memory: [(START, 1.0), (START + 1, 2.0)]}
 
@@ -124,16 +125,27 @@ def test_a_bad_member_does_not_spoil_those_after_it():
 
 def test_a_file_that_is_there_twice_counts_once():
     pairs, notes = collected(samples([0, 1, 2]), samples([0, 1, 2], value=9.0), samples([3]))
-    assert pairs == {CPU: [(START + time, 1.0) for time in range(4)]}
+    assert pairs == {CPU: [(START + at, 1.0) for at in range(4)]}
     assert notes == ["3 samples were there twice; of each the first was taken."]
 
 
-def test_a_gap_is_told_with_its_start_and_length():
+def test_a_gap_is_told_with_its_start_and_length(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
     gap = "algo-1: no samples for 6.0 s from 2026-09-21 14:14:04 UTC."
     assert collected(samples([0, 1, 2, 3, 4, 10, 11]))[1] == [gap]
     assert collected(samples([0, 1, 2, 3, 4, 9, 10]))[1] == []  # no longer than 5 s
     assert collected(samples([0, 2, 4, 14, 16]))[1] == []  # no longer than five intervals
     assert len(collected(samples([0, 2, 4, 14.1, 16]))[1]) == 1
+    assert collected(samples([0, 0.5, 1, 5.5, 6]))[1] == []
+    seldom = samples([0, 60], Dimension="X")
+    assert len(collected(samples([0, 1, 2, 3, 4, 10, 11]), seldom)[1]) == 2
+
+
+@pytest.fixture(autouse=True)
+def same_zone():
+    yield
+    time.tzset()  # after the environment was put back
 
 
 def test_one_metric_may_pause_while_others_are_sampled():
@@ -151,7 +163,7 @@ def test_many_gaps_are_summed_up():
 
 def test_a_clock_that_went_back_is_told_and_the_samples_are_sorted():
     pairs, notes = collected(samples([10, 11, 12]), samples([9.5, 10.5, 11.5, 12.5]))
-    assert [time - START for time, _ in pairs[CPU]] == [9.5, 10, 10.5, 11, 11.5, 12, 12.5]
+    assert [at - START for at, _ in pairs[CPU]] == [9.5, 10, 10.5, 11, 11.5, 12, 12.5]
     assert notes == [
         "algo-1: the clock went back by 2.5 s at 2026-09-21 14:14:12 UTC; "
         "the samples were sorted by time."
@@ -169,7 +181,7 @@ def test_of_all_metrics_of_a_node_the_one_that_went_back_farthest_tells():
 
 def test_lines_that_are_out_of_turn_by_an_interval_are_sorted_without_a_word():
     pairs, notes = collected(samples([0, 1, 3, 2, 4]))
-    assert ([time - START for time, _ in pairs[CPU]], notes) == ([0, 1, 2, 3, 4], [])
+    assert ([at - START for at, _ in pairs[CPU]], notes) == ([0, 1, 2, 3, 4], [])
 
 
 def test_a_clock_that_jumped_ahead_leaves_a_gap():
