@@ -32,6 +32,7 @@ def pack(file: Path, *members, mode="w:gz") -> Path:
 
 def unpack(file: Path) -> tuple[dict[str, bytes], list[str]]:
     notes: list[str] = []
+    assert opened(file).names == [file.name]
     with unpacked(opened(file), file.name, notes) as folder:
         contents = dict(folder.contents(folder.names))
         root = folder.root
