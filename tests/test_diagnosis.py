@@ -317,3 +317,7 @@ def test_evaluation_does_not_count_as_training():
     made = minimal.recording(gpus=[[95] * 100 + [5] * 100], cores=[[30] * 200] * 2)
     made.steps = pd.concat([train, valid], ignore_index=True)
     assert diagnose(made).limit == "compute" and measure(made).gpu > 0.9
+
+
+def test_what_python_takes_while_the_gpu_works_is_not_lost(monkeypatch):
+    assert found(monkeypatch, gpus={"gpu0": 0.6}, rest=0.5).gain == pytest.approx(0.4 * 0.8)

@@ -255,7 +255,7 @@ def _outliers(m: Measures) -> Diagnosis:
 
 
 def _python(m: Measures) -> Diagnosis:
-    gain = m.parts["rest"] * m.stepping
+    gain = min(m.parts["rest"], 1 - (m.gpu or 0.0)) * m.stepping
     return Diagnosis(
         "cpu",
         "One core held the run up: the script's own Python, not the network, took the time.",
@@ -298,8 +298,8 @@ def _small_kernels(m: Measures) -> Diagnosis:
     gain = (1 - m.gpu) * m.stepping
     return Diagnosis(
         "cpu",
-        "The GPU stood still between its kernels: they are too small for it, and the processor "
-        "that starts them one by one sets the pace.",
+        "The GPU stood still between its kernels: most likely they are too small for it, and the "
+        "processor that starts them one by one sets the pace.",
         f"Network and optimizer took {_percent(m.compute)} of the training steps' time{_beside(m)}",
         "Raise --batch-size until the GPU's memory is about 80 % full (and the learning rate with "
         "it), or try torch.compile or an instance type with a smaller GPU: this would save up to "
