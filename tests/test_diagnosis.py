@@ -186,6 +186,7 @@ CPU = {"gpus": {}, "memory": None}
         ({**CPU, "cpu": 0.59, "busiest": 0.9}, "cpu"),
         ({**CPU, "cpu": 0.61, "busiest": 0.9}, "compute"),
         ({**CPU, "cpu": 0.5, "busiest": 0.89}, "compute"),
+        ({**CPU, "cpu": 0.5, "busiest": 0.89, "cores": 2}, "cpu"),
         ({**CPU, "cpu": 0.26, "busiest": 0.4}, "cpu"),
         ({**CPU, "cpu": 0.31, "busiest": 0.4}, "cpu"),
         ({**CPU, "cpu": 0.33, "busiest": 0.4}, "compute"),
@@ -206,7 +207,9 @@ ALONE = {"steps": 0, "stepping": None, "parts": {}, "outliers": None}
     [
         ({}, "compute"),
         ({"gpus": {"gpu0": 0.7}}, "compute"),
+        ({"distance": 0.2}, "compute"),
         ({"distance": 0.21}, "balance"),
+        ({"rise": 0.05}, "compute"),
         ({"rise": 0.06}, "memory"),
         ({**IDLE, "io": 0.5}, "io"),
         ({**IDLE, "io": 0.49}, "unknown"),
@@ -242,6 +245,7 @@ def test_each_threshold_decides_without_step_times(monkeypatch, changes, wanted)
         ({**IDLE, "data": 0.6, "workers": 0, "cpu": 0.9}, 0.48, "less to decode"),
         ({**IDLE, "data": 0.6, "cpu": 0.9, "busiest": 0.95}, 0.48, "more vCPU"),
         ({**IDLE, "data": 0.6, "io": 0.9}, 0.48, "FastFile"),
+        ({**IDLE, "data": 0.25, "io": 0.9}, 0.2, "FastFile"),
         ({**IDLE, "io": 0.9}, 0.7 * 0.8, "FastFile"),
         ({**IDLE, "io": 0.5}, 0.5 * 0.8, "FastFile"),
         ({"gpus": {"a": 0.8, "b": 0.4}, "distance": 0.4}, 0.25 * 0.8, "DistributedSampler"),
@@ -285,6 +289,7 @@ def test_what_is_not_training_is_told_where_it_is_most(
 ):
     result = found(monkeypatch, stepping=stepping, overheads=overheads)
     assert result.what.startswith(what) and result.evidence.endswith(evidence)
+    assert ("were training steps" in result.evidence) == (stepping < 0.5)
     changed = {"evaluation": "Evaluate less often first", "upload": "Look first at what it does"}
     for name, text in changed.items():
         assert result.change.startswith(text) == (overheads.get(name, 0) >= 0.5)

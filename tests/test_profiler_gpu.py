@@ -95,6 +95,10 @@ def test_a_steady_rise_is_an_increase_however_slow(rise, is_found):
     finding = GPUMemoryIncrease().judge(made)
     assert (finding.status == "IssuesFound") == is_found and finding.violations == is_found
     assert "rose steadily" in finding.summary
+    steady = 0.9 * rise  # between the medians of the first and the last tenth
+    limits = steady - 0.01, steady + 0.01
+    rules = [GPUMemoryIncrease(increase=limit, patience=1) for limit in limits]
+    assert [found(rule, made) for rule in rules] == [True, False]
 
 
 def test_memory_that_is_taken_before_patience_is_over_or_the_training_begins_is_none():

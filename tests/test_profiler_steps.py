@@ -195,6 +195,15 @@ def test_the_advice_goes_by_how_long_training_waited(data, waited, advice):
     assert sum(times["probs"]) == 20 and len(times["binedges"]) == 101
 
 
+def test_the_waits_for_data_have_their_percentiles():
+    steps = minimal.steps([1.0] * 101, data=0.0)
+    steps["data"] = np.arange(101) / 100
+    steps.loc[101] = {**steps.loc[0], "data": np.nan}
+    finding = Dataloader().judge(with_steps(steps, loaders=[minimal.loader(4, 4)]))
+    times = finding.details["dataloading_time"]
+    assert (times["p25"], times["p50"], times["p95"]) == pytest.approx((0.25, 0.5, 0.95))
+
+
 @pytest.mark.parametrize(
     "loaders", [[], [{"Name": "train"}], [minimal.loader(None, 4)], [minimal.loader(2, 0)]]
 )
