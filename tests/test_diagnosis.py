@@ -241,6 +241,7 @@ def test_each_threshold_decides_without_step_times(monkeypatch, changes, wanted)
         ({**IDLE, "data": 0.75, "workers": 0, "cpu": 0.4}, 0.6 * 0.8, "--num-workers 4)"),
         ({**IDLE, "data": 0.6, "workers": 0, "processes": 2}, 0.48, "--num-workers 2)"),
         ({**IDLE, "data": 0.6, "workers": 4}, 0.48, "prefetch_factor"),
+        ({**IDLE, "data": 0.6, "workers": 4, "cores": 0}, 0.48, "--num-workers 5)"),
         ({**IDLE, "data": 0.6, "workers": 3}, 0.48, "--num-workers 4)"),
         ({**IDLE, "data": 0.6, "workers": 0, "cpu": 0.9}, 0.48, "less to decode"),
         ({**IDLE, "data": 0.6, "cpu": 0.9, "busiest": 0.95}, 0.48, "more vCPU"),
@@ -326,3 +327,8 @@ def test_evaluation_does_not_count_as_training():
 
 def test_what_python_takes_while_the_gpu_works_is_not_lost(monkeypatch):
     assert found(monkeypatch, gpus={"gpu0": 0.6}, rest=0.5).gain == pytest.approx(0.4 * 0.8)
+
+
+@pytest.mark.parametrize(("cores", "text"), [(0, "the cores"), (1, "the core"), (2, "the 2 cores")])
+def test_the_cores_are_told_as_far_as_they_are_known(monkeypatch, cores, text):
+    assert found(monkeypatch, cores=cores).evidence.endswith(f", {text} 40 %.")

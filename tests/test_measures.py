@@ -133,11 +133,14 @@ def test_nodes_have_their_mean_and_their_greatest_number_of_cores():
     assert m.cpu == pytest.approx(0.5) and m.cores == 4
 
 
-@pytest.mark.parametrize(("series", "cores"), [(1, 8), (2, 2)])
-def test_the_loader_knows_how_many_cores_one_series_stands_for(series, cores):
-    made = minimal.recording(cores=[[50] * N] * series, loaders=[minimal.loader(3, 8)])
+@pytest.mark.parametrize(("name", "cores"), [("total", 8), ("cpu0", 1)])
+def test_the_loader_knows_how_many_cores_cloudwatchs_one_series_stands_for(name, cores):
+    made = minimal.recording(loaders=[minimal.loader(3, 8)])
+    made.system[Metric("algo-1", "cpu", name, "CPUUtilization")] = minimal.series([50] * N)
     m = measure(made)
     assert (m.cores, m.workers) == (cores, 3)
+    made.loaders = []
+    assert measure(made).cores == (1 if name == "cpu0" else 0)
 
 
 @pytest.mark.parametrize(

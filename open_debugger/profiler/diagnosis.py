@@ -328,7 +328,7 @@ def _processor(m: Measures) -> Diagnosis:
     return Diagnosis(
         "cpu",
         "The processor limited this run: all its cores were busy.",
-        f"The {m.cores} cores worked {_percent(m.cpu)} of the time; there was no GPU.",
+        f"{_cores(m).capitalize()} worked {_percent(m.cpu)} of the time; there was no GPU.",
         "Step times (train.py --monitor) would say whether they trained or decoded photos; an "
         "instance type with more vCPU, or with a GPU, is faster in either case.",
     )
@@ -385,7 +385,12 @@ def _trainer(m: Measures) -> str:
 
 
 def _advised(m: Measures) -> int:
-    """Loader processes for each of a node's training processes: together one a core."""
+    """Loader processes for each of a node's training processes: together one a core.
+
+    Where the number of cores is not known, one more than there are.
+    """
+    if not m.cores:
+        return 1 + (m.workers or 0)
     return max(1, m.cores // max(1, m.processes))
 
 
@@ -397,6 +402,10 @@ def _processes(m: Measures) -> str:
     return f"{m.workers} loader process{'es' if m.workers > 1 else ''}"
 
 
+def _cores(m: Measures) -> str:
+    return {0: "the cores", 1: "the core"}.get(m.cores, f"the {m.cores} cores")
+
+
 def _beside(m: Measures, first: bool = False) -> str:
     """What GPUs and cores did meanwhile; the end of a sentence."""
     parts = []
@@ -404,7 +413,7 @@ def _beside(m: Measures, first: bool = False) -> str:
         of = "the GPU" if len(m.gpus) == 1 else f"the {len(m.gpus)} GPUs"
         parts.append(f"{of} worked {_percent(m.gpu)} of the time")
     if m.cpu is not None:
-        parts.append(f"the {m.cores} core{'s' * (m.cores > 1)} {_percent(m.cpu)}")
+        parts.append(f"{_cores(m)} {_percent(m.cpu)}")
         if m.busiest >= 1.5 * m.cpu:
             parts.append(f"the busiest one {_percent(m.busiest)}")
     return ("" if first or not parts else "; ") + ", ".join(parts) + "."

@@ -14,6 +14,7 @@ from open_debugger.profiler.rules.steps import part_shares
 
 OUTLIER = 2.0  # times the median step
 FEWEST_OUTLIERS = 3
+TOGETHER = "total"  # CloudWatch's one series of all cores
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Measures:
     overheads: dict[str, float] = field(default_factory=dict)  # of the run's time, by span
     outliers: float | None = None  # of the steps' time: what outliers take beyond the median
     samples: int = 0
-    cores: int = 0
+    cores: int = 0  # of a node; 0 where it is not known
     cpu: float | None = None  # all cores' mean
     busiest: float | None = None  # the mean of the core with the highest one
     one_full: float | None = None  # of the samples: some core above 90 %
@@ -142,10 +143,11 @@ def _of_node(recording: Recording, node: str, span: tuple) -> dict:
 
 
 def _cores(recording: Recording, cores: dict[str, Series]) -> int:
-    """The number of cores; CloudWatch has them in one series, and then the loader may know."""
+    """The number of cores; CloudWatch has all in one series, and then only the loader may know."""
+    if list(cores) != [TOGETHER]:
+        return len(cores)
     known = [each.get("Cores") for each in recording.loaders]
-    known = [count for count in known if isinstance(count, int)]
-    return max(known, default=0) if len(cores) == 1 and known else len(cores)
+    return max((count for count in known if isinstance(count, int)), default=0)
 
 
 def _share_above(found: dict[str, Series], span: tuple, percent: float) -> float | None:
