@@ -85,6 +85,14 @@ def test_without_the_cores_there_is_nothing_to_say(rule):
     assert finding.status == "Error" and f"no {rule.DIMENSION} was recorded" in finding.summary
 
 
+def test_the_share_of_a_processors_samples_with_a_full_core_is_told():
+    made = minimal.recording(cores=[[99, 10, 10, 10] * 25, [10, 99, 10, 10] * 25])
+    assert (
+        "in 50 % of the samples one was above 90 %"
+        in CPUBottleneck(patience=20).judge(made).summary
+    )
+
+
 def test_a_run_on_the_processor_has_no_gpu_that_waits_for_it():
     finding = CPUBottleneck(patience=20).judge(minimal.recording(cores=[[99] * N, [51] * N]))
     assert (finding.status, finding.violations, finding.advice) == ("NoIssuesFound", 0, "")

@@ -27,6 +27,8 @@ def test_by_default_it_is_the_reports_rules(starved):
     assert [each.name for each in findings] == list(PROFILER_RULES)
     assert {each.status for each in findings} == {"IssuesFound", "NoIssuesFound"}
     assert findings["Dataloader"].status == "IssuesFound"
+    for each in findings:  # what is allowed is counted too, but has not triggered
+        assert bool(each.triggered) == (each.status == "IssuesFound")
 
 
 def config(**parameters) -> dict:

@@ -182,3 +182,20 @@ def test_one_gpu_has_nothing_to_balance_and_its_histogram_is_told():
 def test_the_distance_is_the_earth_movers():
     apart = distance([np.full(10, 0.1), np.full(50, 0.5), np.repeat([0.1, 0.5], 10)])
     assert apart.round(6).tolist() == [[0, 0.4, 0.2], [0.4, 0, 0.2], [0.2, 0.2, 0]]
+
+
+def test_a_windows_percentiles_are_the_5th_and_the_95th():
+    rule = LowGPUUtilization(patience=1, window=101)
+    figures = rule.judge(minimal.recording(gpus=[range(-1, 101)])).details["algo-1"]["gpu0"]
+    assert (figures["gpu_5"], figures["gpu_95"]) == pytest.approx((5, 95))
+
+
+def test_of_few_samples_there_are_still_two_windows_to_compare():
+    finding = GPUMemoryIncrease(increase=0.5).judge(memory([20] * 7 + [60] * 5))
+    assert finding.status == "IssuesFound" and finding.parameters["window"] == 5
+
+
+def test_one_window_with_room_for_a_larger_batch_is_enough():
+    three = {"gpus": [[90] * 80 + [20] * 20], "cores": [[20] * N], "memory": [[20] * N]}
+    finding = BatchSize(**WINDOWED).judge(minimal.recording(**three))
+    assert (finding.status, finding.violations) == ("IssuesFound", 1)

@@ -35,6 +35,8 @@ def test_the_tables_of_the_system_are_awss():
 
 def test_what_was_not_recorded_has_no_table_and_nothing_is_an_error():
     finding = OverallSystemUsage().judge(minimal.recording(cores=[[50] * 9], nodes=("a", "b")))
+    thirds = minimal.recording(cores=[[100 / 3] * 9])
+    assert OverallSystemUsage().judge(thirds).details["CPU"]["algo-1"]["p50"] == 33.33
     assert list(finding.details) == ["CPU"] and set(finding.details["CPU"]) == {"a", "b"}
     finding = OverallSystemUsage().judge(Recording(""))
     assert finding.status == "Error" and "no system metrics were recorded" in finding.summary

@@ -118,6 +118,16 @@ def test_a_series_of_nothing_is_none():
     assert "No GPU" in LowGPUUtilization().judge(made).summary
 
 
+def test_percentages_may_be_at_their_ends():
+    rule = LowGPUUtilization(threshold_p95=100, threshold_p5=0)
+    assert (rule.threshold_p95, rule.threshold_p5) == (100, 0)
+
+
+def test_the_longest_series_is_the_one_that_patience_goes_by():
+    made = minimal.recording(gpus=[[90] * 50, [90] * 200, [90] * 50], memory=[[20] * 200] * 3)
+    assert LowGPUUtilization().judge(made).parameters["patience"] == 40
+
+
 @pytest.mark.parametrize(
     ("rule", "members", "text"),
     [
