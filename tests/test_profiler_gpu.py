@@ -185,9 +185,9 @@ def test_the_distance_is_the_earth_movers():
 
 
 def test_a_windows_percentiles_are_the_5th_and_the_95th():
-    rule = LowGPUUtilization(patience=1, window=101)
-    figures = rule.judge(minimal.recording(gpus=[range(-1, 101)])).details["algo-1"]["gpu0"]
-    assert (figures["gpu_5"], figures["gpu_95"]) == pytest.approx((5, 95))
+    rule = LowGPUUtilization(patience=1, window=50)
+    figures = rule.judge(minimal.recording(gpus=[range(101)])).details["algo-1"]["gpu0"]
+    assert (figures["gpu_5"], figures["gpu_95"]) == pytest.approx((53.45, 97.55))
 
 
 def test_of_few_samples_there_are_still_two_windows_to_compare():
