@@ -1,0 +1,149 @@
+"""What the profiler costs, beside its goals: `make bench`, or this file alone.
+
+    python benchmarks/profiler.py [--seconds 20] [monitor steps]
+
+`monitor`: the processor time of the sampler's own process at 500 ms, while it watches this process.
+`steps`: what recording its parts costs a training step, as `run_pass` makes one, with and without
+the recorder: a network each, which take turns in passes of ten steps, so that what else happens on
+the machine hits both alike. The recorder's own time is told besides, on steps that do nothing: on a
+busy machine it is the only figure that is not lost in the noise.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the engine's jobs
+sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
+
+import psutil
+import torch
+from torch import nn
+
+import monitor
+import networks
+from learning import make_learner, run_pass
+from machine import choose_machine
+from steps import Steps
+
+INTERVAL_MS = 500
+MONITOR_GOAL = STEPS_GOAL = 0.01  # of one core; of a step
+SIDE, BATCH, CLASSES, BLOCK = 96, 16, 133, 10
+
+
+def measure_monitor(seconds: float, folder: Path) -> None:
+    """Print the sampler's processor time by the clock, of one core and of the machine."""
+    with monitor.running(folder, INTERVAL_MS):
+        (sampler,) = psutil.Process().children()
+        time.sleep(2)  # its start is no matter of its interval
+        before, begin = _processor(sampler), time.perf_counter()
+        time.sleep(seconds)
+        used, passed = _processor(sampler) - before, time.perf_counter() - begin
+        resident = sampler.memory_info().rss
+    share, cores = used / passed, os.cpu_count() or 1
+    print(f"sampling every {INTERVAL_MS} ms for {passed:.0f} s, {len(psutil.pids())} processes")
+    print(
+        f"  {share:.2%} of one core: {share / MONITOR_GOAL:.2f} x the goal of {MONITOR_GOAL:.0%};"
+        f" {share / cores:.2%} of the machine's {cores}; {resident / 2**20:.0f} MiB"
+    )
+
+
+def _processor(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+class Trained:
+    """A network that learns, with its steps recorded below a folder or not at all."""
+
+    def __init__(self, folder: Path | None):
+        torch.manual_seed(0)
+        self.machine = choose_machine("auto")
+        model = networks.build("resnet50", CLASSES)
+        self.model = model.to(self.machine.device, memory_format=torch.channels_last)
+        self.steps, self.seconds, self.processor = Steps(folder), [], 0.0
+        options = SimpleNamespace(optimizer="adamw", lr=1e-3, eps=1e-8, weight_decay=1e-2)
+        self.learn = make_learner(options, self.model, 10**6, self.steps.mark)
+        self.batches = [_batch()] * BLOCK
+
+    def block(self) -> None:
+        self.model.train()
+        begin, used = time.perf_counter(), time.process_time()
+        criterion = nn.CrossEntropyLoss()
+        run_pass(self.model, self.batches, criterion, self.machine, self.steps, self.learn)
+        self.seconds.append((time.perf_counter() - begin) / BLOCK)
+        self.processor += time.process_time() - used
+
+
+def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+    photos = torch.randint(0, 256, (BATCH, SIDE, SIDE, 3), dtype=torch.uint8)
+    return photos, torch.randint(0, CLASSES, (BATCH,))
+
+
+def measure_steps(seconds: float, folder: Path) -> None:
+    """Print what the recorder costs a step, by the two networks and by itself."""
+    bare, recorded = Trained(None), Trained(folder)
+    for each in (bare, recorded):
+        each.block()  # warms up
+        each.seconds, each.processor = [], 0.0
+    begin, turn = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds or turn < 2:
+        for each in (bare, recorded) if turn % 2 else (recorded, bare):
+            each.block()
+        turn += 1
+    means = [statistics.mean(each.seconds) for each in (bare, recorded)]
+    print(f"ResNet50, {SIDE} px, batch {BATCH}, {turn * BLOCK} steps each: {bare.machine}")
+    print(
+        f"  {means[1] * 1e3:.1f} ms a step, {means[1] / means[0]:.3f} x without the recorder,"
+        f" {recorded.processor / bare.processor:.3f} x its processor; the goal is"
+        f" {1 + STEPS_GOAL:.2f} x"
+    )
+    own = _own_cost(folder)
+    ratio = own / means[0]
+    print(
+        f"  the recorder by itself: {own * 1e6:.0f} us a step, {ratio:.3%} of this one:"
+        f" {ratio / STEPS_GOAL:.3f} x the goal of {STEPS_GOAL:.0%}"
+    )
+
+
+def _own_cost(folder: Path, count: int = 20_000) -> float:
+    """Seconds of the processor that recording takes, over steps of four parts and nothing else."""
+    batches, device = [(None, range(BATCH))] * count, torch.device("cpu")
+    used = []
+    for steps in (Steps(folder / "own"), Steps()):
+        begin = time.process_time()
+        for _ in steps.over(batches, device):
+            for part in ("HostToDevice", "Forward", "Backward", "Optimizer"):
+                steps.mark(part)
+        steps.close()
+        used.append(time.process_time() - begin)
+    return (used[0] - used[1]) / count
+
+
+SECTIONS: dict[str, Callable[[float, Path], None]] = {
+    "monitor": measure_monitor,
+    "steps": measure_steps,
+}
+
+
+def main() -> None:
+    """Measure the sections that are named, or all."""
+    parser = argparse.ArgumentParser(description="What the profiler costs.")
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--seconds", type=float, default=20, help="for each section")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"there is no {', '.join(unknown)}: choose of {', '.join(SECTIONS)}")
+    for name in arguments.sections or SECTIONS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            SECTIONS[name](arguments.seconds, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
