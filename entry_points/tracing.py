@@ -13,8 +13,8 @@ class Trace:
     """Traces `steps` training steps of a run of `epochs`, from the fourth or as late as it can be.
 
     Writes `<stem>.trace.json.gz`, in Chrome's format, and `<stem>.operators.json`: a list of Name,
-    Calls, CpuSeconds and on a GPU DeviceSeconds, which are an operator's own, without those of the
-    operators that it calls. A failure is told in one line and not raised.
+    Calls, CpuSeconds and DeviceSeconds (on a GPU), which are an operator's own, without those of
+    the operators that it calls. A failure is told in one line and not raised.
     """
 
     def __init__(self, stem: Path, steps: int, epochs: int):
@@ -94,14 +94,15 @@ def _operators(profiler: Any) -> list[dict[str, Any]]:
     """The operators' own times, the longest first."""
     import torch
 
-    rows = []
-    for event in profiler.key_averages():
+    rows = [
+        {
+            "Name": event.key,
+            "Calls": event.count,
+            "CpuSeconds": event.self_cpu_time_total / 1e6,
+            "DeviceSeconds": event.self_device_time_total / 1e6,
+        }
+        for event in profiler.key_averages()
         # A GPU's kernels have rows besides; their times are already those of their operators.
-        if event.is_user_annotation or event.device_type != torch.autograd.DeviceType.CPU:
-            continue
-        row = {"Name": event.key, "Calls": event.count}
-        row["CpuSeconds"] = event.self_cpu_time_total / 1e6
-        if torch.cuda.is_available():
-            row["DeviceSeconds"] = event.self_device_time_total / 1e6
-        rows.append(row)
-    return sorted(rows, key=lambda row: -row.get("DeviceSeconds", row["CpuSeconds"]))
+        if event.device_type == torch.autograd.DeviceType.CPU and not event.is_user_annotation
+    ]
+    return sorted(rows, key=lambda row: (-row["DeviceSeconds"], -row["CpuSeconds"]))
