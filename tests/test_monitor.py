@@ -195,6 +195,29 @@ def test_a_child_that_has_ended_still_counts_with_its_time():
     assert found["Processes"] == 1
 
 
+# A sampler within the tree that it samples, with a child of a child, and a child that has ended
+# and after which nobody has asked.
+FAMILY = f"""
+import subprocess, sys, time
+sys.path.insert(0, {str(PROGRAM.parent)!r})
+import monitor, psutil
+family = subprocess.Popen(["/bin/sh", "-c", "sleep 600 & wait"])
+ended = subprocess.Popen(["true"])
+while not psutil.Process(family.pid).children():
+    time.sleep(0.01)
+while psutil.Process(ended.pid).status() != psutil.STATUS_ZOMBIE:
+    time.sleep(0.01)
+print(*[value for _, _, name, value in monitor.Tree(psutil.Process())() if name == "Processes"])
+for process in (*psutil.Process(family.pid).children(), family):
+    process.kill()
+"""
+
+
+def test_a_tree_is_all_that_runs_below_it_without_the_sampler():
+    done = subprocess.run([sys.executable, "-c", FAMILY], stdout=subprocess.PIPE, text=True)
+    assert done.stdout == "2\n"
+
+
 def test_it_samples_on_a_grid(sampled):
     folder, _ = sampled
     times = moments(folder)
