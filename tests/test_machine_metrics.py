@@ -101,12 +101,25 @@ def test_each_host_has_a_point_a_period_and_one_at_the_end(monkeypatch, tmp_path
         assert 0 <= point.get("CPUUtilization", 0) <= 100 * psutil.cpu_count()
 
 
-def test_a_point_that_cannot_be_stored_ends_nothing(tmp_path):
+def test_each_point_is_about_its_own_period(monkeypatch, tmp_path):
+    # Since the start the cores were busy, and then they idled.
+    seen = iter([Times(0, 0, 0, 0, 0), Times(9, 0, 0, 0, 0)])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(seen, Times(9, 0, 9, 0, 0)))
+    monkeypatch.setattr(machine_metrics, "PERIOD_S", 0.05)
+    told = Told()
+    with watching(told, ["job/algo-1"], tmp_path):
+        wait_until(lambda: len(told.points) >= 3)
+    used = [point.get("CPUUtilization") for _, point in told.points]
+    assert used[:3] == [100 * psutil.cpu_count(), 0, None]
+
+
+def test_a_point_that_cannot_be_stored_ends_nothing(tmp_path, caplog):
     told = Told()
     told.points = ["full"]
     with watching(told, ["job/algo-1"], tmp_path):
         pass
     assert told.points == ["full"]
+    assert "metrics of ['job/algo-1']" in caplog.text and "no room" in caplog.text
 
 
 def test_even_a_short_job_has_a_point(aws):
