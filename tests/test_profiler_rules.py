@@ -205,6 +205,14 @@ def test_a_long_job_has_an_evaluator_while_it_runs(evaluation):
     assert time.monotonic() - started >= 0.5
     description = json.loads((evaluation.folder / "job.json").read_text())
     assert description["TrainingJobName"] == evaluation.name
+    for process in evaluators(evaluation.name):
+        process.suspend()
+    evaluation.evaluations.store.update(KIND, evaluation.name, TrainingJobStatus="Completed")
+    evaluation.finish()
+    description = json.loads((evaluation.folder / "job.json").read_text())
+    assert description["TrainingJobStatus"] == "Completed"  # for the last look
+    for process in evaluators(evaluation.name):
+        process.resume()
     evaluation.abort()
     evaluation.thread.join(timeout=10)
     assert evaluators(evaluation.name) == []
