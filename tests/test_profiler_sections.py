@@ -88,11 +88,11 @@ def test_the_figures_of_a_run():
     train = recording.steps[recording.steps["phase"] == "train"]
     assert found["Recorded"] == ("10 min 0 s", "1,200 samples")
     median = sections.seconds(train["seconds"].median())
-    assert found["Median training step"] == (median, f"{len(train)} steps")
+    assert found["Training step"] == (median, f"median of {len(train)}")
     rate = 32 * len(train) / train["seconds"].sum()
-    assert found["Throughput"][0] == f"{rate:.1f} images/s"
+    assert found["Throughput"] == (f"{rate:.1f}", "images/s while training")
     mean = np.mean([s.values.mean() for s in recording.select("cpu", "CPUUtilization").values()])
-    assert found["CPU utilization"][0] == f"{mean:.1f} %"
+    assert found["CPU utilization"][0] == f"{mean:.0f} %"
     assert found["CPU utilization"][1].startswith("mean; the busiest core 9")
     assert found["GPU utilization"][1] == "mean"
     assert found["Billable"][0] == "11 min 25 s"
@@ -100,7 +100,7 @@ def test_the_figures_of_a_run():
 
 def test_processes_that_train_at_once_add_up_their_images():
     found = {f[0]: f for f in sections.figures(recordings.make("unbalanced", seconds=120))}
-    assert found["Median training step"][2].endswith("steps on each of 4")
+    assert found["Training step"][2].endswith(" on each of 4")
     assert float(found["Throughput"][1].split()[0]) == pytest.approx(4 * 32 / 0.4, rel=0.05)
 
 

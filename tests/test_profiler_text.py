@@ -60,16 +60,21 @@ def test_of_a_place_no_folder_of_this_machine_is_told():
 
 
 def test_any_value_of_a_rule_is_shown_short():
-    assert [text.plain(v) for v in (True, None, 5, 0.12345, "a")] == [
+    assert [text.plain(v) for v in (True, None, 5, 0.2, "a")] == [
         "True",
-        "None",
+        "not set",
         "5",
-        "0.123",
+        "0.2",
         "a",
     ]
     assert text.plain({"gpu0": [1, 2]}) == '{"gpu0": [1, 2]}'
-    long = text.plain({str(n): n for n in range(2000)})
+    long = text.plain({str(n): "x" * 200 for n in range(2000)})
     assert len(long) < text.LONGEST + 40 and long.endswith("characters)")
+    assert text.plain([1, 2] * 50) == '[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, "… 88 more"]'
+    assert text.plain(list(range(text.ENTRIES))).endswith(" 11]")
+    many = text.plain({n: {"a": 1.23456} for n in range(15)})
+    assert many.startswith('{"0": {"a": 1.235}, ') and many.endswith('"…": "3 more"}')
+    assert text.plain([float("nan")]) == '["nan"]'
     assert text.plain("x" * text.LONGEST) == "x" * text.LONGEST
 
 

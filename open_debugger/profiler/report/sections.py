@@ -138,12 +138,12 @@ def figures(recording: Recording) -> list[tuple[str, str, str]]:
     if len(train):
         took, first = train["seconds"], shares.lead(train)
         ranks = train.groupby(["node", "rank"]).ngroups
-        remark = f"{len(first):,} steps" + (f" on each of {ranks}" if ranks > 1 else "")
-        found.append(("Median training step", seconds(float(took.median())), remark))
+        remark = f"median of {len(first):,}" + (f" on each of {ranks}" if ranks > 1 else "")
+        found.append(("Training step", seconds(float(took.median())), remark))
         images = train["images"].astype(float)
         if images.notna().any() and took.sum() > 0:
             rate = ranks * images.sum() / took[images.notna()].sum()
-            found.append(("Throughput", f"{number(rate)} images/s", "while training"))
+            found.append(("Throughput", number(rate), "images/s while training"))
     found += _utilization(recording, "GPU", "gpu", "GPUUtilization")
     found += _utilization(recording, "CPU", "cpu", "CPUUtilization")
     if recording.job and known(recording.job.billable_seconds):
@@ -159,8 +159,8 @@ def _utilization(recording: Recording, of: str, kind: str, dimension: str) -> li
     if not means:
         none = kind == "gpu" and recording.system and not each
         return [(name, "none", "no GPU in this run")] if none else []
-    busiest = f"; the busiest {'core' if kind == 'cpu' else of} {number(max(means))} %"
-    return [(name, f"{number(np.mean(means))} %", "mean" + (busiest if len(means) > 1 else ""))]
+    busiest = f"; the busiest {'core' if kind == 'cpu' else of} {percent(max(means) / 100)}"
+    return [(name, percent(np.mean(means) / 100), "mean" + (busiest if len(means) > 1 else ""))]
 
 
 def facts(recording: Recording) -> list[tuple[str, str]]:

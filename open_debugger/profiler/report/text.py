@@ -10,6 +10,7 @@ from pathlib import PurePath
 import numpy as np
 
 MISSING = "\N{EN DASH}"
+ENTRIES = 12  # of a list or dict in them
 LONGEST = 1500  # characters of a rule's details
 
 
@@ -66,11 +67,26 @@ def slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name.lower())
 
 
+def short(value: object) -> object:
+    """The same with a few entries of long lists and dicts, and numbers of four digits."""
+    if isinstance(value, dict):
+        kept = {str(k): short(v) for k, v in list(value.items())[:ENTRIES]}
+        left = len(value) - len(kept)
+        return {**kept, "…": f"{left:,} more"} if left else kept
+    if isinstance(value, (list, tuple)):
+        kept, left = [short(v) for v in value[:ENTRIES]], len(value) - ENTRIES
+        return [*kept, f"… {left:,} more"] if left > 0 else kept
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.4g}") if known(value) else str(value)
+    return value
+
+
 def plain(value: object) -> str:
     """Any value of a rule's parameters or details, short."""
-    if isinstance(value, bool) or value is None:
-        return str(value)
+    if value is None:
+        return "not set"
     if known(value):
-        return number(value) if isinstance(value, (float, np.floating)) else str(value)
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+        return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
+    made = value if isinstance(value, str) else short(value)
+    text = made if isinstance(made, str) else json.dumps(made, default=str, ensure_ascii=False)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text):,} characters)"
