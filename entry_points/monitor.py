@@ -360,7 +360,8 @@ def _stop(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         _, errors = process.communicate()
-    if early or process.returncode:
+    # By the signal itself it ends where it had not come to wait for one.
+    if early or process.returncode not in (0, -signal.SIGTERM):
         reason = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         _say(f"it ended before the training: {reason}")
 

@@ -231,7 +231,7 @@ def test_it_samples_on_a_grid(sampled):
 def test_a_missed_tick_is_left_out_and_the_grid_stays(monkeypatch, early):
     clock = [50.0]
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
-    works = iter([0.01, 0.2, 1.2, 0.01, 0.01])  # seconds that each sample takes
+    works = iter([0.01, 0, 1.2, 0.01, 0])  # seconds that each sample takes
 
     def ended(moment):
         clock[0] = max(clock[0], moment - early)  # a clock may wake a little early
@@ -547,6 +547,20 @@ def test_a_training_that_is_killed_leaves_no_sampler(tmp_path):
     finally:
         loader.kill()
         training.wait()
+
+
+def test_a_training_whose_loader_lives_on_ends_its_sampler_cleanly(tmp_path):
+    briefly, _, _ = TRAINING.rpartition("    time.sleep(600)")
+    training = subprocess.Popen(
+        [sys.executable, "-c", briefly, tmp_path],
+        stdout=(tmp_path / "said").open("w"),
+    )
+    try:
+        assert training.wait(timeout=60) == 0
+        assert len((tmp_path / "said").read_text().splitlines()) == 1  # it need not be killed
+    finally:
+        for process in processes_with(str(tmp_path)):
+            process.kill()
 
 
 def test_a_training_that_fails_fails_by_itself(tmp_path):
