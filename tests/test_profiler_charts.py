@@ -56,12 +56,13 @@ def test_bytes_are_drawn_as_megabytes_and_directions_by_name():
 
 
 def test_many_cores_become_a_heat_map_and_their_extremes():
-    recording = recordings.make("healthy", seconds=300, cores=16)
+    recording = recordings.make("healthy", seconds=900, cores=16)
     spiking = metric(recording, "cpu", "cpu11", "CPUUtilization")
-    spiking.values[77] = 99.5
+    spiking.values[[77, 78]] = 99.5, 0.5
     found = panels(recording)
     assert list(named(found["cpu"])) == ["busiest core", "mean", "least busy"]
     assert named(found["cpu"])["busiest core"]["y"].max() == 99.5
+    assert named(found["cpu"])["least busy"]["y"].min() == 0.5
     heat = found["cpu-map"].heat
     assert heat["names"] == [f"cpu{n}" for n in range(16)]
     assert heat["mean"].shape == heat["high"].shape == (16, charts.CELLS)
@@ -71,6 +72,7 @@ def test_many_cores_become_a_heat_map_and_their_extremes():
     assert heat["edges"][-1] == pytest.approx(recording.end - recording.start, abs=1)
     eight = panels(recordings.make("healthy", seconds=60, cores=8))
     assert "cpu-map" not in eight and len(eight["cpu"].series) == 9
+    assert "cpu-map" in panels(recordings.make("healthy", seconds=60, cores=9))
 
 
 def test_cores_are_in_the_order_of_their_numbers_and_nodes_are_told_apart():
