@@ -142,7 +142,7 @@ EXPECTED = {
     "unbalanced": {"LowGPUUtilization", "LoadBalancing", "Dataloader"},
     "outliers": {"StepOutlier"},
     "small_batch": {"LowGPUUtilization", "BatchSize"},
-    "cpu_compute": {"Dataloader"},
+    "cpu_compute": set(),
     "cpu_data": {"Dataloader"},
 }
 
