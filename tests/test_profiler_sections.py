@@ -161,6 +161,7 @@ def test_unknown_samples_count_for_nothing():
 
 def test_operators_come_longest_first_by_the_device_if_there_is_one():
     recording = recordings.make("healthy", seconds=30)
+    recording.operators.loc[2, "cpu_seconds"] = 99.0
     assert [row[3] for row in sections.operators(recording)] == [5, 3, 2]
     cpu = recordings.make("cpu_compute", seconds=30)
     cpu.operators = pd.concat([cpu.operators] * 100)
