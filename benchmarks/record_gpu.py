@@ -2,9 +2,9 @@
 
     python -m benchmarks.record_gpu [--photos 60] [--epochs 6]
 
-ResNet50 at 224 px, batch 64, on drawn photos of 1600 x 1200 pixels: once as most scripts load them
-(whole, anew in each epoch, by one process), once as `train.py` does by itself. What the profiler
-records is packed into `notebooks/recordings/`, with the machine and the date.
+ResNet50 at 224 px, batch 64, on drawn photos of 2000 x 1500 pixels: once as most scripts load them
+(whole, anew in each epoch, in the training process), once as `train.py` does by itself. What the
+profiler records is packed into `notebooks/recordings/`, with the machine and the date.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "notebooks" / "recordings"
 MAX_BYTES = 250_000  # of each of the two
 COMMON = {"model": "resnet50", "weights": "random", "image-size": 224, "batch-size": 64}
-RUNS = {"starved": {"decode": "full", "num-workers": 1}, "fed": {}}
+RUNS = {"starved": {"decode": "full", "num-workers": 0}, "fed": {}}
 
 
 def record(name: str, photos: Path, target: Path, settings: dict) -> Path:
@@ -77,7 +77,7 @@ def machine() -> dict[str, object]:
 
 
 def make_photos(folder: Path, per_class: int) -> Path:
-    """Twelve breeds of drawn photos, enlarged to a telephone's size."""
+    """Twelve breeds of drawn photos, enlarged."""
     sample.make(str(folder), 12, (per_class, max(1, per_class // 8), 1))
     with ProcessPoolExecutor() as pool:
         list(pool.map(_enlarge, sorted(folder.rglob("*.jpg"))))

@@ -15,7 +15,7 @@ from open_debugger.profiler.reader import read
 from open_debugger.profiler.recording import Recording
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """A recording with its findings and its diagnosis; a notebook shows the report's summary."""
 
@@ -30,7 +30,7 @@ class Profile:
     def _summary(self) -> report.Summary:
         return report.summary(self.recording, self.findings, self.diagnosis)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return str(self._summary())
 
     def _repr_html_(self) -> str:
