@@ -1,7 +1,6 @@
 """The report in a browser: Chromium opens the file, and nothing is mocked."""
 
 import re
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,12 +10,12 @@ import pytest
 import recordings
 from playwright.sync_api import Page, sync_playwright
 
+from course import screenshot
 from open_debugger.profiler import report
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.recording import PARTS, Job, Metric, Recording
 from open_debugger.profiler.report import sections
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 A4 = 703  # px between the margins of 12 mm
 READY = "html[data-ready]"
 DATA = Diagnosis(
@@ -77,9 +76,7 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.fail(f"none of {', '.join(NAMES)} is installed: run make tools, or install Chromium")
+    found = screenshot.browser()
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield running
