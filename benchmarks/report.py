@@ -1,4 +1,4 @@
-"""What a report of a long run costs: `make bench`, or this file alone.
+"""What a report of a long run costs: `make bench` (in `profiler.py`), or this file alone.
 
     python benchmarks/report.py [--hours 6] [--interval 0.5]
 
