@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from open_debugger.profiler import reported
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Recording
@@ -61,7 +62,8 @@ def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosi
        the GPU works less than 70 % of the time on kernels that are too small for it.
     8. compute: the network itself.
 
-    Without step times the GPU's utilization decides, and what the cores do meanwhile.
+    Without step times the GPU's utilization decides, and what the cores do meanwhile; without
+    samples the reports of AWS's own rules, if they were read.
 
     Args:
         findings: of the rules; those that saw the same are named.
@@ -76,7 +78,7 @@ def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosi
     elif figures.samples >= FEWEST and figures.seconds >= SHORTEST:
         diagnosis = _by_samples(figures)
     else:
-        return _too_little(figures)
+        return reported.diagnose(recording.managed) or _too_little(figures)
     return _agreed(_with_overheads(diagnosis, figures), findings)
 
 
