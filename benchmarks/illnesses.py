@@ -149,6 +149,7 @@ def train(
     import train as script
     from debugging import Debugger
     from machine import choose_machine
+    from steps import Steps
 
     work = tensors.with_name(f"{tensors.name}-work")
     arguments = _arguments(run, photos, work, options)
@@ -164,7 +165,8 @@ def train(
     model = model.to(machine.device, memory_format=torch.channels_last)
     with _hook_configured(tensors, {**collections, **run.collections}):
         debugger = Debugger()
-        epochs = script.fit(arguments, model, nn.CrossEntropyLoss(), loaders, machine, debugger)
+        criterion, steps = nn.CrossEntropyLoss(), Steps()  # which record nothing
+        epochs = script.fit(arguments, model, criterion, loaders, machine, debugger, steps)
         metrics = list(epochs)
         debugger.close()
     shutil.rmtree(work, ignore_errors=True)
