@@ -38,7 +38,7 @@ def test_an_outlier_is_further_from_the_mean_than_so_many_deviations(stddev, cou
 
 @pytest.mark.parametrize(
     ("steps", "allowed"),
-    [(11, 1), (40, 2), (199, 9), (200, 10), (1000, 10), (1999, 19), (9000, 90)],
+    [(11, 2), (59, 2), (60, 3), (199, 9), (200, 10), (1000, 10), (1999, 19), (9000, 90)],
 )
 def test_the_outliers_allowed_go_with_the_number_of_steps(steps, allowed):
     finding = StepOutlier().judge(with_steps(minimal.steps(slow(0, steps))))

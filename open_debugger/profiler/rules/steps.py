@@ -22,6 +22,7 @@ GENERAL = dict(
     zip(PARTS, ("Data", "HostToDevice", "Forward", "Backward", "Optimizer"), strict=True)
 )
 MICROSECONDS = 1_000_000
+LEAST_OUTLIERS = 2  # of any run: its first step makes buffers and chooses kernels
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ class StepOutlier(ProfilerRule):
     deviations of its steps in the same phase.
 
     `mode` is TRAIN, EVAL or None, which is both. No value of n can lie further than sqrt(n - 1)
-    standard deviations from their mean, so fewer steps than that cannot be judged; and of few
-    steps more than 5 % are enough, for at most 1 / (1 + stddev^2) of them can be outliers. Of more
-    than 1000 steps `n_outliers` in 1000 are allowed: noise alone makes some of any long run.
+    standard deviations from their mean, so fewer steps than that cannot be judged. Of a short run's
+    steps 5 % are allowed, but two at least, for at most 1 / (1 + stddev^2) of them can be outliers
+    at all. Of more than 1000 steps `n_outliers` in 1000 are allowed: noise alone makes some of any
+    long run.
     """
 
     threshold: float | None = None  # AWS's reports name it besides stddev, and mean the same
@@ -67,7 +69,7 @@ class StepOutlier(ProfilerRule):
                 f"{most or 'no'} step times were recorded, {least} are the least: {STEPS}"
             )
         most = max(len(group) for group in long.values())
-        allowed = min(self.n_outliers, max(1, most // 20)) * max(1.0, most / 1000)
+        allowed = min(self.n_outliers, max(LEAST_OUTLIERS, most // 20)) * max(1.0, most / 1000)
         rule = replace(self, n_outliers=int(allowed))
         finding = rule._judged(long, len(steps))
         if rule.n_outliers < self.n_outliers:
