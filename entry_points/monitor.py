@@ -105,27 +105,39 @@ class Rates:
 
 
 class Cores:
-    """Each core's utilisation and its wait for input and output, in percent."""
+    """Each core's utilisation and its wait for input and output, in percent, since the last call.
 
-    started = False
+    From the kernel's counters: psutil's own `cpu_times_percent` takes what is shorter than a second
+    for a whole one, and calls an idle core half busy at 500 ms.
+    """
+
+    def __init__(self):
+        self.last: list[Any] = []
 
     def __call__(self) -> list[Row]:
         import psutil
 
-        cores = list(enumerate(psutil.cpu_times_percent(percpu=True)))  # since the last call
-        if not self.started:
-            self.started = True
-            return []
+        now, last = psutil.cpu_times(percpu=True), self.last
+        self.last = now
         rows = []
-        for number, times in cores:
-            if not any(times):  # so short a time that the kernel has counted nothing
+        for number, (before, after) in enumerate(zip(last, now, strict=False)):
+            spent = _spent(before, after)
+            whole = sum(spent.values())
+            if not whole:  # so short a time that the kernel has counted nothing
                 continue
-            waited = getattr(times, "iowait", None)  # on Linux only
-            busy = 100 - times.idle - (waited or 0)
+            shares = {name: 100 * seconds / whole for name, seconds in spent.items()}
+            waited = shares.get("iowait")  # on Linux only
+            busy = 100 - shares["idle"] - (waited or 0)
             rows.append(("cpu", f"cpu{number}", "CPUUtilization", max(busy, 0)))
             if waited is not None:
                 rows.append(("cpu", f"cpu{number}", "I/OWaitPercentage", waited))
         return rows
+
+
+def _spent(before: Any, after: Any) -> dict[str, float]:
+    """Seconds of a core by what it did; those of guests are counted as the user's already."""
+    names = [name for name in after._fields if not name.startswith("guest")]
+    return {name: max(0.0, getattr(after, name) - getattr(before, name)) for name in names}
 
 
 def memory() -> list[Row]:

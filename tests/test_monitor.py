@@ -388,19 +388,26 @@ def test_rates_are_by_the_second(monkeypatch):
     assert rates({"a": 150, "b": 6, "c": 3}) == {"a": 0, "b": 1, "c": 0}
 
 
-Times = namedtuple("Times", "user idle iowait")
+Times = namedtuple("Times", "user idle iowait guest")
 NoWait = namedtuple("NoWait", "user idle")
 
 
 def read_cores(monkeypatch, *cores):
-    monkeypatch.setattr(psutil, "cpu_times_percent", lambda percpu: list(cores))
+    """What is read of cores whose counters have grown by so many seconds."""
+    zero = [type(core)(*[10.0] * len(core)) for core in cores]
+    grown = [type(c)(*[10.0 + more for more in c]) for c in cores]
+    answers = iter([zero, grown])
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(answers))
     read = monitor.Cores()
     assert read() == []
-    return read()
+    return [(*row[:3], pytest.approx(row[3])) for row in read()]
 
 
-def test_a_core_that_waits_for_a_disk_is_not_busy(monkeypatch):
-    assert read_cores(monkeypatch, Times(20, 50, 30), Times(100, 0, 0)) == [
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1, 60])
+def test_a_core_that_waits_for_a_disk_is_not_busy(monkeypatch, seconds):
+    part = seconds / 10
+    cores = [Times(2 * part, 5 * part, 3 * part, part), Times(seconds, 0, 0, 0)]
+    assert read_cores(monkeypatch, *cores) == [
         ("cpu", "cpu0", "CPUUtilization", 20),
         ("cpu", "cpu0", "I/OWaitPercentage", 30),
         ("cpu", "cpu1", "CPUUtilization", 100),
@@ -408,13 +415,20 @@ def test_a_core_that_waits_for_a_disk_is_not_busy(monkeypatch):
     ]
 
 
+def test_counters_are_compared_with_those_of_the_last_call(monkeypatch):
+    answers = iter([[NoWait(0, 0)], [NoWait(1, 0)], [NoWait(1, 1)], [NoWait(0, 2)]])
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(answers))
+    read = monitor.Cores()
+    assert [[row[3] for row in read()] for _ in range(4)] == [[], [100], [0], [0]]
+
+
 def test_without_iowait_there_is_none(monkeypatch):
-    found = read_cores(monkeypatch, NoWait(25, 75))
+    found = read_cores(monkeypatch, NoWait(0.25, 0.75))
     assert found == [("cpu", "cpu0", "CPUUtilization", 25)]
 
 
 def test_a_core_of_which_the_kernel_has_counted_nothing_is_left_out(monkeypatch):
-    found = read_cores(monkeypatch, Times(0, 0, 0), Times(0, 100, 0))
+    found = read_cores(monkeypatch, Times(0, 0, 0, 0), Times(0, 1, 0, 0))
     assert [name for _, name, _, _ in found] == ["cpu1", "cpu1"]
     assert found[0][3] == 0
 
