@@ -38,7 +38,7 @@ def test_all_that_was_sampled_has_its_panel_with_its_unit():
     units = {name: panel.unit for name, panel in found.items()}
     assert units == {
         **{"activity": "", "cpu": "%", "gpu": "%", "memory": "%", "iowait": "%"},
-        **{"disk": "MB/s", "network": "MB/s", "power": "W", "steps": "s"},
+        **{"disk": "MB/s", "network": "kB/s", "power": "W", "steps": "s"},
     }
     assert all(panel.shown for panel in found.values())
     assert list(named(found["memory"])) == ["main memory", "gpu0 memory"]
@@ -52,7 +52,20 @@ def test_bytes_are_drawn_as_megabytes_and_directions_by_name():
     assert named(found["disk"])["read"]["y"] == pytest.approx(read / 1e6)
     assert list(named(found["disk"])) == ["read", "write"]
     sent = metric(recording, "network", "Platform", "TransmitBytesPerSecond").values
-    assert named(found["network"])["transmit Platform"]["y"] == pytest.approx(sent / 1e6)
+    assert named(found["network"])["transmit Platform"]["y"] == pytest.approx(sent / 1e3)
+
+
+@pytest.mark.parametrize(
+    ("highest", "unit", "size"),
+    [(99_999, "kB/s", 1e3), (100_000, "MB/s", 1e6), (0, "MB/s", 1e6)],
+)
+def test_little_traffic_is_drawn_as_kilobytes(highest, unit, size):
+    times = np.array([0.0, 1.0, 2.0])
+    received = Metric("algo-1", "network", "Algorithm", "ReceiveBytesPerSecond")
+    recording = Recording("made", {received: Series(times, np.array([0.0, np.nan, highest]))})
+    panel = panels(recording)["network"]
+    assert panel.unit == unit
+    assert named(panel)["receive"]["y"][-1] == pytest.approx(highest / size)
 
 
 def test_many_cores_become_a_heat_map_and_their_extremes():

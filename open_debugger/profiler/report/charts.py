@@ -23,7 +23,7 @@ LONG_TAIL = 20  # times the median: from here on a histogram's axis is logarithm
 LANES = {"initialization": "init", "training": "train", "evaluation": "eval", "checkpoint": "save"}
 MARKED = 500  # outliers, one by one
 SYMBOLS = {"train": "circle", "valid": "diamond", "test": "square"}
-MEGA = 1e6
+KILO, MEGA = 1e3, 1e6
 
 
 @dataclass
@@ -192,19 +192,21 @@ def _memory(recording: Recording) -> Panel:
 def _disk(recording: Recording) -> Panel:
     read = recording.select("i/o", "ReadThroughputInBytesPerSecond")
     written = recording.select("i/o", "WriteThroughputInBytesPerSecond")
-    named = {_direction(n, "read", read): _mega(s) for n, s in read.items()}
-    named |= {_direction(n, "write", written): _mega(s) for n, s in written.items()}
+    named = {_direction(n, "read", read): s for n, s in read.items()}
+    named |= {_direction(n, "write", written): s for n, s in written.items()}
     note = "" if named else "No disk throughput was recorded."
-    return Panel("disk", "Disk", "MB/s", _each(recording, named), note=note)
+    unit, named = _throughput(named)
+    return Panel("disk", "Disk", unit, _each(recording, named), note=note)
 
 
 def _network(recording: Recording) -> Panel:
     received = recording.select("network", "ReceiveBytesPerSecond")
     sent = recording.select("network", "TransmitBytesPerSecond")
-    named = {_direction(n, "receive", received): _mega(s) for n, s in received.items()}
-    named |= {_direction(n, "transmit", sent): _mega(s) for n, s in sent.items()}
+    named = {_direction(n, "receive", received): s for n, s in received.items()}
+    named |= {_direction(n, "transmit", sent): s for n, s in sent.items()}
     note = "" if named else "No network traffic was recorded."
-    return Panel("network", "Network", "MB/s", _each(recording, named), note=note)
+    unit, named = _throughput(named)
+    return Panel("network", "Network", unit, _each(recording, named), note=note)
 
 
 def _power(recording: Recording) -> Panel | None:
@@ -305,8 +307,11 @@ def _direction(name: str, direction: str, among: dict) -> str:
     return direction if len(among) == 1 else f"{direction} {name}"
 
 
-def _mega(series: Series) -> Series:
-    return Series(series.times, series.values / MEGA)
+def _throughput(named: dict[str, Series]) -> tuple[str, dict[str, Series]]:
+    """The unit of bytes by the second that suits the highest, and the series in it."""
+    highest = max((np.nanmax(each.values, initial=0) for each in named.values()), default=0)
+    unit, size = ("kB/s", KILO) if 0 < highest < MEGA / 10 else ("MB/s", MEGA)
+    return unit, {name: Series(s.times, s.values / size) for name, s in named.items()}
 
 
 def _jsonable(value: object) -> object:
