@@ -69,8 +69,8 @@ def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosi
         findings: of the rules; those that saw the same are named.
 
     Returns:
-        `gain` is a bound: what is awaited cannot be hidden behind more than the computing, and
-        work cannot be done faster than by all cores; None where no time is to be gained.
+        `gain` is a bound: no more can be saved than was spent waiting, and work that stays cannot
+        be done faster than by all cores; None where no time is to be gained.
     """
     figures = measure(recording)
     if figures.steps >= FEWEST and figures.parts and figures.seconds >= SHORTEST:
@@ -158,15 +158,16 @@ def _one_core(m: Measures) -> bool:
 
 def _data(m: Measures) -> Diagnosis:
     share, free = m.parts["data"], 1 - (m.cpu or 0.0)
+    gain, alone = share * m.stepping, ""
     enough = m.workers is not None and m.workers >= _advised(m)
     if enough or _full(m):
-        gain = share * m.stepping
         change = (
             "Give the loader less to decode (photos stored smaller, or decoded at reduced scale)"
         )
         change += ", and let it read ahead (prefetch_factor, persistent_workers=True)"
     else:
-        gain = min(share, free) * m.stepping
+        if free < share:  # they share the cores
+            alone = f" (more processes alone: {_percent(free * m.stepping)})"
         change = f"Give the loader more processes (train.py --num-workers {_advised(m)}), or less "
         change += "to decode (photos stored smaller, or decoded at reduced scale)"
     return Diagnosis(
@@ -174,7 +175,7 @@ def _data(m: Measures) -> Diagnosis:
         f"{_trainer(m)} waited for data: {_processes(m)} could not make the batches fast enough.",
         f"The wait for the next batch took {_percent(share)} of the training steps' time"
         f"{_beside(m)}",
-        f"{change}: this would save up to {_percent(gain)} of the run's time.",
+        f"{change}: this would save up to {_percent(gain)} of the run's time{alone}.",
         gain,
     )
 
