@@ -1,5 +1,7 @@
 """The committed notebooks are executed ones, and their outputs name no machine."""
 
+import base64
+import gzip
 import re
 
 import nbformat
@@ -87,3 +89,24 @@ def test_each_problem_is_found(what, versions):
 
 def test_the_notebooks_stay_small():
     assert sum(path.stat().st_size for path in NOTEBOOKS) < MAX_MEGABYTES * 1e6 / 4
+
+
+def unpacked(page: str) -> str:
+    """A report's text with what it draws; without plotly's script, which is the same everywhere."""
+    page = re.sub(r'<script[^>]*id="packed-plotly">[^<]*</script>', "", page)
+    packed = re.search(r'id="packed-data">([^<]+)<', page)
+    return page + gzip.decompress(base64.b64decode(packed[1])).decode()
+
+
+def test_the_committed_report_is_a_run_s_and_names_no_machine():
+    (file,) = run.REPORTS.iterdir()
+    text = unpacked(file.read_text()).replace("http://www.w3.org/2000/svg", "")  # a name
+    assert [what for what, pattern in TRACES.items() if re.search(pattern, text)] == []
+    assert not set(re.findall(r"(?<![\d.])\d{12}(?![\d.])", text)) - ACCOUNTS
+    assert "dog-breeds-starved-" in text and "Data loading" in text
+
+
+def test_traces_in_what_a_report_draws_are_found():
+    packed = base64.b64encode(gzip.compress(b'{"source": "/home/someone/x"}')).decode()
+    text = unpacked(f'<script type="x" id="packed-data">{packed}</script>')
+    assert re.search(TRACES["a path of some machine"], text)
