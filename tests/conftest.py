@@ -47,6 +47,17 @@ def nothing_is_handed_on():
         hooks.del_hook()
 
 
+@pytest.fixture
+def job_config(tmp_path, monkeypatch):
+    """The configuration folder of a job `dogs-1`, empty, as its script finds it."""
+    for name in ("SMDEBUG_CONFIG_FILE_PATH", "SMPROFILER_CONFIG_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SM_INPUT_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("TRAINING_JOB_NAME", "dogs-1")
+    (tmp_path / "config").mkdir()
+    return tmp_path / "config"
+
+
 def unique(prefix: str = "job") -> str:
     """A name that no other test uses."""
     return f"{prefix}-{os.getpid()}-{next(_numbers)}"

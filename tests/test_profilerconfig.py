@@ -10,13 +10,8 @@ from hookconfig import ConfigError
 
 
 @pytest.fixture(autouse=True)
-def job(tmp_path, monkeypatch):
-    """A job's configuration folder, empty; its name."""
-    monkeypatch.delenv("SMPROFILER_CONFIG_PATH", raising=False)
-    monkeypatch.setenv("SM_INPUT_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("TRAINING_JOB_NAME", "dogs-1")
-    (tmp_path / "config").mkdir()
-    return tmp_path / "config"
+def job(job_config):
+    return job_config
 
 
 @pytest.mark.parametrize(

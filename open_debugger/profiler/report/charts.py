@@ -7,7 +7,7 @@ that the charts follow light, dark and print.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -190,23 +190,28 @@ def _memory(recording: Recording) -> Panel:
 
 
 def _disk(recording: Recording) -> Panel:
-    read = recording.select("i/o", "ReadThroughputInBytesPerSecond")
-    written = recording.select("i/o", "WriteThroughputInBytesPerSecond")
-    named = {_direction(n, "read", read): s for n, s in read.items()}
-    named |= {_direction(n, "write", written): s for n, s in written.items()}
-    note = "" if named else "No disk throughput was recorded."
-    unit, named = _throughput(named)
-    return Panel("disk", "Disk", unit, _each(recording, named), note=note)
+    ways = {"read": "ReadThroughputInBytesPerSecond", "write": "WriteThroughputInBytesPerSecond"}
+    panel = Panel("disk", "Disk", "", note="No disk throughput was recorded.")
+    return _throughput(panel, recording, "i/o", ways)
 
 
 def _network(recording: Recording) -> Panel:
-    received = recording.select("network", "ReceiveBytesPerSecond")
-    sent = recording.select("network", "TransmitBytesPerSecond")
-    named = {_direction(n, "receive", received): s for n, s in received.items()}
-    named |= {_direction(n, "transmit", sent): s for n, s in sent.items()}
-    note = "" if named else "No network traffic was recorded."
-    unit, named = _throughput(named)
-    return Panel("network", "Network", unit, _each(recording, named), note=note)
+    ways = {"receive": "ReceiveBytesPerSecond", "transmit": "TransmitBytesPerSecond"}
+    panel = Panel("network", "Network", "", note="No network traffic was recorded.")
+    return _throughput(panel, recording, "network", ways)
+
+
+def _throughput(panel: Panel, recording: Recording, type: str, ways: dict[str, str]) -> Panel:
+    """The panel with the series of both ways; kilobytes if there is little, else megabytes."""
+    named = {}
+    for way, dimension in ways.items():
+        found = recording.select(type, dimension)
+        named |= {way if len(found) == 1 else f"{way} {n}": s for n, s in found.items()}
+    highest = max((np.nanmax(each.values, initial=0) for each in named.values()), default=0)
+    unit, size = ("kB/s", KILO) if 0 < highest < MEGA / 10 else ("MB/s", MEGA)
+    scaled = {name: Series(s.times, s.values / size) for name, s in named.items()}
+    note = "" if named else panel.note
+    return replace(panel, unit=unit, series=_each(recording, scaled), note=note)
 
 
 def _power(recording: Recording) -> Panel | None:
@@ -301,17 +306,6 @@ def _ordered(named: dict) -> dict:
     if not all(digits.values()) or any("/" in name for name in named):
         return named
     return {name: named[name] for name in sorted(named, key=lambda n: int(digits[n]))}
-
-
-def _direction(name: str, direction: str, among: dict) -> str:
-    return direction if len(among) == 1 else f"{direction} {name}"
-
-
-def _throughput(named: dict[str, Series]) -> tuple[str, dict[str, Series]]:
-    """The unit of bytes by the second that suits the highest, and the series in it."""
-    highest = max((np.nanmax(each.values, initial=0) for each in named.values()), default=0)
-    unit, size = ("kB/s", KILO) if 0 < highest < MEGA / 10 else ("MB/s", MEGA)
-    return unit, {name: Series(s.times, s.values / size) for name, s in named.items()}
 
 
 def _jsonable(value: object) -> object:
