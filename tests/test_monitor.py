@@ -585,8 +585,10 @@ def test_a_training_that_fails_fails_by_itself(tmp_path):
 
 def test_a_sampler_that_fails_is_one_line(tmp_path, capsys):
     (tmp_path / "system").write_text("")
+    before = set(psutil.Process().children())
     with monitor.running(tmp_path, 100):
-        wait_until(lambda: not processes_with(str(tmp_path)))
+        (sampler,) = set(psutil.Process().children()) - before
+        wait_until(lambda: sampler.status() == psutil.STATUS_ZOMBIE)
     on, off = capsys.readouterr().out.splitlines()
     assert on.startswith("monitor=on")
     assert off.startswith("monitor=off: it ended before the training: monitor: ")

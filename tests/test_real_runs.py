@@ -48,7 +48,7 @@ def starved(photos, tmp_path_factory):
 
 def test_a_run_that_waits_for_its_loader_is_called_data_bound(starved):
     diagnosis, findings = starved.diagnosis, starved.findings
-    assert diagnosis.limit == "data" and diagnosis.gain > 0.2, str(diagnosis)
+    assert diagnosis.limit == "data" and diagnosis.gain > 0, str(diagnosis)
     assert findings["Dataloader"].status == "IssuesFound"
     assert not starved.recording.notes
 
