@@ -55,7 +55,8 @@ def test_a_run_that_waits_for_its_loader_is_called_data_bound(starved):
 
 def test_a_run_that_computes_is_not(photos, tmp_path):
     profile = run(photos, tmp_path, COMPUTING)
-    assert profile.diagnosis.limit == "compute", str(profile.diagnosis)
+    # What else runs on the machine can make outliers, or hold the cores: never a wait for data.
+    assert profile.diagnosis.limit in ("compute", "outliers", "cpu"), str(profile.diagnosis)
     assert profile.findings["Dataloader"].status == "NoIssuesFound"
     waits = profile.recording.steps["data"].sum() / profile.recording.steps["seconds"].sum()
     assert waits < 0.1
