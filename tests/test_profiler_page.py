@@ -6,7 +6,8 @@ from course.workspace import ROOT
 from open_debugger.profiler.catalogue import PROFILER_RULES, REPORT, defaults
 
 PAGE = (ROOT / "docs" / "profiler.md").read_text()
-ROWS = dict(re.findall(r"^\| (\w+) \| ([^|]*)\|", PAGE.partition("## The rules")[2], re.M))
+SECTION = PAGE.partition("## The rules\n")[2].partition("\n## ")[0]
+ROWS = dict(re.findall(r"^\| (\w+) \| ([^|]*)\|", SECTION, re.M))
 
 
 def shown(value):
