@@ -27,6 +27,7 @@ from venvs import Venv
 
 from course.drawn import sample
 from local_sagemaker import isolation
+from open_debugger.profiler import RecordingError, read
 
 HERE = Path(__file__).parent
 # One step an epoch, so that an epoch's training loss is that of a step.
@@ -129,7 +130,7 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             jobs.driver,
             venv,
             f"lesson-{lesson.variable}",
-            PLAIN,
+            PLAIN | ({"monitor": "100"} if lesson.hook else {}),
             requirements=requirements,
             environment=lesson.environment,
             hook=lesson.hook,
@@ -140,8 +141,21 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             verdict = f"the requirements replaced packages by {changed}"
         rows.append(Row(name, requirements or "no requirements", _first_loss(result), verdict))
         if lesson.hook and result.code == 0:
-            rows += check_tensors(venv, result)
+            rows += [*check_tensors(venv, result), check_recording(result)]
     return rows
+
+
+def check_recording(result: Result) -> Row:
+    """Read what the job has recorded of itself: its steps, and its samples of the machine."""
+    place = result.ml / "output/data/profiler-output"
+    try:
+        recording = read(place)
+    except RecordingError as error:
+        return Row("recording", "of the job's own monitor", "-", str(error))
+    steps, samples = len(recording.steps), len(recording.select("cpu", "CPUUtilization"))
+    verdict = "OK" if steps and samples and not recording.notes else "incomplete"
+    said = f"{steps} steps, {samples} cores {' '.join(recording.notes)}".strip()
+    return Row("recording", "of the job's own monitor", said, verdict)
 
 
 def check_tensors(venv: Venv, result: Result) -> list[Row]:

@@ -11,8 +11,9 @@ from typing import Any
 from sagemaker.core import shapes
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03-train-debug-profile.ipynb"
-# `Trainer` is whichever of the two the notebook has chosen; here, the one that carries the hook.
-TRAINERS, WITH_HOOK = ("ModelTrainer", "DebuggedTrainer", "Trainer"), ("DebuggedTrainer", "Trainer")
+# `trainer` is whichever the notebook hands over; here, the one that carries the hook.
+TRAINERS, WITH_HOOK = ("ModelTrainer", "trainer"), ("trainer",)
+INTERVALS = {"quarter": 2, "half": 4}  # of steps: the notebook's follow from its photos
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def _hook(statements: list[ast.stmt]) -> dict[str, Any]:
     makes = ("CollectionConfiguration", "DebugHookConfig")
     made = [s for s in statements if any(_calls(s, *makes))]
     names = {name: getattr(shapes, name) for name in makes}
+    names |= INTERVALS
     names["ws"] = SimpleNamespace(uri=lambda *parts: "/".join(("s3://nowhere", *parts)))
     exec(compile(ast.Module(made, type_ignores=[]), NOTEBOOK.name, "exec"), names)
     hook = names["hook"]
