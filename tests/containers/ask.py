@@ -36,7 +36,10 @@ except ImportError:
     def HandlerService() -> Any:  # stands in for the class
         return DefaultHandlerService(Transformer(serving.PyTorchHandler()))
 
-    new_context = serving.Context
+    def new_context(folder: str, headers: dict[str, str]) -> Any:
+        context = serving.Context(folder)
+        context.begin(headers)
+        return context
 
     def answered(context: Any) -> tuple[int, str | None]:
         return context.status, context.content_type
