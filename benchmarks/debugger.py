@@ -27,12 +27,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
 import torch
 from torch import nn
 
-import hookconfig
 import networks
-from debugging import Debugger
-from learning import make_learner
-from machine import Machine, choose_machine
-from preprocessing import normalise
+from learning import Machine, choose_machine, make_learner
+from photos import normalise
+from records import hookconfig
+from records.debugging import Debugger
 
 SIDE, BATCH, CLASSES, BLOCK = 96, 16, 133, 10
 GOAL = 1.05  # of the course's configuration, over no hook

@@ -147,9 +147,9 @@ def train(
     any run; the run's own come after them and win.
     """
     import train as script
-    from debugging import Debugger
-    from machine import choose_machine
-    from steps import Steps
+    from learning import choose_machine
+    from records.debugging import Debugger
+    from records.steps import Steps
 
     work = tensors.with_name(f"{tensors.name}-work")
     arguments = _arguments(run, photos, work, options)

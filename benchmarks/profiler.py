@@ -30,9 +30,8 @@ from torch import nn
 
 import monitor
 import networks
-from learning import make_learner, run_pass
-from machine import choose_machine
-from steps import Steps
+from learning import choose_machine, make_learner, run_pass
+from records.steps import Steps
 
 INTERVAL_MS = 500
 MONITOR_GOAL = STEPS_GOAL = 0.01  # of one core; of a step

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hookconfig
 from monitor import DEFAULT_INTERVAL_MS, INTERVALS_MS
 from networks import ARCHITECTURES
+from records import hookconfig
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 WEIGHTS = ("auto", "imagenet", "random")

@@ -25,9 +25,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from modelfile import load_model
-from photos import decode
-from preprocessing import centre_crop, normalise, resized_side, to_batch
+from networks import load_model
+from photos import centre_crop, decode, normalise, resized_side, to_batch
 
 try:
     # SageMaker's inference toolkit answers this one with the status code that it carries, and

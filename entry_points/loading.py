@@ -9,9 +9,17 @@ import torch
 from PIL import Image, ImageFile
 from torch.utils.data import DataLoader
 
-from machine import cpu_count
-from photos import DataError, PhotoFolder, decode
-from preprocessing import centre_crop, random_crop, resized_side, shrink, to_batch
+from learning import cpu_count
+from photos import (
+    DataError,
+    PhotoFolder,
+    centre_crop,
+    decode,
+    random_crop,
+    resized_side,
+    shrink,
+    to_batch,
+)
 
 # Sets below this stay decoded in memory, and need no loader processes.
 CACHE_BYTES = 2**30

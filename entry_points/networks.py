@@ -1,16 +1,30 @@
-"""The networks: torchvision's, with a head of our own; what learns of them, and what stays frozen.
+"""The networks: torchvision's, with a head of our own; ImageNet's weights for them, and files.
+
+A model is shipped as `model.safetensors` with the weights and `model.json` with the rest: nothing
+in them is code, so that any version of PyTorch, and any other program, can read them.
 
 PyTorch is imported only where a network is built, so that the names alone cost nothing.
 """
 
+import hashlib
+import json
+import os
+import threading
+import urllib.request
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 ARCHITECTURES = ("resnet50", "resnet18", "vgg16")
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "model.json"
+# A machine without a network must learn so soon: name look-ups alone can hang for minutes.
+PROBE_SECONDS = 5.0
 
 
 def build(
@@ -104,3 +118,162 @@ def set_training(model: "nn.Module", parts: list["nn.Module"]) -> None:
     model.eval()
     for part in parts:
         part.train()
+
+
+def require_safetensors() -> None:
+    """Raise RuntimeError now, and not after the training, if no model could be written."""
+    if find_spec("safetensors") is None:
+        raise RuntimeError(
+            "safetensors is not installed, so no model could be saved: name requirements.txt as "
+            "the job's requirements (ModelTrainer installs none by itself)"
+        )
+
+
+def save_model(model: "nn.Module", card: dict[str, Any], folder: Path) -> None:
+    """Write the weights, as contiguous float32 tensors, and the card.
+
+    The card needs `architecture`, `head_layers`, `hidden_units` and `class_names` (in label order)
+    to be loaded, and `image_size` to be served.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {}
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        tensors[name] = value.float() if value.is_floating_point() else value
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / CARD_FILE).write_text(json.dumps(card, indent=2, allow_nan=False) + "\n")
+
+
+def load_model(folder: Path) -> tuple["nn.Module", dict[str, Any]]:
+    """Return the network in evaluation mode, on the CPU, and the card.
+
+    Raises FileNotFoundError naming the file, or RuntimeError if weights and card do not fit.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    for name in (CARD_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"no {name} in {folder}: is this an archive from train.py?")
+    card = json.loads((folder / CARD_FILE).read_text())
+    # On "meta" nothing is allocated and no random weights are drawn: seconds, for VGG16.
+    with torch.device("meta"):
+        model = build(
+            card["architecture"],
+            len(card["class_names"]),
+            card["head_layers"],
+            card["hidden_units"],
+        )
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE), assign=True)
+    return model.to(memory_format=torch.channels_last).eval(), card
+
+
+class WeightsUnavailable(Exception):
+    """ImageNet weights cannot be had; the message says why, in one line."""
+
+
+class WeightsDamaged(Exception):
+    """A file of weights is there and is not what its name promises; the message says what to do."""
+
+
+def load_imagenet(architecture: str, folder: Path | None) -> tuple[dict[str, "torch.Tensor"], str]:
+    """Return torchvision's ImageNet state dict for the architecture and the file's name.
+
+    Looks for any of torchvision's own file names (`resnet50-11ad3fa6.pth`) in `folder`, then in
+    torchvision's cache ($TORCH_HOME), and downloads the best one otherwise. A file that is found
+    must have the SHA-256 that its name begins to tell.
+    Raises WeightsUnavailable, or WeightsDamaged.
+    """
+    import torch
+
+    urls = _urls(architecture)
+    names = [url.rpartition("/")[2] for url in urls]
+    file = _find(names, folder) or _download(urls[0])
+    check_digest(file)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True), file.name
+    except Exception as error:  # torch.load raises half a dozen kinds on a damaged file
+        raise WeightsUnavailable(f"{file.name} cannot be read: {_one_line(error)}") from error
+
+
+def check_digest(file: Path) -> None:
+    """Raise WeightsDamaged unless the file's SHA-256 begins as torchvision's name for it says."""
+    promised = file.stem.rpartition("-")[2]
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not digest.startswith(promised):
+        raise WeightsDamaged(
+            f"{file.name} is not torchvision's file: its SHA-256 begins with "
+            f"{digest[: len(promised)]}, not {promised}; copy or download it anew"
+        )
+
+
+def _urls(architecture: str) -> list[str]:
+    """Return the addresses of torchvision's weights, the best first."""
+    from torchvision.models import get_model_weights
+
+    choices = get_model_weights(architecture)
+    # VGG16 also has weights without a classifier, which evaluate nothing.
+    complete = [c for c in choices if c.meta.get("categories") and "FEATURES" not in c.name]
+    return [c.url for c in sorted(complete, key=lambda c: c != choices.DEFAULT)]
+
+
+def _find(names: list[str], folder: Path | None) -> Path | None:
+    import torch
+
+    places = [Path(torch.hub.get_dir()) / "checkpoints"]
+    if folder is not None:
+        if not folder.is_dir():
+            raise WeightsUnavailable(f"no folder {folder}, which --weights-dir names")
+        # A channel may hold the files themselves or a whole $TORCH_HOME.
+        places = [folder, folder / "checkpoints", folder / "hub" / "checkpoints", *places]
+    candidates = (place / name for place in places for name in names)
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def _download(url: str) -> Path:
+    import torch
+
+    _probe(url)
+    target = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Under a name of its own until complete: jobs sharing the cache must not meet half a file.
+    partial = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        digest = target.stem.rpartition("-")[2]
+        torch.hub.download_url_to_file(url, str(partial), hash_prefix=digest, progress=False)
+        partial.replace(target)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsUnavailable(f"download of {target.name} failed: {_one_line(error)}") from error
+    return target
+
+
+def _probe(url: str) -> None:
+    """Raise WeightsUnavailable within PROBE_SECONDS unless the address answers."""
+    outcome: list[object] = []
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:
+                outcome.append(answer.status)
+        except OSError as error:
+            if not isinstance(getattr(error, "reason", error), TimeoutError):  # that is no answer
+                outcome.append(error)
+
+    # In a thread, since the resolver knows no timeout.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_SECONDS)
+    if not outcome:
+        raise WeightsUnavailable(f"torchvision's server gave no answer within {PROBE_SECONDS:g} s")
+    if isinstance(outcome[0], OSError):
+        reason = _one_line(outcome[0])
+        raise WeightsUnavailable(f"torchvision's server cannot be reached: {reason}")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

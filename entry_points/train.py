@@ -34,9 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from arguments import parse
-from hookconfig import ConfigError
 from photos import DataError, PhotoFolder, check_same_classes, list_photos
-from profiling import describe, profiled
+from records.hookconfig import ConfigError
+from records.profiling import describe, profiled
 
 # PyTorch takes seconds to import. What needs it is imported inside functions, so that --help and
 # mistakes in arguments and folders answer at once.
@@ -59,7 +59,7 @@ def read_channels(arguments: Any) -> dict[str, PhotoFolder]:
 def start_network(arguments: Any, classes: int) -> tuple[Any, str, str]:
     """Return the network, its starting weights (imagenet or random) and a line about them."""
     import networks
-    from pretrained import WeightsDamaged, WeightsUnavailable, load_imagenet
+    from networks import WeightsDamaged, WeightsUnavailable, load_imagenet
 
     def build(dropout: float) -> Any:
         head = (arguments.head_layers, arguments.hidden_units)
@@ -158,11 +158,10 @@ def train(arguments: Any, steps: Any) -> dict[str, float]:
     import torch
     from torch import nn
 
-    from debugging import Debugger
-    from learning import run_pass
-    from machine import choose_machine
-    from modelfile import require_safetensors
-    from scalars import Scalars
+    from learning import choose_machine, run_pass
+    from networks import require_safetensors
+    from records.debugging import Debugger
+    from records.scalars import Scalars
 
     require_safetensors()
     debugger, scalars = Debugger(arguments.debug_config, arguments.output_data_dir), Scalars()
@@ -202,8 +201,8 @@ def save(
     arguments: Any, model: Any, classes: list[str], weights: str, results: dict, history: list
 ) -> None:
     """Write the model, and the epochs' metrics as `history.json` into the output folder, if any."""
-    from modelfile import save_model
-    from preprocessing import MEAN, STD
+    from networks import save_model
+    from photos import MEAN, STD
 
     card = {
         "architecture": arguments.model,

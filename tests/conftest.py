@@ -261,13 +261,13 @@ def aws(tmp_path_factory):
 def published(monkeypatch):
     """Writes weights as torchvision would publish them: under a name that begins with their hash.
 
-    `entry_points/pretrained.py` then takes that name for one of torchvision's own.
+    `entry_points/networks.py` then takes that name for one of torchvision's own.
     """
     import torch
 
-    import pretrained
+    import networks
 
-    own = pretrained._urls
+    own = networks._urls
     names: dict[str, list[str]] = {}
 
     def write(folder: Path, architecture: str, state: dict) -> Path:
@@ -280,5 +280,5 @@ def published(monkeypatch):
     def urls(architecture: str) -> list[str]:
         return [f"https://example.org/{n}" for n in names.get(architecture, [])] + own(architecture)
 
-    monkeypatch.setattr(pretrained, "_urls", urls)
+    monkeypatch.setattr(networks, "_urls", urls)
     return write

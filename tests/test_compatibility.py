@@ -1,4 +1,4 @@
-"""`entry_points/compatibility.py`: smdebug among newer packages."""
+"""`entry_points/records/compatibility.py`: smdebug among newer packages."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import compatibility
+from records import compatibility
 
 
 class WithoutToString(np.ndarray):

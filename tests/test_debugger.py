@@ -10,8 +10,8 @@ from sagemaker.core.shapes import (
     DebugRuleEvaluationStatus,
 )
 
-import hookconfig
 from course import debugger
+from records import hookconfig
 
 
 def test_the_hook_as_json_is_what_the_script_takes():

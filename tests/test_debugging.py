@@ -1,4 +1,4 @@
-"""`entry_points/debugging.py`: when tensors are asked for; what a debugged job saves."""
+"""`entry_points/records/debugging.py`: when tensors are asked for; what a debugged job saves."""
 
 import json
 import os
@@ -11,10 +11,9 @@ import pytest
 from tiny_photos import write_channels
 from torch.nn import CrossEntropyLoss
 
-import debugging
-import hookconfig
+from records import debugging, hookconfig
 
-TRAIN = Path(debugging.__file__).with_name("train.py")
+TRAIN = Path(debugging.__file__).parents[1] / "train.py"
 CRITERION = CrossEntropyLoss()
 
 

@@ -1,11 +1,11 @@
-"""`entry_points/hookconfig.py`: when tensors are asked for, and where they go."""
+"""`entry_points/records/hookconfig.py`: when tensors are asked for, and where they go."""
 
 import json
 
 import pytest
 
-import hookconfig
-from hookconfig import ConfigError
+from records import hookconfig
+from records.hookconfig import ConfigError
 
 LOSSES = {"CollectionName": "losses", "CollectionParameters": {"train.save_interval": "3"}}
 CONFIG = {"CollectionConfigurations": [LOSSES], "HookParameters": {"save_interval": "10"}}
@@ -56,7 +56,7 @@ def test_an_option_may_be_json_or_quoted_json_or_a_file(tmp_path, monkeypatch):
 
 
 def test_a_file_may_lie_beside_the_script(tmp_path, monkeypatch):
-    monkeypatch.setattr(hookconfig, "__file__", str(tmp_path / "hookconfig.py"))
+    monkeypatch.setattr(hookconfig, "__file__", str(tmp_path / "records" / "hookconfig.py"))
     (tmp_path / "tensors.json").write_text(json.dumps(CONFIG))
     assert hookconfig.parse("tensors.json") == CONFIG
 

@@ -15,7 +15,6 @@ from sagemaker_inference.transformer import Transformer
 from tiny_photos import draw, encode
 
 import inference
-import modelfile
 import networks
 
 # Not in alphabetical order: the order of the labels is the card's, not the names'.
@@ -37,7 +36,7 @@ def model_dir(tmp_path_factory):
         "class_names": CLASSES,
         "image_size": 32,
     }
-    modelfile.save_model(model, card, folder)
+    networks.save_model(model, card, folder)
     return folder
 
 

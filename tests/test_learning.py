@@ -1,4 +1,4 @@
-"""`entry_points/learning.py`: a pass over data, optimisers and their schedule."""
+"""`entry_points/learning.py`: device and precision, a pass over data, optimisers, the schedule."""
 
 from argparse import Namespace
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import learning
-from machine import Machine
+from learning import Machine
 
 CPU = Machine(torch.device("cpu"), bf16=False)
 
@@ -70,3 +70,31 @@ def test_momentum_eps_and_weight_decay_reach_the_optimizer():
     adam = learning._make_optimizer(options(optimizer="adam", eps=1e-3), parameters)
     assert type(adam).__name__ == "Adam"
     assert adam.defaults["eps"] == 1e-3
+
+
+@pytest.fixture(autouse=True)
+def same_threads_after():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_the_precision_asked_for_is_used(precision, dtype):
+    chosen = learning.choose_machine(precision)
+    layer = torch.nn.Linear(4, 4).to(chosen.device)
+    with chosen.precision():
+        assert layer(torch.ones(2, 4, device=chosen.device)).dtype == dtype
+    assert f"precision={precision}" in str(chosen)
+
+
+def test_threads_are_those_of_omp_num_threads_if_set(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    learning.choose_machine("auto")
+    assert torch.get_num_threads() == 1
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    learning.choose_machine("auto")
+    assert torch.get_num_threads() == learning.cpu_count()

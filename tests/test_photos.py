@@ -1,8 +1,11 @@
-"""`entry_points/photos.py`: listing class folders, decoding a photo."""
+"""`entry_points/photos.py`: listing class folders, decoding, crops and normalisation."""
 
 import pytest
+import torch
 from PIL import Image
 from tiny_photos import draw, encode, write_channels
+from torchvision.models import ResNet50_Weights
+from torchvision.transforms.functional import normalize, to_tensor
 
 import photos
 
@@ -75,3 +78,38 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
 def test_a_large_jpeg_is_decoded_reduced_but_never_below_twice_the_side(tmp_path):
     data = encode(draw((90, 90, 90), size=(800, 640)))
     assert photos.decode(opened(tmp_path / "a.jpg", data), 64).size == (200, 160)
+
+
+def test_normalisation_is_imagenets():
+    preset = ResNet50_Weights.IMAGENET1K_V1.transforms()
+    image = draw((200, 100, 50))
+    ours = photos.normalise(photos.to_batch([image]))[0]
+    theirs = normalize(to_tensor(image), preset.mean, preset.std)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_batches_are_channels_last_in_memory():
+    batch = photos.to_batch([draw((200, 100, 50))] * 2)
+    assert (batch.shape, batch.dtype) == ((2, 40, 48, 3), torch.uint8)
+    floats = photos.normalise(batch)
+    assert floats.shape == (2, 3, 40, 48)
+    assert floats.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_evaluation_crop_is_torchvisions():
+    preset = ResNet50_Weights.IMAGENET1K_V1.transforms()
+    image = draw((200, 100, 50), size=(300, 400))
+    ours = photos.normalise(photos.to_batch([photos.centre_crop(image, 224)]))
+    torch.testing.assert_close(ours[0], preset(image))
+
+
+@pytest.mark.parametrize("size", [(30, 20), (64, 64), (500, 81)])
+def test_crops_have_the_size_asked_for_whatever_the_photos(size):
+    image = draw((1, 2, 3), size=size)
+    assert photos.centre_crop(image, 64).size == (64, 64)
+    assert photos.random_crop(64)(image).size == (64, 64)
+
+
+def test_shrinking_keeps_the_shape_and_never_enlarges():
+    assert photos.shrink(Image.new("RGB", (400, 200)), 50).size == (100, 50)
+    assert photos.shrink(Image.new("RGB", (40, 20)), 50).size == (40, 20)

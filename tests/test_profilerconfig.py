@@ -1,12 +1,12 @@
-"""`entry_points/profilerconfig.py`: whether SageMaker profiles a job, and where step times go."""
+"""`entry_points/records/profilerconfig.py`: is a job profiled, and where do step times go?"""
 
 import json
 from pathlib import Path
 
 import pytest
 
-import profilerconfig
-from hookconfig import ConfigError
+from records import profilerconfig
+from records.hookconfig import ConfigError
 
 
 @pytest.fixture(autouse=True)

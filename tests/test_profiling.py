@@ -1,4 +1,4 @@
-"""`entry_points/profiling.py`: what is recorded when, and what a run says about it."""
+"""`entry_points/records/profiling.py`: what is recorded when, and what a run says about it."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import processes_with, wait_until
 
-import profiling
-from machine import Machine
+from learning import Machine
+from records import profiling
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_a_run_that_fails_is_recorded_and_fails(tmp_path):
 
 
 def test_loaders_and_run_are_described(tmp_path):
-    from machine import cpu_count
+    from learning import cpu_count
 
     class Data(list):
         cached = True

@@ -1,11 +1,11 @@
-"""`entry_points/scalars.py`: metrics as TensorBoard reads them."""
+"""`entry_points/records/scalars.py`: metrics as TensorBoard reads them."""
 
 import json
 import math
 
 import pytest
 
-import scalars
+from records import scalars
 
 METRICS = {"epoch": 1, "train_loss": 2.5, "valid_accuracy": 0.25, "seconds": 3.0}
 

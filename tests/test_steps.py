@@ -1,4 +1,4 @@
-"""`entry_points/steps.py`: where a step's time goes, in files that a killed job leaves readable."""
+"""`entry_points/records/steps.py`: where a step's time goes, readable when a job is killed."""
 
 import json
 import subprocess
@@ -13,9 +13,9 @@ import torch
 from conftest import wait_until
 
 import learning
-import steps as recorder
-from machine import Machine
-from steps import Steps
+from learning import Machine
+from records import steps as recorder
+from records.steps import Steps
 
 CPU = Machine(torch.device("cpu"), bf16=False)
 PAUSE = 0.05
@@ -177,8 +177,8 @@ def test_spans_are_the_initialization_and_each_evaluation(tmp_path):
 
 def test_initialization_begins_with_the_process():
     script = (
-        f"import sys, time; sys.path.insert(0, {str(Path(recorder.__file__).parent)!r}); "
-        "time.sleep(1); import steps; print(steps._process_began())"
+        f"import sys, time; sys.path.insert(0, {str(Path(recorder.__file__).parents[1])!r}); "
+        "time.sleep(1); from records import steps; print(steps._process_began())"
     )
     before = time.time()
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
@@ -251,10 +251,10 @@ def test_an_earlier_attempt_is_removed_and_another_rank_kept(tmp_path):
 
 KILLED = f"""
 import sys, time
-sys.path.insert(0, {str(Path(recorder.__file__).parent)!r})
+sys.path.insert(0, {str(Path(recorder.__file__).parents[1])!r})
 from pathlib import Path
 from types import SimpleNamespace
-from steps import Steps
+from records.steps import Steps
 steps = Steps(Path(sys.argv[1]))
 for photos, labels in steps.over([(0, [0, 0])] * 100000, SimpleNamespace(type="cpu")):
     time.sleep(0.02)
@@ -347,7 +347,8 @@ def test_an_evaluation_lasts_until_its_moments_have_passed(tmp_path, monkeypatch
 
 def test_it_needs_no_third_party():
     script = (
-        f"import sys; sys.path.insert(0, {str(Path(recorder.__file__).parent)!r}); import steps; "
+        f"import sys; sys.path.insert(0, {str(Path(recorder.__file__).parents[1])!r}); "
+        "import records.steps; "
         "print(*sorted({'torch', 'psutil', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""`entry_points/tracing.py`: which steps are traced, and what is written of them."""
+"""`entry_points/records/tracing.py`: which steps are traced, and what is written of them."""
 
 import gzip
 import json
@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from steps import Steps
-from tracing import Trace
+from records.steps import Steps
+from records.tracing import Trace
 
 DEVICE = torch.device("cpu")
 NETWORK = torch.nn.Linear(4, 2)

@@ -109,9 +109,8 @@ def test_what_is_served_scores_as_what_was_tested(finished):
 def test_serving_gives_the_logits_of_training(finished):
     import inference
     from loading import Photos, make_loader
-    from modelfile import load_model
-    from photos import list_photos
-    from preprocessing import normalise
+    from networks import load_model
+    from photos import list_photos, normalise
 
     root, _, _ = finished
     folder = list_photos(root / "test")
@@ -191,7 +190,7 @@ def test_imagenet_weights_train_the_head_alone(tmp_path, capsys, published):
     options = ["--epochs", "1", "--weights-dir", tmp_path / "weights"]
     train.main(command(tmp_path, *options, test=False, weights="imagenet"))
     assert capsys.readouterr().out.startswith(f"weights=imagenet ({file.name})")
-    from modelfile import load_model
+    from networks import load_model
 
     loaded, card = load_model(tmp_path / "model")
     assert card["hyperparameters"]["train_layers"] == "head"
@@ -226,11 +225,10 @@ def test_imagenet_weights_that_are_demanded_and_missing_stop_the_run(tmp_path):
 
 @pytest.mark.parametrize(("weights", "dropout"), [("random", 0.0), ("imagenet", 0.5)])
 def test_vgg16_drops_out_only_on_imagenet_weights(weights, dropout, monkeypatch):
-    import pretrained
 
     with torch.device("meta"):
         state = networks.build("vgg16", 1000).state_dict()
-        monkeypatch.setattr(pretrained, "load_imagenet", lambda *_: (state, "vgg16.pth"))
+        monkeypatch.setattr(networks, "load_imagenet", lambda *_: (state, "vgg16.pth"))
         arguments, _ = train.parse(command(Path("x"), "--model", "vgg16", weights=weights))
         model, started, _ = train.start_network(arguments, classes=3)
     assert started == weights
@@ -291,7 +289,7 @@ def test_a_missing_channel_and_an_unreadable_photo_are_named(tmp_path):
 
 def test_without_safetensors_it_stops_before_it_trains(tmp_path, monkeypatch, capsys):
     write_channels(tmp_path, photos=4)
-    monkeypatch.setattr("modelfile.find_spec", lambda name: None)
+    monkeypatch.setattr("networks.find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"name requirements\.txt as the job's requirements"):
         train.main(command(tmp_path))
     assert "epoch=" not in capsys.readouterr().out

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import hookconfig
-from compatibility import SmdebugMissing, load_smdebug
-from hookconfig import ConfigError
+from records import hookconfig
+from records.compatibility import SmdebugMissing, load_smdebug
+from records.hookconfig import ConfigError
 
 DEFAULT_FOLDER = "/opt/ml/output/tensors"
 END_OF_JOB = "training_job_end.ts"  # smdebug/core/access_layer/utils.py

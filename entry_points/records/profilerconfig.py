@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import hookconfig
+from records import hookconfig
 
 FILE = "profilerconfig.json"
 DEFAULT_FOLDER = "/opt/ml/output/profiler"  # smdebug/profiler/profiler_constants.py

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import monitor
-import profilerconfig
-from hookconfig import is_first_process
-from steps import Steps
-from tracing import Trace
+from records import profilerconfig
+from records.hookconfig import is_first_process
+from records.steps import Steps
+from records.tracing import Trace
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def describe(steps: Steps, arguments: Any, machine: Any, loaders: dict[str, Any]
     """Record what trains, and on what, and what loads the photos."""
     import torch
 
-    from machine import cpu_count
+    from learning import cpu_count
 
     steps.about(
         "run",

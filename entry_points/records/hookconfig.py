@@ -68,7 +68,7 @@ def asks(config: dict[str, Any]) -> bool:
 
 
 def _read(name: str) -> str:
-    for place in (Path(name), Path(__file__).parent / name):
+    for place in (Path(name), Path(__file__).parents[1] / name):
         with contextlib.suppress(OSError):  # a text too long for a name, among others
             return place.read_text()
     raise ConfigError(

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import MinuteFiles
-from tracing import Trace
+from records.tracing import Trace
 
 FLUSH_S = 1.0  # what a killed job loses at most, besides the step that it was at
 SEEN_S = 0.1  # shorter pauses are no spans

@@ -6,8 +6,8 @@ SageMaker stores the files in S3 while the job runs, as `<S3OutputPath>/<job>/te
 from pathlib import Path
 from typing import Any
 
-import hookconfig
-from compatibility import load_smdebug
+from records import hookconfig
+from records.compatibility import load_smdebug
 
 CONFIG = "tensorboardoutputconfig.json"
 DEFAULT_FOLDER = "/opt/ml/output/tensorboard"  # the API's
