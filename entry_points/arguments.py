@@ -5,6 +5,7 @@ folders) defaults to the environment variable which SageMaker sets, read when th
 """
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,12 @@ from records import hookconfig
 OPTIMIZERS = ("sgd", "adam", "adamw")
 WEIGHTS = ("auto", "imagenet", "random")
 TRAIN_LAYERS = ("auto", "head", "last-stage", "all")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DECODING = ("reduced", "full")
+SCHEDULES = ("cosine", "constant")
+AUGMENTATIONS = ("none", "flip", "crop", "colour")  # each with those before it
+BATCH_NORMS = ("auto", "train", "frozen")
+NAN_LOSSES = ("stop", "continue")
 
 
 def _unquoted(text: str) -> str:
@@ -26,9 +31,10 @@ def _unquoted(text: str) -> str:
     return text.strip().strip("\"'")
 
 
-def _number(kind: type, minimum: float, *, above: bool = False):
+def _number(kind: type, minimum: float, *, above: bool = False, below: float = math.inf):
     """Return an argparse type: a `kind` of at least `minimum` (more than it with `above`)."""
     bound = f"{'more than' if above else 'at least'} {minimum:g}"
+    bound += "" if below == math.inf else f" and less than {below:g}"
 
     def parse(text: str):
         try:
@@ -36,7 +42,7 @@ def _number(kind: type, minimum: float, *, above: bool = False):
         except ValueError:
             value = None
         # NaN fails both comparisons, as it should.
-        if value is None or not (value > minimum if above else value >= minimum):
+        if value is None or not (value > minimum if above else value >= minimum) or value >= below:
             name = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"{text!r} is not {name} of {bound}")
         return value
@@ -82,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_hyperparameters(group) -> None:
-    whole, part = _number(int, 1), _number(float, 0)
+    whole, part, share = _number(int, 1), _number(float, 0), _number(float, 0, below=1)
 
     def choice(flag: str, values: Sequence[str], default: str, text: str) -> None:
         group.add_argument(flag, type=_unquoted, choices=values, default=default, help=text)
@@ -96,22 +102,48 @@ def _add_hyperparameters(group) -> None:
     number("--eps", _number(float, 0, above=True), 1e-8, "denominator's floor (adam, adamw)")
     number("--weight-decay", part, 1e-2, "weight decay (L2 penalty for sgd and adam)")
     number("--momentum", part, 0.9, "momentum (sgd)")
-    number("--batch-size", whole, 32, "photos a step")
+    choice("--schedule", SCHEDULES, "cosine", "how the rate goes on after the warm-up")
+    number("--warmup", share, 0.1, "share of the steps in which the rate rises to --lr")
+    number("--label-smoothing", share, 0.0, "share of the target given to all classes alike")
+    number("--batch-size", whole, 32, "photos a step, over all processes together")
     number("--epochs", whole, 5, "passes over the training photos")
     number(
         "--image-size", _number(int, 32), None, "pixels a side; 224 with ImageNet weights, else 64"
     )
     choice("--train-layers", TRAIN_LAYERS, "auto", "what learns; auto: head on ImageNet, else all")
+    number(
+        "--head-epochs", _number(int, 0), 0, "of these, the first in which the head learns alone"
+    )
+    number("--body-lr", part, 1.0, "learning rate of what is not the head, as a multiple of --lr")
+    choice(
+        "--batch-norm", BATCH_NORMS, "auto", "statistics; auto: frozen on ImageNet, else trained"
+    )
+    number(
+        "--feature-views",
+        _number(int, 0),
+        0,
+        "while the head learns alone, keep what the body makes of so many augmented views of each "
+        "photo, an epoch a view, and go round them; 0: never keep",
+    )
     number("--head-layers", whole, 1, "fully connected layers of the head")
     number("--hidden-units", whole, 512, "units of each hidden layer of the head")
+    number("--dropout", share, None, "of VGG16's classifier; default: 0.5 on ImageNet, else 0")
+    choice(
+        "--augmentation", AUGMENTATIONS, "crop", "of training photos; each adds to the one before"
+    )
     choice(
         "--weights", WEIGHTS, "auto", "start; auto: ImageNet's where they can be had, else random"
     )
     choice(
-        "--precision", PRECISIONS, "auto", "auto: bf16 where the processor or GPU has it natively"
+        "--precision",
+        PRECISIONS,
+        "auto",
+        "auto: bf16 where the processor or GPU has it natively, else fp16 on a GPU, else fp32",
     )
     number("--seed", _number(int, 0), 0, "of the weights, the order and the augmentation")
     number("--num-workers", _number(int, 0), None, "loader processes; default: none for small sets")
+    number("--max-damaged", _number(int, 0), 10, "training stops if more photos cannot be decoded")
+    choice("--nan-loss", NAN_LOSSES, "stop", "what a loss that is no number does to the run")
     choice(
         "--decode",
         DECODING,
@@ -164,7 +196,14 @@ def _add_folders(group) -> None:
     folder("--test-dir", "SM_CHANNEL_TEST", "test photos, optional")
     folder("--weights-dir", "SM_CHANNEL_WEIGHTS", "ImageNet weights as torchvision names the files")
     folder("--model-dir", "SM_MODEL_DIR", "where the model is saved")
-    folder("--output-data-dir", "SM_OUTPUT_DATA_DIR", "where history.json goes, optional")
+    folder("--output-data-dir", "SM_OUTPUT_DATA_DIR", "where the results go, optional")
+    group.add_argument(
+        "--checkpoint-dir",
+        type=_folder,
+        metavar="DIR",
+        help="where an interrupted run finds its last epoch, optional; default: the job's own "
+        "folder among its checkpoints, if it has a CheckpointConfig",
+    )
 
 
 def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
