@@ -26,6 +26,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None, run: dict[str, Any]):
         self.folder, self.run = folder, json.loads(json.dumps(run))  # tuples become lists
+        self._damaged: set[Path] = set()
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -55,10 +56,11 @@ class Checkpoints:
                 partial.unlink()
             return
         # What claims to be as far or further on was damaged: else this run had begun there.
-        before = [other for other in self._files() if other.name < stem]
-        for other in {*self._files(), *self.folder.glob("epoch-*.partial")} - {file, *before[-1:]}:
+        before = [o for o in self._files() if o.name < stem and o not in self._damaged][-1:]
+        for other in {*self._files(), *self.folder.glob("epoch-*.partial")} - {file, *before}:
             with contextlib.suppress(OSError):
                 other.unlink()
+        self._damaged.clear()
 
     def newest(self) -> dict[str, Any] | None:
         """Return the newest undamaged state, its tensors on the CPU; None if there is none.
@@ -71,6 +73,7 @@ class Checkpoints:
             except Exception as error:  # torch.load raises half a dozen kinds
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
                 print(f"checkpoint=damaged: {file.name}: {reason}", flush=True)
+                self._damaged.add(file)
                 continue
             there, here = _flat(run), _flat(self.run)
             differ = [n for n in {**there, **here} if there.get(n) != here.get(n)]
