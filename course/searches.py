@@ -1,0 +1,302 @@
+"""Named search spaces for a tuning job of `train.py`: published projects', the course's, and ours.
+
+`python -m course.searches` prints them as the tables of `docs/training.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sagemaker.core.parameter import CategoricalParameter, ParameterRange
+
+
+@dataclass(frozen=True)
+class Between:
+    """All from `low` to `high`; `scale` is one of SageMaker's scaling types (Auto: it chooses)."""
+
+    low: int | float
+    high: int | float
+    scale: str = "Auto"
+
+    @property
+    def ends(self) -> tuple[int | float, ...]:
+        """The values at which `train.py` must still understand the option."""
+        return self.low, self.high
+
+    def __str__(self) -> str:
+        note = "" if self.scale == "Auto" else f", {self.scale.lower()}"
+        return f"{self.low:g} to {self.high:g}{note}"
+
+
+class Continuous(Between):
+    """A range of numbers."""
+
+
+class Integer(Between):
+    """A range of whole numbers."""
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of `values`."""
+
+    values: tuple[int | float | str, ...]
+
+    @property
+    def ends(self) -> tuple[int | float | str, ...]:
+        """All values: none lies between others."""
+        return self.values
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values))
+
+
+Span = Between | Categorical
+
+
+@dataclass(frozen=True)
+class Search:
+    """What all jobs of a tuning job share, and what it varies; the keys are `train.py`'s options.
+
+    `usual` names what a project did not publish: there stands what such projects usually do.
+    """
+
+    name: str
+    what: str
+    hyperparameters: Mapping[str, int | float | str]
+    ranges: Mapping[str, Span]
+    usual: tuple[str, ...] = ()
+
+
+# What the published projects have in common: PyTorch's own optimisers as they come, at one rate to
+# the end, on a frozen network with a new head.
+_PLAIN = {
+    "schedule": "constant",
+    "warmup": 0,
+    "label-smoothing": 0,
+    "train-layers": "head",
+    "augmentation": "crop",
+}
+_NO_DECAY = {"weight-decay": 0}  # PyTorch's default of Adam and SGD
+
+PUBLISHED = (
+    Search(
+        "vgg16-adam",
+        "VGG16 with a new last layer, Adam",
+        {"model": "vgg16", "optimizer": "adam", **_NO_DECAY, **_PLAIN},
+        {
+            "lr": Continuous(0.001, 0.1),
+            "batch-size": Categorical((128, 256)),
+            "epochs": Categorical((5, 7, 10)),
+        },
+    ),
+    Search(
+        "resnet50-adamw",
+        "ResNet50 with a head of two layers, AdamW",
+        {
+            "model": "resnet50",
+            "head-layers": 2,
+            "hidden-units": 128,
+            "optimizer": "adamw",
+            "epochs": 5,
+            **_PLAIN,
+        },
+        {
+            "lr": Continuous(1e-5, 0.1),  # 0.01 and 100 times AdamW's default, 0.001
+            "eps": Continuous(1e-9, 1e-8),
+            "weight-decay": Continuous(0.001, 0.1),  # 0.1 and 10 times AdamW's default, 0.01
+            "batch-size": Categorical((64, 128)),
+        },
+        usual=("hidden-units", "epochs"),
+    ),
+    Search(
+        "resnet50-short",
+        "ResNet50, one epoch or two",
+        {"model": "resnet50", "optimizer": "adam", **_NO_DECAY, **_PLAIN},
+        {
+            "lr": Continuous(0.001, 0.1),
+            "batch-size": Categorical((32, 64, 128)),
+            "epochs": Integer(1, 2),
+        },
+        usual=("optimizer",),
+    ),
+    Search(
+        "large-batches",
+        "any data set, in large batches",
+        {"model": "resnet50", "optimizer": "adam", **_NO_DECAY, **_PLAIN},
+        {
+            "lr": Continuous(0.001, 0.1),
+            "batch-size": Categorical((128, 256, 512)),
+            "epochs": Integer(2, 10),
+        },
+        usual=("model", "optimizer", "epochs"),
+    ),
+    Search(
+        "resnet50-sgd",
+        "ResNet50, SGD with momentum",
+        {"model": "resnet50", "optimizer": "sgd", **_NO_DECAY, **_PLAIN},
+        {
+            "lr": Continuous(0.01, 0.1),
+            "momentum": Continuous(0.5, 0.9),
+            "batch-size": Categorical((32, 64)),
+            "epochs": Integer(5, 10),
+        },
+    ),
+)
+
+COURSE = Search(
+    "course",
+    "notebook 02: six short jobs",
+    {"model": "resnet50"},
+    {
+        "lr": Continuous(1e-4, 1e-2, "Logarithmic"),
+        "batch-size": Categorical((16, 32)),
+        "epochs": Integer(1, 3),
+    },
+)
+
+# Each choice has its reason below.
+_OURS = {
+    "optimizer": "adamw",
+    "weight-decay": 0.01,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "label-smoothing": 0.1,
+    "augmentation": "colour",
+}
+_HEAD_FIRST = {"train-layers": "last-stage", "head-epochs": 3, "body-lr": 0.1, "epochs": 9}
+
+RECOMMENDED = (
+    Search(
+        "resnet50",
+        "recommended for ResNet50 on ImageNet's weights",
+        {"model": "resnet50", **_OURS, **_HEAD_FIRST},
+        {
+            "lr": Continuous(1e-5, 1e-2, "Logarithmic"),
+            "batch-size": Categorical((16, 32, 64)),
+        },
+    ),
+    Search(
+        "vgg16",
+        "recommended for VGG16 on ImageNet's weights",
+        {"model": "vgg16", **_OURS, **_HEAD_FIRST},
+        {
+            "lr": Continuous(1e-5, 1e-3, "Logarithmic"),
+            "batch-size": Categorical((16, 32, 64)),
+        },
+    ),
+    Search(
+        "resnet18-scratch",
+        "recommended without ImageNet's weights",
+        {
+            "model": "resnet18",
+            "weights": "random",
+            "image-size": 96,
+            **_OURS,
+            "train-layers": "all",
+            "epochs": 30,
+        },
+        {
+            "lr": Continuous(1e-4, 1e-2, "Logarithmic"),
+            "batch-size": Categorical((16, 32, 64)),
+        },
+    ),
+)
+
+NAMED = {search.name: search for search in (*PUBLISHED, COURSE, *RECOMMENDED)}
+
+REASONS = {
+    "model": "the course's two; from scratch, a small one learns in minutes",
+    "weights": "by default ImageNet's, where they can be had",
+    "image-size": "by default 224 on ImageNet's weights; 96 pixels a side cost a fifth of that",
+    "optimizer": "one rate serves layers of very different gradients, and the decay of the weights "
+    "does not depend on them (Loshchilov and Hutter, 2019)",
+    "lr": "the middle of ResNet50's range, 3e-4, is the best published for a frozen one; "
+    "VGG16 has no batch normalisation to forgive a large rate; from scratch there is more to learn",
+    "weight-decay": "PyTorch's default for AdamW",
+    "schedule": "ends with small steps, however long the run (Loshchilov and Hutter, 2017)",
+    "warmup": "at first the network changes fast, and full steps go astray (Goyal et al., 2017)",
+    "label-smoothing": "breeds resemble each other: nothing is gained by certainty "
+    "(Szegedy et al., 2016)",
+    "augmentation": "random resized crop, flip and colour: as the best published frozen ResNet50",
+    "train-layers": "the last stage tells breeds apart: the best published validation accuracy, "
+    "89.6 %, unfroze it; from scratch, there is nothing worth freezing",
+    "head-epochs": "through a random head, wrong gradients would spoil what the last stage knows "
+    "(Kumar et al., 2022)",
+    "body-lr": "what is pretrained is to be corrected, not learned anew (Howard and Ruder, 2018)",
+    "batch-size": "around the best published one, 29",
+    "epochs": "nine as the best published frozen ResNet50; from scratch more are needed",
+}
+
+
+def ranges(search: Search) -> dict[str, ParameterRange | CategoricalParameter]:
+    """The search's ranges as `HyperparameterTuner` takes them.
+
+    Imports sagemaker: in a notebook, call `course.connect()` before.
+    """
+    return {name: _parameter(span) for name, span in search.ranges.items()}
+
+
+def _parameter(span: Span) -> ParameterRange | CategoricalParameter:
+    from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+
+    if isinstance(span, Categorical):
+        return CategoricalParameter([str(value) for value in span.values])
+    kind = IntegerParameter if isinstance(span, Integer) else ContinuousParameter
+    return kind(span.low, span.high, scaling_type=span.scale)
+
+
+def table() -> pd.DataFrame:
+    """All named searches as text: a row each, with what it is and what it varies."""
+    import pandas as pd
+
+    columns = ("lr", "batch-size", "epochs")
+    rows = {}
+    for search in NAMED.values():
+        more = [f"{name} {span}" for name, span in search.ranges.items() if name not in columns]
+        values = [str(_value(search, option)) for option in columns]
+        rows[search.name] = [search.what, *values, "; ".join(more)]
+    return pd.DataFrame.from_dict(rows, "index", columns=["what", *columns, "and"])
+
+
+def _value(search: Search, option: str) -> Span | int | float | str:
+    """What a search says of an option: its range, or its fixed value, or nothing."""
+    return search.ranges.get(option, search.hyperparameters.get(option, ""))
+
+
+def command(search: Search) -> str:
+    """The command line of the search's fixed options; its ranges are to be added."""
+    options = (f"--{name} {value}" for name, value in search.hyperparameters.items())
+    return " ".join(["python train.py", *options])
+
+
+def page_tables() -> str:
+    """The tables of `docs/training.md` as Markdown: published projects, our recipes, and why."""
+    return "\n\n".join([_commands(PUBLISHED), _commands((COURSE, *RECOMMENDED)), _choices()])
+
+
+def _commands(searches: tuple[Search, ...]) -> str:
+    lines = ["| name | what it is | command | ranges |", "|---|---|---|---|"]
+    for search in searches:
+        usual = ", ".join(f"`--{name}`" for name in search.usual)
+        what = f"{search.what} (usual: {usual})" if usual else search.what
+        spans = "<br>".join(f"`--{name}` {span}" for name, span in search.ranges.items())
+        lines.append(f"| {search.name} | {what} | `{command(search)}` | {spans} |")
+    return "\n".join(lines)
+
+
+def _choices() -> str:
+    names = " | ".join(search.name for search in RECOMMENDED)
+    lines = [f"| option | {names} | why |", "|---" * (len(RECOMMENDED) + 2) + "|"]
+    for option, why in REASONS.items():
+        values = " | ".join(str(_value(search, option)) for search in RECOMMENDED)
+        lines.append(f"| `--{option}` | {values} | {why} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(page_tables())

@@ -1,0 +1,177 @@
+"""`course/searches.py`: named search spaces, as train.py, the SDK and SageMaker take them."""
+
+import inspect
+import math
+import re
+
+import nbformat
+import pytest
+import torch
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
+
+from course import searches
+from course.workspace import ROOT
+from local_sagemaker import ranges as engine
+
+NAMES = list(searches.NAMED)
+TEXT_WIDTH = 50  # characters that pandas shows of a text
+
+
+def asked(search):
+    """The search's ranges as a tuning job's request has them."""
+    request = {}
+    for name, parameter in searches.ranges(search).items():
+        kind = f"{parameter.__name__}ParameterRanges"
+        request.setdefault(kind, []).append(parameter.as_tuning_range(name))
+    return request
+
+
+def ends(name):
+    return {option: span.ends for option, span in searches.NAMED[name].ranges.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEach:
+    def test_the_sdk_s_ranges_have_its_kinds_ends_and_scales(self, name):
+        spans = searches.NAMED[name].ranges
+        found = searches.ranges(searches.NAMED[name])
+        assert list(found) == list(spans)
+        for option, span in spans.items():
+            if isinstance(span, searches.Categorical):
+                assert type(found[option]) is CategoricalParameter
+                assert found[option].values == [str(value) for value in span.values]
+                continue
+            whole = isinstance(span, searches.Integer)
+            assert type(found[option]) is (IntegerParameter if whole else ContinuousParameter)
+            low, high, scale = vars(found[option]).values()
+            assert (low, high, scale) == (*span.ends, span.scale)
+
+    def test_a_tuning_job_may_have_these_ranges(self, name):
+        assert engine.completed(asked(searches.NAMED[name]))  # raises what AWS would refuse
+
+    def test_an_option_is_fixed_or_varied_and_what_is_usual_is_there(self, name):
+        search = searches.NAMED[name]
+        assert not search.hyperparameters.keys() & search.ranges.keys()
+        assert set(search.usual) <= search.hyperparameters.keys() | search.ranges.keys()
+        assert "model" in search.hyperparameters
+
+    def test_notebook_03_finds_the_best_batch_size(self, name):
+        sizes = searches.NAMED[name].ranges["batch-size"]
+        assert isinstance(sizes, searches.Categorical)
+        assert all(isinstance(size, int) for size in sizes.values)
+
+
+def test_names_are_unique():
+    groups = (*searches.PUBLISHED, searches.COURSE, *searches.RECOMMENDED)
+    assert [search.name for search in groups] == NAMES
+
+
+def test_the_course_s_is_what_notebook_02_searches():
+    cells = nbformat.read(ROOT / "notebooks" / "02-hpo.ipynb", as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    (own,) = (source for source in code if source.startswith("ranges = {"))
+    names = {"__builtins__": {}}
+    for kind in (ContinuousParameter, CategoricalParameter, IntegerParameter):
+        names[kind.__name__] = kind
+    exec(own, names)
+    built = searches.ranges(searches.COURSE)
+    assert list(built) == list(names["ranges"])
+    for option, parameter in names["ranges"].items():
+        assert vars(built[option]) == vars(parameter)
+        assert type(built[option]) is type(parameter)
+    (trainer,) = (source for source in code if source.startswith("trainer = ModelTrainer("))
+    fixed = re.search(r"hyperparameters=(\{.*\}),$", trainer, re.M)[1]
+    assert eval(fixed, {"__builtins__": {}}) == searches.COURSE.hyperparameters
+
+
+def test_five_projects_are_searched_as_they_were_published():
+    assert [search.name for search in searches.PUBLISHED] == NAMES[:5]
+    assert ends("vgg16-adam") == {
+        "lr": (0.001, 0.1),
+        "batch-size": (128, 256),
+        "epochs": (5, 7, 10),
+    }
+    assert ends("resnet50-short") == {
+        "lr": (0.001, 0.1),
+        "batch-size": (32, 64, 128),
+        "epochs": (1, 2),
+    }
+    large = ends("large-batches")
+    assert (large["lr"], large["batch-size"]) == ((0.001, 0.1), (128, 256, 512))
+    assert isinstance(searches.NAMED["large-batches"].ranges["epochs"], searches.Integer)
+    assert ends("resnet50-sgd") == {
+        "lr": (0.01, 0.1),
+        "momentum": (0.5, 0.9),
+        "batch-size": (32, 64),
+        "epochs": (5, 10),
+    }
+    models = {search.name: search.hyperparameters["model"] for search in searches.PUBLISHED}
+    assert models.pop("vgg16-adam") == "vgg16"
+    assert set(models.values()) == {"resnet50"}
+
+
+def defaults(optimizer):
+    return {name: p.default for name, p in inspect.signature(optimizer).parameters.items()}
+
+
+def test_adamw_s_ranges_are_multiples_of_pytorch_s_defaults():
+    found, default = ends("resnet50-adamw"), defaults(torch.optim.AdamW)
+    assert found["lr"] == pytest.approx((0.01 * default["lr"], 100 * default["lr"]))
+    decay = default["weight_decay"]
+    assert found["weight-decay"] == pytest.approx((0.1 * decay, 10 * decay))
+    assert found["eps"] == (1e-9, 1e-8)
+    assert found["batch-size"] == (64, 128)
+    assert searches.NAMED["resnet50-adamw"].hyperparameters["head-layers"] == 2
+
+
+@pytest.mark.parametrize("search", searches.PUBLISHED, ids=lambda search: search.name)
+def test_a_published_project_takes_pytorch_s_optimiser_as_it_comes(search):
+    fixed = search.hyperparameters
+    assert (fixed["schedule"], fixed["warmup"], fixed["label-smoothing"]) == ("constant", 0, 0)
+    assert fixed["train-layers"] == "head"
+    if "weight-decay" not in search.ranges:
+        kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[fixed["optimizer"]]
+        assert fixed["weight-decay"] == defaults(kind)["weight_decay"]
+
+
+@pytest.mark.parametrize("search", searches.RECOMMENDED, ids=lambda search: search.name)
+def test_each_choice_of_ours_has_a_reason(search):
+    assert search.hyperparameters.keys() | search.ranges.keys() <= searches.REASONS.keys()
+    assert search.hyperparameters["augmentation"] == "colour"
+    assert search.hyperparameters["schedule"] == "cosine"
+    assert 0 < search.hyperparameters["warmup"] < 1
+    assert search.hyperparameters["label-smoothing"] > 0
+    if search.hyperparameters.get("weights") != "random":  # head first, then the last stage
+        assert search.hyperparameters["train-layers"] == "last-stage"
+        assert search.hyperparameters["head-epochs"] < search.hyperparameters["epochs"]
+        assert search.hyperparameters["body-lr"] < 1
+
+
+def test_no_reason_is_left_over():
+    chosen = set()
+    for search in searches.RECOMMENDED:
+        chosen |= search.hyperparameters.keys() | search.ranges.keys()
+    assert searches.REASONS.keys() == chosen
+
+
+def test_the_best_published_rate_is_the_middle_of_resnet50_s():
+    low, high = ends("resnet50")["lr"]
+    assert math.sqrt(low * high) == pytest.approx(3e-4, rel=0.1)
+    assert searches.NAMED["resnet50"].ranges["lr"].scale == "Logarithmic"
+
+
+def test_the_table_says_what_each_varies():
+    table = searches.table()
+    assert list(table.index) == NAMES
+    assert list(table.columns) == ["what", "lr", "batch-size", "epochs", "and"]
+    row = table.loc["resnet50-adamw"]
+    assert row["and"] == "eps 1e-09 to 1e-08; weight-decay 0.001 to 0.1"
+    assert (row["batch-size"], row["epochs"]) == ("64, 128", "5")
+    assert table.loc["course", "lr"] == "0.0001 to 0.01, logarithmic"
+    assert table.map(len).max().max() <= TEXT_WIDTH
+
+
+def test_the_command_names_what_is_fixed_and_nothing_that_varies():
+    words = searches.command(searches.NAMED["resnet50-sgd"]).split()
+    assert words[:4] == ["python", "train.py", "--model", "resnet50"]
+    assert "--momentum" not in words and "--optimizer" in words
