@@ -19,7 +19,6 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the engine's jobs
 sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
@@ -28,7 +27,8 @@ import torch
 from torch import nn
 
 import networks
-from learning import Machine, choose_machine, make_learner
+from arguments import build_parser
+from learning import Learner, Machine, choose_machine
 from photos import normalise
 from records import hookconfig
 from records.debugging import Debugger
@@ -83,8 +83,8 @@ class Variant:
             from smdebug.core.singleton_utils import del_hook
 
             del_hook()  # smdebug gives a process one hook only
-        arguments = SimpleNamespace(optimizer="adamw", lr=1e-3, eps=1e-8, weight_decay=1e-2)
-        self.learn = make_learner(arguments, model, steps)
+        groups = [{"params": list(model.parameters())}]
+        self.learn = Learner(build_parser().parse_args([]), groups, steps, machine)
 
     def block(self, photos: torch.Tensor, labels: torch.Tensor) -> None:
         self.debugger.training()
@@ -95,7 +95,7 @@ class Variant:
         self.processor += time.process_time() - begun
 
     def _step(self, photos: torch.Tensor, labels: torch.Tensor) -> None:
-        with self.machine.precision():
+        with self.machine.autocast():
             loss = self.criterion(self.model(normalise(photos, self.machine.device)), labels)
         self.learn(loss)
         loss.item()  # waits for a GPU

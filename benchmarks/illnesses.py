@@ -146,28 +146,30 @@ def train(
     Its tensors are saved in `tensors`, which must not be there yet. `options` are train.py's, for
     any run; the run's own come after them and win.
     """
+    import networks
     import train as script
-    from learning import choose_machine
+    from arguments import settle
+    from checkpoints import Checkpoints, Interruption
+    from learning import Stop, choose_machine
+    from loading import make_loaders
+    from photos import read_channels
     from records.debugging import Debugger
     from records.steps import Steps
 
     work = tensors.with_name(f"{tensors.name}-work")
     arguments = _arguments(run, photos, work, options)
-    folders = script.read_channels(arguments)
+    folders = read_channels(arguments)
     machine = choose_machine(arguments.precision)
     torch.manual_seed(arguments.seed)
-    if run.network:
-        model = run.network(len(folders["train"].classes))
-    else:
-        model, _, _ = script.start_network(arguments, len(folders["train"].classes))
-    script.settle(arguments, "random")
-    loaders = script.make_loaders(arguments, folders)
+    classes = len(folders["train"].classes)
+    model = run.network(classes) if run.network else networks.start(arguments, classes)[0]
+    settle(arguments, "random")
+    loaders = make_loaders(arguments, folders, machine)
     model = model.to(machine.device, memory_format=torch.channels_last)
     with _hook_configured(tensors, {**collections, **run.collections}):
         debugger = Debugger()
-        criterion, steps = nn.CrossEntropyLoss(), Steps()  # which record nothing
-        epochs = script.fit(arguments, model, criterion, loaders, machine, debugger, steps)
-        metrics = list(epochs)
+        apart = (Steps(), Checkpoints(None, {}), Stop(machine, Interruption()), {})  # do nothing
+        metrics = list(script.fit(script.Run(arguments, machine, model, loaders, debugger, *apart)))
         debugger.close()
     shutil.rmtree(work, ignore_errors=True)
     return metrics
@@ -178,7 +180,8 @@ def _arguments(run: Run, photos: Path, work: Path, options: Sequence[str]) -> An
 
     learnt = _some(photos / "train", work / "train", run.photos) if run.photos else photos / "train"
     words = ["--train-dir", learnt, "--valid-dir", photos / "valid", "--model-dir", work]
-    words += ["--weights", "random", "--train-layers", "all", *options, *run.options]
+    words += ["--weights", "random", "--train-layers", "all", "--nan-loss", "continue"]
+    words += [*options, *run.options]
     arguments, unknown = parse([str(word) for word in words])
     if unknown:
         raise ValueError(f"train.py has no {unknown}")

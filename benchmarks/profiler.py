@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the engine's jobs
 sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
@@ -30,7 +29,8 @@ from torch import nn
 
 import monitor
 import networks
-from learning import choose_machine, make_learner, run_pass
+from arguments import build_parser
+from learning import Learner, choose_machine, run_pass
 from records.steps import Steps
 
 INTERVAL_MS = 500
@@ -69,8 +69,8 @@ class Trained:
         model = networks.build("resnet50", CLASSES)
         self.model = model.to(self.machine.device, memory_format=torch.channels_last)
         self.steps, self.seconds, self.processor = Steps(folder), [], 0.0
-        options = SimpleNamespace(optimizer="adamw", lr=1e-3, eps=1e-8, weight_decay=1e-2)
-        self.learn = make_learner(options, self.model, 10**6, self.steps.mark)
+        groups, options = [{"params": list(model.parameters())}], build_parser().parse_args([])
+        self.learn = Learner(options, groups, 10**6, self.machine, self.steps.mark)
         self.batches = [_batch()] * BLOCK
 
     def block(self) -> None:

@@ -24,6 +24,9 @@ SCHEDULES = ("cosine", "constant")
 AUGMENTATIONS = ("none", "flip", "crop", "colour")  # each with those before it
 BATCH_NORMS = ("auto", "train", "frozen")
 NAN_LOSSES = ("stop", "continue")
+# What only watches a run, and so does not make it another one.
+WATCHING = ("debug_config", "monitor", "profile_steps", "num_workers", "max_damaged", "nan_loss")
+IMAGE_SIZE = {"imagenet": 224, "random": 64}  # the defaults, by starting weights
 
 
 def _unquoted(text: str) -> str:
@@ -220,6 +223,27 @@ def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[s
             variable = "SM_MODEL_DIR" if flag == "model_dir" else f"SM_CHANNEL_{channel}"
             parser.error(f"--{name} is missing, and so is {variable}: pass the folder")
     return arguments, unknown
+
+
+def settle(arguments: argparse.Namespace, weights: str) -> None:
+    """Replace the arguments whose default depends on the starting weights: imagenet or random."""
+    if arguments.image_size is None:
+        arguments.image_size = IMAGE_SIZE[weights]
+    if arguments.train_layers == "auto":
+        arguments.train_layers = "head" if weights == "imagenet" else "all"
+    if arguments.batch_norm == "auto":
+        arguments.batch_norm = "frozen" if weights == "imagenet" else "train"
+
+
+def layers(arguments: argparse.Namespace, epoch: int) -> str:
+    """Return what learns in an epoch, the first of which is 1: head, last-stage or all."""
+    return "head" if epoch <= arguments.head_epochs else arguments.train_layers
+
+
+def hyperparameters(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what makes a run another one, by name."""
+    names = [n for n in vars(arguments) if not n.endswith("_dir") and n not in WATCHING]
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _with_hyphens(argv: Sequence[str] | None) -> list[str] | None:

@@ -12,8 +12,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from records.hookconfig import ConfigError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(ConfigError):
     """The checkpoints are another run's, or cannot be written; the text names the way out."""
 
 

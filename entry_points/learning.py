@@ -1,22 +1,36 @@
-"""How a network learns: the device and its precision, one pass over data, the optimiser."""
+"""How a network learns: device, precision and processes; one pass over data; the optimiser."""
 
+import contextlib
 import ctypes
+import hashlib
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from photos import normalise
 from records.steps import Steps
 
-WARM_UP = 0.1  # share of all steps
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+CPU = torch.device("cpu")
+LOOK_EVERY = 50  # steps between two looks at a GPU's loss: each look waits for it
+
+
+class NotFinite(FloatingPointError):
+    """The loss is no number any more; the text says since when, and what to change."""
+
+
+def seed_of(*numbers: int) -> int:
+    """Return a seed for whatever the numbers name together, such as (seed, epoch, photo)."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1  # PyTorch takes 63 bits everywhere
 
 
 def cpu_count() -> int:
@@ -29,14 +43,52 @@ def cpu_count() -> int:
 
 @dataclass(frozen=True)
 class Machine:
-    """A device, and whether forward passes run in bf16 there."""
+    """A device, the precision of forward passes there, and this process among its like."""
 
-    device: torch.device
-    bf16: bool
+    device: torch.device = CPU
+    precision: str = "fp32"
+    rank: int = 0
+    processes: int = 1
 
-    def precision(self) -> Any:
+    def autocast(self) -> Any:
         """Return the context of a forward pass."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        dtype = DTYPES[self.precision]
+        return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
+
+    def sum(self, *tensors: torch.Tensor) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.processes > 1:
+            for tensor in tensors:
+                distributed.all_reduce(tensor)
+
+    def from_first(self, value: Any) -> Any:
+        """Return the first process's value in each of them."""
+        values = [value]
+        if self.processes > 1:
+            distributed.broadcast_object_list(values)
+        return values[0]
+
+    def share(self, photos: int) -> "torch.Tensor | float":
+        """Return what makes a mean over this process's photos its part of the mean over all.
+
+        Gradients are averaged over the processes, whose batches may differ in size.
+        """
+        if self.processes == 1:
+            return 1.0
+        total = torch.tensor(float(photos), device=self.device)
+        self.sum(total)
+        return photos * self.processes / total
+
+    def parallel(self, network: nn.Module, **options: Any) -> nn.Module:
+        """Return the network with gradients averaged over all processes."""
+        if self.processes == 1:
+            return network
+        return nn.parallel.DistributedDataParallel(network, **options)
+
+    @property
+    def cores(self) -> int:
+        """The processors that are this process's part, of those torchrun shares out here."""
+        return max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
 
     @property
     def name(self) -> str:
@@ -44,19 +96,45 @@ class Machine:
         return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
 
     def __str__(self) -> str:
-        precision = "bf16" if self.bf16 else "fp32"
-        return f"device={self.name!r} precision={precision} threads={torch.get_num_threads()}"
+        several = f" processes={self.processes}" if self.processes > 1 else ""
+        threads = torch.get_num_threads()
+        return f"device={self.name!r} precision={self.precision} threads={threads}{several}"
 
 
 def choose_machine(precision: str) -> Machine:
-    """Take the GPU if there is one, and bf16 if asked for, or (`auto`) where it is native."""
+    """Take this process's GPU if there is one, and (`auto`) the fastest precision it has.
+
+    That is bf16 where it is native, fp16 on older GPUs (with loss scaling), fp32 on older CPUs.
+    """
     # Who runs several jobs on a machine shares its processors out by OMP_NUM_THREADS.
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(cpu_count())
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
+    device = CPU
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK") or 0))
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    else:
         _keep_freed_memory()
-    return Machine(device, precision == "bf16" or (precision == "auto" and _bf16_is_native(device)))
+    if precision == "auto":
+        other = "fp16" if device.type == "cuda" else "fp32"
+        precision = "bf16" if _bf16_is_native(device) else other
+    return Machine(device, precision)
+
+
+@contextlib.contextmanager
+def joined(machine: Machine) -> Iterator[Machine]:
+    """Join the processes that torchrun has started, if it has, while the context lasts."""
+    if int(os.environ.get("WORLD_SIZE") or 1) == 1:
+        yield machine
+        return
+    distributed.init_process_group("nccl" if machine.device.type == "cuda" else "gloo")
+    try:
+        rank, processes = distributed.get_rank(), distributed.get_world_size()
+        yield Machine(machine.device, machine.precision, rank, processes)
+    finally:
+        distributed.destroy_process_group()
 
 
 def _keep_freed_memory() -> None:
@@ -92,77 +170,225 @@ class Result:
     images: int
     seconds: float
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return loss and accuracy as a pass's metrics."""
+        return {f"{name}_loss": self.loss, f"{name}_accuracy": self.accuracy}
+
+
+class Tally:
+    """What a pass has added up so far, in this process.
+
+    `sums` holds cross-entropies in nats, right answers and photos. It stays on the device, for
+    reading it would make a GPU wait at every step.
+    """
+
+    def __init__(self, machine: Machine):
+        self.machine = machine
+        self.sums = torch.zeros(3, dtype=torch.float64, device=machine.device)
+        self.steps, self.seconds = 0, 0.0
+
+    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add a batch by its mean loss, logits (N, classes) and labels (N,)."""
+        right = (logits.detach().argmax(1) == labels).sum()
+        self.sums += torch.stack(
+            [loss.detach() * len(labels), right, right.new_tensor(len(labels))]
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the tally of all processes, for a checkpoint in the middle of an epoch."""
+        sums = self.sums.clone()
+        self.machine.sum(sums)
+        return {"sums": sums, "steps": self.steps, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state, which the first process takes over for all."""
+        self.steps, self.seconds = state["steps"], state["seconds"]
+        if self.machine.rank == 0:
+            self.sums = state["sums"].to(self.machine.device)
+
+    def result(self) -> Result:
+        """Return the means over all processes."""
+        loss, right, photos = self.state_dict()["sums"].tolist()
+        return Result(loss / max(1, photos), right / max(1, photos), int(photos), self.seconds)
+
 
 def run_pass(
     model: nn.Module,
-    loader: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    loader: Iterable[Any],
     criterion: nn.Module,
     machine: Machine,
     steps: Steps | None = None,
-    learn: Callable[[torch.Tensor], None] | None = None,
+    learn: "Learner | None" = None,
+    *,
+    tally: Tally | None = None,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Go once over uint8 (N, H, W, 3) photos and (N,) labels; `learn` gets each batch's loss.
+    """Go once over (N, H, W, 3) photos and (N,) labels; `learn` gets each batch's loss.
 
-    `steps` records how long the parts of each step take.
+    Photos are uint8; floats are taken for features, and go into the model as they are. `steps`
+    records how long the parts of each step take, `tally` what they added up to. `seed` is that of
+    each step's dropout. The pass ends early, after a step, when `stop` says so.
     """
-    steps = steps or Steps()
-    start, images = time.perf_counter(), 0
-    # Sums stay on the device: reading them would make a GPU wait at every step.
-    loss_sum = torch.zeros((), device=machine.device)
-    correct = torch.zeros((), dtype=torch.int64, device=machine.device)
+    steps, tally = steps or Steps(), tally or Tally(machine)
+    start = time.perf_counter() - tally.seconds
     with torch.set_grad_enabled(learn is not None):
-        for photos, labels in steps.over(loader, machine.device):
-            photos = photos.to(machine.device, non_blocking=True)
-            labels = labels.to(machine.device, non_blocking=True)
+        for photos, labels, *_ in steps.over(loader, machine.device):
+            if learn is None and not len(labels):
+                continue  # damaged photos alone, or another process's
+            if learn is not None:
+                # So a step depends on no other's draws, and can be repeated after a restart.
+                torch.manual_seed(seed_of(seed, tally.steps, machine.rank))
+            photos, labels = _moved(photos, labels, machine.device)
             steps.mark("HostToDevice")
-            with machine.precision():
-                logits = model(normalise(photos, machine.device))
+            with machine.autocast():
+                logits = model(_floats(photos, machine.device))
                 loss = criterion(logits, labels)
             steps.mark("Forward")
             if learn is not None:
-                learn(loss)
-            loss_sum += loss.detach() * len(labels)
-            correct += (logits.detach().argmax(1) == labels).sum()
-            images += len(labels)
-    loss_mean, accuracy = loss_sum.item() / images, correct.item() / images
-    return Result(loss_mean, accuracy, images, time.perf_counter() - start)
+                learn(loss * machine.share(len(labels)))
+            tally.add(loss, logits, labels)
+            tally.steps += 1
+            tally.seconds = time.perf_counter() - start
+            if stop():
+                break
+    result = tally.result()
+    if learn is not None:
+        learn.check(result.loss)
+    return result
 
 
-def make_learner(
-    arguments: Any, model: nn.Module, steps: int, mark: Callable[[str], None] = lambda part: None
-) -> Callable[[torch.Tensor], None]:
-    """Return what takes one optimiser step for a loss, on a schedule made for `steps` of them.
+def _moved(*tensors: torch.Tensor | torch.device) -> list[torch.Tensor]:
+    *tensors, device = tensors
+    return [tensor.to(device, non_blocking=True) for tensor in tensors]
 
-    It calls `mark` with the name of each part of its work when that is done (`Steps.mark`).
 
-    The rate rises linearly to `--lr` in the first tenth, then falls as half a cosine to zero, so
-    that a run of any length ends with small steps. Only parameters that need gradients learn.
+def _floats(photos: torch.Tensor, device: torch.device) -> torch.Tensor:
+    return normalise(photos, device) if photos.dtype == torch.uint8 else photos
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network makes of each photo of a data set, on the device.
+
+    `values` (N, F) float32 and `labels` (N,) count where `seen` (N,) is True: the others are of
+    damaged photos.
     """
-    optimizer = _make_optimizer(arguments, [p for p in model.parameters() if p.requires_grad])
-    warm_up = max(1, round(WARM_UP * steps))
 
-    def factor(step: int) -> float:
-        if step < warm_up:
-            return (step + 1) / warm_up
-        return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-    def learn(loss: torch.Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        mark("Backward")
-        optimizer.step()
-        schedule.step()
-        mark("Optimizer")
-
-    return learn
+    values: torch.Tensor
+    labels: torch.Tensor
+    seen: torch.Tensor
 
 
-def _make_optimizer(arguments: Any, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+@torch.no_grad()
+def outputs(network: nn.Module, loader: Any, machine: Machine, steps: Steps) -> Outputs:
+    """Return what the network, in evaluation mode, makes of a loader's photos, in all processes."""
+    values: torch.Tensor | None = None
+    count = len(loader.dataset)
+    labels = torch.full((count,), 0, device=machine.device)
+    seen = torch.zeros(count, device=machine.device)
+    for photos, targets, indices, _ in steps.over(loader, machine.device):
+        if not len(targets):
+            continue
+        photos, targets, indices = _moved(photos, targets, indices, machine.device)
+        steps.mark("HostToDevice")
+        with machine.autocast():
+            found = network(normalise(photos, machine.device)).float()
+        values = found.new_zeros(count, found.shape[1]) if values is None else values
+        values[indices], labels[indices], seen[indices] = found, targets, 1.0
+        steps.mark("Forward")
+    machine.sum(values, labels, seen)
+    return Outputs(values, labels, seen > 0)
+
+
+class Stop:
+    """Whether the run is to stop after this step, which all its processes must answer alike."""
+
+    def __init__(self, machine: Machine, interruption: Any):
+        self.machine, self.interruption = machine, interruption
+        self.asked, self.calls = False, 0
+
+    def __call__(self) -> bool:
+        """Return whether any process was asked to; on several GPUs that is looked up seldom."""
+        self.calls += 1
+        if self.machine.processes == 1:
+            self.asked = self.interruption.asked
+        elif self.machine.device.type == "cpu" or self.calls % LOOK_EVERY == 0:
+            asked = torch.tensor(float(self.interruption.asked), device=self.machine.device)
+            self.machine.sum(asked)
+            self.asked = self.asked or asked.item() > 0
+        return self.asked
+
+
+class Learner:
+    """Takes one optimiser step for each loss, on a schedule made for `steps` of them.
+
+    The rate rises linearly to that of its group in the first `--warmup` of them, then stays or,
+    with `--schedule cosine`, falls as half a cosine to zero, so that a run of any length ends with
+    small steps. In fp16 losses are scaled, for small gradients would vanish. `mark` gets the name
+    of each part of the work when that is done (`Steps.mark`).
+    """
+
+    def __init__(
+        self,
+        arguments: Any,
+        groups: list[dict[str, Any]],
+        steps: int,
+        machine: Machine,
+        mark: Callable[[str], None] = lambda part: None,
+    ):
+        self.arguments, self.mark, self.looked = arguments, mark, 0
+        self.every = LOOK_EVERY if machine.device.type == "cuda" else 1
+        self.optimizer = _make_optimizer(arguments, groups)
+        warm_up = round(arguments.warmup * steps)
+
+        def factor(step: int) -> float:
+            if step < warm_up:
+                return (step + 1) / warm_up
+            if arguments.schedule == "constant":
+                return 1.0
+            return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
+        enabled = machine.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=enabled)
+
+    def __call__(self, loss: torch.Tensor) -> None:
+        """Take the step; NotFinite before it if the loss is no number, which a GPU tells late."""
+        self.looked += 1
+        if self.looked % self.every == 0:
+            self.check(loss.item())
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.mark("Backward")
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self.mark("Optimizer")
+
+    def check(self, loss: float) -> None:
+        """Raise NotFinite for a loss that is no number, unless `--nan-loss continue` allows it."""
+        if not math.isfinite(loss) and self.arguments.nan_loss == "stop":
+            raise NotFinite(
+                f"the loss is {loss} at step {self.schedule.last_epoch + 1}: lower --lr (it is "
+                f"{self.arguments.lr:g}) or raise --warmup; --nan-loss continue trains on"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the next step depends on, but for the weights."""
+        parts = (self.optimizer, self.schedule, self.scaler)
+        return {type(part).__name__: part.state_dict() for part in parts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        for part in (self.optimizer, self.schedule, self.scaler):
+            part.load_state_dict(state[type(part).__name__])
+
+
+def _make_optimizer(arguments: Any, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     # Fused: one kernel walks through all parameters, which for VGG16 saves a good part of a step.
     options = {"lr": arguments.lr, "weight_decay": arguments.weight_decay, "fused": True}
     if arguments.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=arguments.momentum, **options)
+        return torch.optim.SGD(groups, momentum=arguments.momentum, **options)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[arguments.optimizer]
-    return kind(parameters, eps=arguments.eps, **options)
+    return kind(groups, eps=arguments.eps, **options)

@@ -6,6 +6,7 @@ in them is code, so that any version of PyTorch, and any other program, can read
 PyTorch is imported only where a network is built, so that the names alone cost nothing.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from photos import MEAN, STD, DataError
 
 if TYPE_CHECKING:
     import torch
@@ -90,15 +93,51 @@ def load_body(model: "nn.Module", architecture: str, state: dict[str, "torch.Ten
     model.load_state_dict(body, strict=False)
 
 
+def start(arguments: Any, classes: int) -> tuple["nn.Module", str, str]:
+    """Return the network, its starting weights (imagenet or random) and a text about them.
+
+    `arguments` are train.py's. Raises DataError if ImageNet's weights are asked for and cannot be
+    had, or what is there is damaged or another network's; RuntimeError if no model could be saved.
+    """
+    require_safetensors()
+
+    def new(dropout: float) -> "nn.Module":
+        head = (arguments.head_layers, arguments.hidden_units)
+        chosen = dropout if arguments.dropout is None else arguments.dropout
+        return build(arguments.model, classes, *head, dropout=chosen)
+
+    about = "random (as asked)"
+    if arguments.weights != "random":
+        try:
+            state, file = load_imagenet(arguments.model, arguments.weights_dir)
+            model = new(dropout=0.5)
+            load_body(model, arguments.model, state)
+            return model, "imagenet", f"imagenet ({file})"
+        except ValueError as error:
+            raise DataError(f"{file}: {error}; give torchvision's own file") from error
+        except WeightsDamaged as error:  # whoever put it there does not want to start from scratch
+            raise DataError(str(error)) from error
+        except WeightsUnavailable as reason:
+            about = f"random (ImageNet weights could not be had: {reason})"
+            if arguments.weights == "imagenet":
+                raise DataError(
+                    f"ImageNet weights could not be had: {reason}; give a folder with torchvision's"
+                    " file as --weights-dir (channel 'weights'), or --weights random"
+                ) from reason
+    # Dropout pays in long training; in a few epochs from scratch it drowns what VGG16 learns.
+    return new(dropout=0.0), "random", about
+
+
 def learning_parts(model: "nn.Module", architecture: str, layers: str) -> list["nn.Module"]:
     """Return the modules that learn (`layers`: head, last-stage or all) and freeze the others.
 
     The last stage is ResNet's `layer4`, or VGG's last convolution block with its classifier.
     """
-    head = model.get_submodule(head_name(architecture))
     if layers == "all":
-        parts = [model]
-    elif layers == "head":
+        model.requires_grad_(True)
+        return [model]
+    head = model.get_submodule(head_name(architecture))
+    if layers == "head":
         parts = [head]
     elif architecture == "vgg16":
         parts = [model.features[24:], model.classifier]
@@ -110,14 +149,45 @@ def learning_parts(model: "nn.Module", architecture: str, layers: str) -> list["
     return parts
 
 
-def set_training(model: "nn.Module", parts: list["nn.Module"]) -> None:
+def set_training(model: "nn.Module", parts: list["nn.Module"], batch_norm: bool = True) -> None:
     """Put the parts that learn into training mode; frozen ones stay as in evaluation.
 
-    Otherwise batch normalisation would go on adapting its statistics in the frozen body.
+    Otherwise batch normalisation would go on adapting its statistics in the frozen body. Without
+    `batch_norm` it does so in no part.
     """
+    from torch import nn
+
     model.eval()
     for part in parts:
         part.train()
+        for module in part.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.train(batch_norm)
+
+
+def parameter_groups(model: "nn.Module", arguments: Any) -> list[dict[str, Any]]:
+    """Return an optimiser's groups: the head at rate `lr`, what else learns at `body_lr` of it."""
+    parts = learning_parts(model, arguments.model, arguments.train_layers)
+    learning = [parameter for part in parts for parameter in part.parameters()]
+    if arguments.body_lr == 1:
+        return [{"params": learning, "lr": arguments.lr}]
+    head = list(model.get_submodule(head_name(arguments.model)).parameters())
+    body = [p for p in learning if all(p is not h for h in head)]
+    rates = ((head, arguments.lr), (body, arguments.lr * arguments.body_lr))
+    return [{"params": parameters, "lr": lr} for parameters, lr in rates if parameters]
+
+
+def body(model: "nn.Module", architecture: str) -> "nn.Module":
+    """Return the network without its head, which it shares: (N, 3, H, W) floats to (N, F)."""
+    from torch import nn
+
+    bare = copy.copy(model)
+    bare._modules = dict(model._modules)
+    if architecture == "vgg16":
+        bare.classifier = model.classifier[:6]
+    else:
+        bare.fc = nn.Identity()
+    return bare
 
 
 def require_safetensors() -> None:
@@ -127,6 +197,23 @@ def require_safetensors() -> None:
             "safetensors is not installed, so no model could be saved: name requirements.txt as "
             "the job's requirements (ModelTrainer installs none by itself)"
         )
+
+
+def card(
+    arguments: Any, class_names: list[str], weights: str, hyperparameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a model file says besides the weights; `class_names` are in label order."""
+    return {
+        "architecture": arguments.model,
+        "head_layers": arguments.head_layers,
+        "hidden_units": arguments.hidden_units,
+        "class_names": class_names,
+        "image_size": arguments.image_size,
+        "mean": list(MEAN),
+        "std": list(STD),
+        "weights": weights,
+        "hyperparameters": hyperparameters,
+    }
 
 
 def save_model(model: "nn.Module", card: dict[str, Any], folder: Path) -> None:

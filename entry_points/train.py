@@ -8,240 +8,242 @@ is a test channel:
 
     epoch=1 train_loss=2.3141 train_accuracy=0.2104 valid_loss=2.2010 valid_accuracy=0.2500
         seconds=4.21 images_per_second=114.0
-    test_loss=1.9120 test_accuracy=0.4375 chance=0.0833 images=48
+    test_loss=1.9120 test_accuracy=0.4375 test_top5_accuracy=0.8333 chance=0.0833 images=48
 
 No name occurs in another line or as a part of another name. So these are the metric regexes:
 
     train_loss=([0-9.]+)    train_accuracy=([0-9.]+)    seconds=([0-9.]+)
     valid_loss=([0-9.]+)    valid_accuracy=([0-9.]+)    images_per_second=([0-9.]+)
-    test_loss=([0-9.]+)     test_accuracy=([0-9.]+)     chance=([0-9.]+)
+    test_loss=([0-9.]+)  test_accuracy=([0-9.]+)  test_top5_accuracy=([0-9.]+)  chance=([0-9.]+)
 
 Losses are mean cross-entropies in nats, accuracies shares in 0..1. Those of training are averages
-over the epoch: of augmented photos, and of weights still changing. `seconds` is the epoch with its
-validation, `images_per_second` the speed of training alone. A loss that is no number prints `nan`,
-which the regexes leave out.
+over the epoch: of augmented photos, of weights still changing, of smoothed labels. `seconds` is the
+epoch with its validation, `images_per_second` the speed of training alone.
 
-How long each step and its parts take is recorded besides (`steps.py`), in `profiler-output` below
-the output folder; `--monitor` and `--profile-steps` add the machine's metrics and a trace.
+`torchrun train.py ...` shares the work among GPUs or machines; their first process writes. A run
+that was interrupted goes on from its last checkpoint as if nothing had happened; SIGTERM has it
+write one and end. Whatever is random is drawn by seed, epoch, and photo or step.
 """
 
-import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-from arguments import parse
-from photos import DataError, PhotoFolder, check_same_classes, list_photos
-from records.hookconfig import ConfigError
+from arguments import hyperparameters, layers, parse, settle
+from photos import DataError, read_channels
+from records.hookconfig import ConfigError, checkpoint_folder
+from records.lines import report, say
 from records.profiling import describe, profiled
 
 # PyTorch takes seconds to import. What needs it is imported inside functions, so that --help and
 # mistakes in arguments and folders answer at once.
 
-IMAGE_SIZE = {"imagenet": 224, "random": 64}  # the defaults, by starting weights
-NO_HYPERPARAMETERS = ("debug_config", "monitor", "profile_steps")  # what only watches a run
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-def read_channels(arguments: Any) -> dict[str, PhotoFolder]:
-    """List the photos of train, valid and, if given, test; DataError unless their classes agree."""
-    folders = {"train": arguments.train_dir, "valid": arguments.valid_dir}
-    if arguments.test_dir is not None:
-        folders["test"] = arguments.test_dir
-    channels = {name: list_photos(folder) for name, folder in folders.items()}
-    for name, channel in channels.items():
-        check_same_classes(channels["train"], channel, name)
-    return channels
+@dataclass
+class Run:
+    """What a training run consists of."""
+
+    options: Any
+    machine: Any
+    model: Any
+    loaders: dict[str, Any]
+    debugger: Any
+    steps: Any
+    checkpoints: Any
+    stop: Any
+    card: dict[str, Any]
+    history: list[dict[str, float]] = field(default_factory=list)
+    features: Any = None
+    criterion: Any = None
 
 
-def start_network(arguments: Any, classes: int) -> tuple[Any, str, str]:
-    """Return the network, its starting weights (imagenet or random) and a line about them."""
+def fit(run: Run) -> Iterator[dict[str, float]]:
+    """Train from where the last checkpoint leaves off, and yield each epoch's metrics."""
+    import torch
+
     import networks
-    from networks import WeightsDamaged, WeightsUnavailable, load_imagenet
+    from learning import Learner, Tally
+    from loading import FeatureCache
 
-    def build(dropout: float) -> Any:
-        head = (arguments.head_layers, arguments.hidden_units)
-        return networks.build(arguments.model, classes, *head, dropout=dropout)
-
-    about = "weights=random (as asked)"
-    if arguments.weights != "random":
-        try:
-            state, file = load_imagenet(arguments.model, arguments.weights_dir)
-            model = build(dropout=0.5)
-            networks.load_body(model, arguments.model, state)
-            return model, "imagenet", f"weights=imagenet ({file})"
-        except ValueError as error:
-            raise DataError(f"{file}: {error}; give torchvision's own file") from error
-        except WeightsDamaged as error:  # whoever put it there does not want to start from scratch
-            raise DataError(str(error)) from error
-        except WeightsUnavailable as reason:
-            about = f"weights=random (ImageNet weights could not be had: {reason})"
-            if arguments.weights == "imagenet":
-                raise DataError(
-                    f"ImageNet weights could not be had: {reason}; give a folder with torchvision's"
-                    " file as --weights-dir (channel 'weights'), or --weights random"
-                ) from reason
-    # Dropout pays in long training; in a few epochs from scratch it drowns what VGG16 learns.
-    return build(dropout=0.0), "random", about
-
-
-def settle(arguments: Any, weights: str) -> None:
-    """Replace the arguments whose default depends on the starting weights."""
-    if arguments.image_size is None:
-        arguments.image_size = IMAGE_SIZE[weights]
-    if arguments.train_layers == "auto":
-        arguments.train_layers = "head" if weights == "imagenet" else "all"
-
-
-def make_loaders(arguments: Any, channels: dict[str, PhotoFolder]) -> dict[str, Any]:
-    """Return a loader for each channel; only that of train augments and shuffles."""
-    from loading import Photos, make_loader
-
-    loaders = {}
-    for name, folder in channels.items():
-        learns = name == "train"
-        loaders[name] = make_loader(
-            Photos(folder, arguments.image_size, augment=learns, whole=arguments.decode == "full"),
-            arguments.batch_size,
-            shuffle=learns,
-            seed=arguments.seed,
-            num_workers=arguments.num_workers,
-        )
-    return loaders
-
-
-def fit(
-    arguments: Any, model: Any, criterion: Any, loaders: dict, machine: Any, hook: Any, steps: Any
-) -> Iterator[dict[str, float]]:
-    """Train, and yield each epoch's metrics."""
-    from learning import make_learner, run_pass
-    from networks import learning_parts, set_training
-
-    parts = learning_parts(model, arguments.model, arguments.train_layers)
-    hook.register(model, criterion)
-    learn = make_learner(arguments, model, arguments.epochs * len(loaders["train"]), steps.mark)
-    for epoch in range(1, arguments.epochs + 1):
-        begin = time.perf_counter()
-        set_training(model, parts)
-        hook.training()
-        steps.begin("train", epoch)
-        train = run_pass(model, loaders["train"], criterion, machine, steps, learn)
-        model.eval()
-        hook.evaluating()
-        steps.begin("valid", epoch)
-        valid = run_pass(model, loaders["valid"], criterion, machine, steps)
-        yield {
+    options, machine = run.options, run.machine
+    groups = networks.parameter_groups(run.model, options)
+    steps = options.epochs * len(run.loaders["train"])
+    learner, tally = Learner(options, groups, steps, machine, run.steps.mark), Tally(machine)
+    run.criterion = torch.nn.CrossEntropyLoss()
+    run.debugger.register(run.model, run.criterion)
+    if options.feature_views and not run.debugger.hook:  # which looks into the body
+        body = networks.body(run.model, options.model)
+        run.features = FeatureCache(options.feature_views, body, machine, run.steps)
+    begin = 1
+    if (state := machine.from_first(run.checkpoints.newest())) is not None:
+        for part, name in ((run.model, "model"), (learner, "learner"), (tally, "tally")):
+            part.load_state_dict(state[name])
+        begin, run.history = state["epoch"], state["history"]
+        say(f"resumed=epoch {begin}, step {tally.steps}")
+    for epoch in range(begin, options.epochs + 1):
+        start = time.perf_counter() - tally.seconds
+        train = train_epoch(run, learner, epoch, tally)
+        if run.stop.asked:
+            save_checkpoint(run, learner, epoch, tally)
+            return
+        valid = evaluate(run, epoch)
+        metrics = {
             "epoch": epoch,
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
-            "valid_loss": valid.loss,
-            "valid_accuracy": valid.accuracy,
-            "seconds": time.perf_counter() - begin,
+            **train.named("train"),
+            **valid.named("valid"),
+            "seconds": time.perf_counter() - start,
             "images_per_second": train.images / train.seconds,
         }
+        run.history.append(metrics)
+        yield metrics
+        tally = Tally(machine)
+        save_checkpoint(run, learner, epoch + 1, tally)
+        if run.stop():
+            return
 
 
-def report(metrics: dict[str, float]) -> None:
-    """Print one line of metrics in the form which the module's docstring fixes."""
-    digits = {"epoch": 0, "images": 0, "seconds": 2, "images_per_second": 1}
-    words = [f"{name}={value:.{digits.get(name, 4)}f}" for name, value in metrics.items()]
-    print(" ".join(words), flush=True)
+def train_epoch(run: Run, learner: Any, epoch: int, tally: Any) -> Any:
+    """Train for an epoch, from the step on at which `tally` is; return its result."""
+    import networks
+    from learning import run_pass, seed_of
+
+    options = run.options
+    parts = networks.learning_parts(run.model, options.model, layers(options, epoch))
+    adapts = options.batch_norm == "train"
+    networks.set_training(run.model, parts, adapts)
+    run.criterion.label_smoothing = options.label_smoothing
+    run.debugger.training()
+    run.steps.begin("train", epoch)
+    network, loader = feed(run, "train", epoch, tally)
+    network = run.machine.parallel(network, broadcast_buffers=adapts)
+    passing = {"tally": tally, "seed": seed_of(options.seed, epoch), "stop": run.stop}
+    return run_pass(network, loader, run.criterion, run.machine, run.steps, learner, **passing)
 
 
-def train(arguments: Any, steps: Any) -> dict[str, float]:
+def evaluate(run: Run, epoch: int) -> Any:
+    """Return the result on the validation photos."""
+    from learning import Tally, run_pass
+
+    run.model.eval()
+    run.criterion.label_smoothing = 0.0
+    run.debugger.evaluating()
+    run.steps.begin("valid", epoch)
+    network, loader = feed(run, "valid", epoch, Tally(run.machine))
+    return run_pass(network, loader, run.criterion, run.machine, run.steps)
+
+
+def feed(run: Run, channel: str, epoch: int, tally: Any) -> tuple[Any, Any]:
+    """Return what learns or is measured in an epoch, and the loader of what it is fed with.
+
+    That is the network and photos or, with `--feature-views`, the head and features.
+    """
+    from networks import head_name
+
+    loader = run.loaders[channel]
+    if run.features is None or layers(run.options, epoch) != "head":
+        run.features = None  # it may hold gigabytes
+        loader.batch_sampler.at(epoch, tally.steps)
+        return run.model, loader
+    head = run.model.get_submodule(head_name(run.options.model))
+    return head, run.features.loader(loader, epoch, tally)
+
+
+def save_checkpoint(run: Run, learner: Any, epoch: int, tally: Any) -> None:
+    """Write all that the next step depends on: that of `epoch` at which `tally` is."""
+    state = {"epoch": epoch, "step": tally.steps, "tally": tally.state_dict()}
+    if run.machine.rank == 0:
+        state |= {"model": run.model.state_dict(), "learner": learner.state_dict()}
+        run.checkpoints.save({**state, "history": run.history})
+
+
+def test(run: Run) -> dict[str, float]:
+    """Measure on the test photos, print and write what came out; return the metrics."""
+    from learning import outputs
+    from records.results import tested, write_results
+
+    loader, files = run.loaders["test"], run.loaders["test"].dataset.folder
+    run.model.eval()
+    run.debugger.testing()
+    run.steps.begin("test", run.options.epochs)
+    made = outputs(run.model, loader, run.machine, run.steps)
+    answers = tested(files, made.values.cpu(), made.labels.cpu(), made.seen.cpu())
+    about = {**run.card, "metrics": run.history[-1], "damaged": loader.damage.names}
+    folder = None if run.machine.rank else run.options.output_data_dir
+    metrics = write_results(folder, answers, files.classes, about)
+    report({**metrics, "images": len(answers.files)})
+    return metrics
+
+
+def train(options: Any, steps: Any) -> dict[str, float]:
     """Train, test and save as the arguments say; return the last epoch's and the test's metrics."""
-    channels = read_channels(arguments)
+    channels = read_channels(options)
     classes = channels["train"].classes
 
     import torch
-    from torch import nn
 
-    from learning import choose_machine, run_pass
-    from networks import require_safetensors
+    import networks
+    from checkpoints import Checkpoints, Interruption
+    from learning import Stop, choose_machine, joined
+    from loading import make_loaders
     from records.debugging import Debugger
+    from records.results import finite, write_history
     from records.scalars import Scalars
 
-    require_safetensors()
-    debugger, scalars = Debugger(arguments.debug_config, arguments.output_data_dir), Scalars()
-    machine = choose_machine(arguments.precision)
-    torch.manual_seed(arguments.seed)
-    model, weights, about = start_network(arguments, len(classes))
-    settle(arguments, weights)
-    print(about, machine, f"image_size={arguments.image_size}", flush=True)
-    loaders = make_loaders(arguments, channels)
-    sizes = " ".join(f"{name}:{len(channel.files)}" for name, channel in channels.items())
-    print(f"photos={sizes} classes={len(classes)}", flush=True)
-    model = model.to(machine.device, memory_format=torch.channels_last)
-    criterion = nn.CrossEntropyLoss()
-    describe(steps, arguments, machine, loaders)
-    history = []
-    for metrics in fit(arguments, model, criterion, loaders, machine, debugger, steps):
-        report(metrics)
-        scalars.write(metrics, metrics["epoch"])
-        history.append(metrics)
-    results = dict(history[-1])
-    if "test" in loaders:
-        debugger.testing()
-        steps.begin("test", arguments.epochs)
-        test = run_pass(model, loaders["test"], criterion, machine, steps)
-        chance = 1 / len(classes)
-        tested = {"test_loss": test.loss, "test_accuracy": test.accuracy, "chance": chance}
-        report({**tested, "images": test.images})
-        scalars.write(tested, arguments.epochs, "test")
-        results.update(tested)
-    debugger.close()
-    with steps.span("checkpoint"):
-        save(arguments, model, classes, about, results, history)
-    return results
-
-
-def save(
-    arguments: Any, model: Any, classes: list[str], weights: str, results: dict, history: list
-) -> None:
-    """Write the model, and the epochs' metrics as `history.json` into the output folder, if any."""
-    from networks import save_model
-    from photos import MEAN, STD
-
-    card = {
-        "architecture": arguments.model,
-        "head_layers": arguments.head_layers,
-        "hidden_units": arguments.hidden_units,
-        "class_names": classes,
-        "image_size": arguments.image_size,
-        "mean": MEAN,
-        "std": STD,
-        "weights": weights.removeprefix("weights="),
-        "metrics": _finite(results),
-        "hyperparameters": {
-            name: value
-            for name, value in vars(arguments).items()
-            if not name.endswith("_dir") and name not in NO_HYPERPARAMETERS
-        },
-    }
-    save_model(model, card, arguments.model_dir)
-    if arguments.output_data_dir is not None:
-        arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
-        file = Path(arguments.output_data_dir) / "history.json"
-        file.write_text(json.dumps([_finite(epoch) for epoch in history], indent=2) + "\n")
-
-
-def _finite(metrics: dict[str, float]) -> dict[str, float | None]:
-    # JSON knows no NaN.
-    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    debugger, scalars = Debugger(options.debug_config, options.output_data_dir), Scalars()
+    with joined(choose_machine(options.precision)) as machine, Interruption() as interruption:
+        torch.manual_seed(options.seed)
+        model, start, weights = networks.start(options, len(classes))
+        settle(options, start)
+        say(f"weights={weights} {machine} image_size={options.image_size}")
+        loaders = make_loaders(options, channels, machine)
+        sizes = {name: len(channel.files) for name, channel in channels.items()}
+        found = " ".join(f"{name}:{size}" for name, size in sizes.items())
+        say(f"photos={found} classes={len(classes)}")
+        card = networks.card(options, classes, weights, hyperparameters(options))
+        card["photos"] = sizes
+        folder = options.checkpoint_dir or checkpoint_folder()
+        checkpoints, stop = Checkpoints(folder, card), Stop(machine, interruption)
+        model = model.to(machine.device, memory_format=torch.channels_last)
+        run = Run(options, machine, model, loaders, debugger, steps, checkpoints, stop, card)
+        describe(steps, options, machine, loaders)
+        for metrics in fit(run):
+            report(metrics)
+            scalars.write(metrics, metrics["epoch"])
+            if options.output_data_dir is not None and machine.rank == 0:
+                write_history(options.output_data_dir, run.history)
+        results = dict(run.history[-1]) if run.history else {}
+        if run.stop.asked:
+            say(f"stopped=SIGTERM after {len(run.history)} epochs, checkpoint={folder or 'none'}")
+        elif "test" in loaders:
+            results |= (tested := test(run))
+            scalars.write(tested, options.epochs, "test")
+        debugger.close()
+        if machine.rank == 0:
+            with steps.span("checkpoint"):
+                networks.save_model(model, {**card, "metrics": finite(results)}, options.model_dir)
+        return results
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Run the command line; exits with 2 on wrong arguments and with 1 on data unfit for use."""
-    arguments, ignored = parse(argv)
+    """Run the command line; exits with 2 on wrong arguments, with 1 on what stops the training."""
+    options, ignored = parse(argv)
     if ignored:
-        print(f"ignored arguments: {' '.join(ignored)}", flush=True)
+        say(f"ignored arguments: {' '.join(ignored)}")
     try:
-        with profiled(arguments) as steps:
-            return train(arguments, steps)
-    except (DataError, ConfigError) as error:
+        with profiled(options) as steps:
+            return train(options, steps)
+    except (DataError, ConfigError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(t in str(error) for t in NO_MEMORY):
+            raise
+        size, pixels = options.batch_size, options.image_size
+        way_out = f"try --batch-size {max(1, size // 2)}, or a smaller --image-size"
+        sys.exit(f"error: out of memory with --batch-size {size} at {pixels} pixels: {way_out}")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,18 @@ import torch
 import learning
 from learning import Machine
 
-CPU = Machine(torch.device("cpu"), bf16=False)
+CPU = Machine()
 
 
 def options(**changes):
     values = {"optimizer": "sgd", "lr": 0.5, "weight_decay": 0.0, "momentum": 0.0, "eps": 1e-8}
+    values |= {"schedule": "cosine", "warmup": 0.1, "nan_loss": "stop"}
     return Namespace(**{**values, **changes})
+
+
+def learner(model, steps, machine=CPU, **changes):
+    groups = [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    return learning.Learner(options(**changes), groups, steps, machine)
 
 
 def test_a_pass_averages_over_images_not_batches():
@@ -34,7 +40,7 @@ def test_a_pass_averages_over_images_not_batches():
 
 def test_the_rate_warms_up_and_falls_to_zero():
     model = torch.nn.Linear(1, 1, bias=False)
-    learn = learning.make_learner(options(), model, steps=20)
+    learn = learner(model, 20)
     sizes = []
     for _ in range(20):
         before = model.weight.item()
@@ -52,7 +58,7 @@ def test_every_optimizer_learns_and_leaves_frozen_parameters_alone(optimizer):
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
     model[0].requires_grad_(False)
     before = [p.clone() for p in model.parameters()]
-    learn = learning.make_learner(options(optimizer=optimizer, lr=0.1), model, steps=10)
+    learn = learner(model, 10, optimizer=optimizer, lr=0.1)
     losses = []
     for _ in range(10):
         loss = torch.nn.functional.cross_entropy(model(torch.ones(1, 4)), torch.tensor([1]))
@@ -85,7 +91,7 @@ def same_threads_after():
 def test_the_precision_asked_for_is_used(precision, dtype):
     chosen = learning.choose_machine(precision)
     layer = torch.nn.Linear(4, 4).to(chosen.device)
-    with chosen.precision():
+    with chosen.autocast():
         assert layer(torch.ones(2, 4, device=chosen.device)).dtype == dtype
     assert f"precision={precision}" in str(chosen)
 

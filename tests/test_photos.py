@@ -9,6 +9,8 @@ from torchvision.transforms.functional import normalize, to_tensor
 
 import photos
 
+KINDS = ("none", "flip", "crop", "colour")
+
 
 def test_labels_follow_the_sorted_class_folders(tmp_path):
     for name in ("010.Beagle", "002.Afghan_hound", "001.Affenpinscher"):
@@ -107,7 +109,7 @@ def test_the_evaluation_crop_is_torchvisions():
 def test_crops_have_the_size_asked_for_whatever_the_photos(size):
     image = draw((1, 2, 3), size=size)
     assert photos.centre_crop(image, 64).size == (64, 64)
-    assert photos.random_crop(64)(image).size == (64, 64)
+    assert all(photos.augmentation(k, 64)(image).size == (64, 64) for k in KINDS)
 
 
 def test_shrinking_keeps_the_shape_and_never_enlarges():

@@ -121,7 +121,7 @@ def test_loaders_and_run_are_described(tmp_path):
     names = {"model": "vgg16", "batch_size": 4, "image_size": 64, "optimizer": "sgd"}
     arguments = options(tmp_path, **names, train_layers="head")
     with profiling.profiled(arguments) as steps:
-        machine = Machine(torch.device("cpu"), bf16=True)
+        machine = Machine(precision="bf16")
         profiling.describe(steps, arguments, machine, {"valid": loader})
     (file,) = tmp_path.glob("profiler-output/framework/steps/*/*.json")
     run, line = (json.loads(line) for line in file.read_text().splitlines())

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import math
 import os
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,14 +82,31 @@ def test_only_numbers_that_are_none_become_null():
 
 def test_the_main_metrics_are_returned(written):
     _, metrics = written
-    low, high = scores.wilson(3, 5)
-    assert metrics == {
-        "test_accuracy": 0.6,
-        "test_top5_accuracy": 0.8,  # of three breeds all are among the five: but one is no number
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
-    }
-    assert {type(value) for value in metrics.values()} == {float}
+    assert math.isnan(metrics.pop("test_loss"))  # one of the logits is no number
+    # Of three breeds all are among the five: but one photo has no answer.
+    assert metrics == {"test_accuracy": 0.6, "test_top5_accuracy": 0.8, "chance": 1 / 3}
+
+
+def test_the_loss_is_pytorchs_and_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    logits = torch.tensor([[800.0, -800.0, 3.0], [0.1, 0.2, 0.3]])
+    tested = results.Tested(["a", "b"], np.array([1, 2]), logits.numpy())
+    metrics = results.write_results(None, tested, NAMES, {})
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([1, 2])).item()
+    assert metrics["test_loss"] == pytest.approx(expected)
+    assert not list(tmp_path.iterdir())
+
+
+def test_photos_that_were_not_seen_are_not_scored():
+    import torch
+
+    folder = types.SimpleNamespace(files=[Path(f"train/001.A/{n}.jpg") for n in range(3)])
+    values, labels = torch.eye(3), torch.tensor([0, 0, 1])
+    found = results.tested(folder, values, labels, torch.tensor([True, False, True]))
+    assert found.files == ["001.A/0.jpg", "001.A/2.jpg"]
+    assert found.labels.tolist() == [0, 1] and found.logits.tolist() == [[1, 0, 0], [0, 0, 1]]
 
 
 def test_five_files_are_all_it_leaves(written):

@@ -17,7 +17,7 @@ from learning import Machine
 from records import steps as recorder
 from records.steps import Steps
 
-CPU = Machine(torch.device("cpu"), bf16=False)
+CPU = Machine()
 PAUSE = 0.05
 PARTS = ("Data", "HostToDevice", "Forward", "Backward", "Optimizer")
 
@@ -80,14 +80,11 @@ class Slow:
 
     def learner(self, network, mark):
         options = Namespace(optimizer="sgd", lr=0.1, weight_decay=0, momentum=0)
-        learn = learning.make_learner(options, network, 100, mark)
-        optimizer_of(learn).register_step_pre_hook(lambda *_: self.at("Optimizer"))
+        options = Namespace(**vars(options), schedule="cosine", warmup=0.1, nan_loss="stop")
+        groups = [{"params": list(network.parameters())}]
+        learn = learning.Learner(options, groups, 100, CPU, mark)
+        learn.optimizer.register_step_pre_hook(lambda *_: self.at("Optimizer"))
         return learn
-
-
-def optimizer_of(learn):
-    cells = [cell.cell_contents for cell in learn.__closure__]
-    return next(cell for cell in cells if isinstance(cell, torch.optim.Optimizer))
 
 
 def run(folder, slow, epochs=1, count=3, **members):

@@ -187,6 +187,12 @@ def checkpoints() -> Path | None:
     return Path(folder) / os.environ.get("TRAINING_JOB_NAME", "job") if folder else None
 
 
+def checkpoint_folder() -> Path | None:
+    """Return where the job's training state goes among its checkpoints; None if it has none."""
+    folder = checkpoints()
+    return None if folder is None else folder / "checkpoints"
+
+
 def _results(output_data_dir: Path | None) -> Path:
     folder = checkpoints() or output_data_dir
     if folder is None:

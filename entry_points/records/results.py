@@ -33,9 +33,9 @@ def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
 
 
 def write_results(
-    folder: Path, tested: Tested, class_names: list[str], about: dict[str, Any]
+    folder: Path | None, tested: Tested, class_names: list[str], about: dict[str, Any]
 ) -> dict[str, float]:
-    """Write what the test said into `folder`, and return the main metrics.
+    """Write what the test said into `folder`, if there is one, and return the main metrics.
 
     `about` says what the model card cannot see: `architecture` and `weights` (text), `image_size`
     (pixels), `hyperparameters`, `photos` (how many each channel has), `metrics` (the last epoch's)
@@ -44,17 +44,24 @@ def write_results(
     photos, or unless the logits are for as many classes as have names.
     """
     scores = scored(tested, class_names)
-    _replace(folder / TEST, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
-    _replace(folder / PREDICTIONS, _table(tested, class_names))
-    _replace(folder / PICTURE, _picture(tested, class_names, scores))
-    _replace(folder / CARD, card.model_card(scores, about))
-    top1, top5 = scores["top1"], scores[f"top{min(5, len(class_names))}"]
+    if folder is not None:
+        _replace(folder / TEST, json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
+        _replace(folder / PREDICTIONS, _table(tested, class_names))
+        _replace(folder / PICTURE, _picture(tested, class_names, scores))
+        _replace(folder / CARD, card.model_card(scores, about))
     return {
-        "test_accuracy": top1["accuracy"],
-        "test_top5_accuracy": top5["accuracy"],
-        "test_accuracy_low": top1["low"],
-        "test_accuracy_high": top1["high"],
+        "test_loss": math.nan if scores["loss"] is None else scores["loss"],
+        "test_accuracy": scores["top1"]["accuracy"],
+        "test_top5_accuracy": scores[f"top{min(5, len(class_names))}"]["accuracy"],
+        "chance": scores["chance"],
     }
+
+
+def tested(folder: Any, values: Any, labels: Any, seen: Any) -> Tested:
+    """The photos of a `PhotoFolder` that were seen, as PyTorch has them: logits (N, classes)."""
+    names = [f"{file.parent.name}/{file.name}" for file in folder.files]
+    files = [name for name, there in zip(names, seen.tolist(), strict=True) if there]
+    return Tested(files, labels[seen].numpy(), values[seen].numpy())
 
 
 def finite(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def scored(tested: Tested, class_names: list[str]) -> dict[str, Any]:
         "photos": photos,
         "classes": classes,
         "chance": 1 / classes,
+        "loss": _cross_entropy(tested),
         "interval": "Wilson's, 95 %",
         "top1": _share(_right(tested, 1), photos),
         f"top{k}": _share(_right(tested, k), photos),
@@ -105,6 +106,17 @@ def scored(tested: Tested, class_names: list[str]) -> dict[str, Any]:
         "breeds": _breeds(tested, class_names),
         "confused": _confused(tested, class_names),
     }
+
+
+def _cross_entropy(tested: Tested) -> float | None:
+    """The mean over the photos, in nats; None if a logit is no number."""
+    with np.errstate(invalid="ignore"):
+        # Before the exponential, the largest is taken off, which would overflow.
+        logits = tested.logits.astype(np.float64)
+        logits = logits - logits.max(axis=1, keepdims=True)
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    loss = -float(logs[np.arange(len(logs)), tested.labels].mean())
+    return loss if math.isfinite(loss) else None
 
 
 def _right(tested: Tested, k: int) -> int:

@@ -35,8 +35,8 @@ class Result:
     @property
     def losses(self) -> list[float]:
         """The training loss of each epoch, which is one step here, unrounded."""
-        history = json.loads((self.ml / "output/data/history.json").read_text())
-        return [epoch["train_loss"] for epoch in history]
+        lines = (self.ml / "output/data/history.jsonl").read_text().splitlines()
+        return [json.loads(line)["train_loss"] for line in lines]
 
     @property
     def weights(self) -> str:
