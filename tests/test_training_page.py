@@ -17,7 +17,7 @@ from course.workspace import ROOT
 PAGE = (ROOT / "docs" / "training.md").read_text()
 FOLDERS = ["--train-dir", "a", "--valid-dir", "b", "--model-dir", "m"]
 # What makes a run small: a step or two of 32 pixels, the least a network takes here.
-SMALL = {"weights": "random", "image-size": 32, "batch-size": 4, "num-workers": 0}
+SMALL = {"weights": "random", "image-size": 32, "batch-size": 4}
 
 
 @pytest.fixture(autouse=True)
