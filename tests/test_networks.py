@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 import time
+from argparse import Namespace
 
 import pytest
 import torch
@@ -264,3 +265,51 @@ def test_a_download_is_checked_against_the_hash_in_its_name(cache, monkeypatch):
         server.shutdown()
         server.server_close()
     assert not list(cache.iterdir())
+
+
+def chosen(**changes):
+    values = {"model": "resnet18", "train_layers": "last-stage", "lr": 0.1, "body_lr": 0.1}
+    return Namespace(**{**values, **changes})
+
+
+def test_the_head_learns_at_its_own_rate():
+    model = networks.build("resnet18", 3)
+    head, body = networks.parameter_groups(model, chosen())
+    assert [p.shape for p in head["params"]] == [(3, 512), (3,)]
+    assert (head["lr"], body["lr"]) == (0.1, pytest.approx(0.01))
+    assert len(body["params"]) == len(list(model.layer4.parameters()))
+    (only,) = networks.parameter_groups(model, chosen(train_layers="head"))
+    assert (len(only["params"]), only["lr"]) == (2, 0.1)
+    (alike,) = networks.parameter_groups(model, chosen(body_lr=1.0))
+    assert len(alike["params"]) == len(head["params"]) + len(body["params"])
+    (everything,) = networks.parameter_groups(model, chosen(train_layers="all", body_lr=1.0))
+    assert len(everything["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "vgg16"])
+def test_head_after_body_is_the_network(architecture):
+    torch.manual_seed(0)
+    model = networks.build(architecture, 3, head_layers=2, hidden_units=8).eval()
+    body = networks.body(model, architecture)
+    head = model.get_submodule(networks.head_name(architecture))
+    photos = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(head(body(photos)), model(photos))
+    with torch.no_grad():  # it shares the weights, and is left as it was
+        next(body.parameters()).zero_()
+    assert not next(model.parameters()).any()
+    assert "fc" in model._modules or "classifier" in model._modules
+    assert model(photos).shape == (2, 3)
+
+
+def test_batch_normalisation_can_stay_frozen_in_parts_that_learn():
+    model = networks.build("resnet18", 3)
+    parts = networks.learning_parts(model, "resnet18", "last-stage")
+    networks.set_training(model, parts, batch_norm=False)
+    before = model.layer4[0].bn1.running_mean.clone()
+    model(torch.randn(4, 3, 32, 32))
+    assert torch.equal(model.layer4[0].bn1.running_mean, before)
+    assert model.layer4.training and not model.layer4[0].bn1.training
+    networks.set_training(model, parts)
+    model(torch.randn(4, 3, 32, 32))
+    assert not torch.equal(model.layer4[0].bn1.running_mean, before)

@@ -1,5 +1,6 @@
 """`entry_points/photos.py`: listing class folders, decoding, crops and normalisation."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -115,3 +116,28 @@ def test_crops_have_the_size_asked_for_whatever_the_photos(size):
 def test_shrinking_keeps_the_shape_and_never_enlarges():
     assert photos.shrink(Image.new("RGB", (400, 200)), 50).size == (100, 50)
     assert photos.shrink(Image.new("RGB", (40, 20)), 50).size == (40, 20)
+
+
+def colours(image):
+    return torch.from_numpy(np.asarray(image).copy()).float()
+
+
+def test_each_augmentation_adds_to_the_one_before():
+    image = draw((200, 100, 50), size=(96, 96))
+    centre = colours(photos.centre_crop(image, 32))
+    seen = {kind: [] for kind in KINDS}
+    for kind in KINDS:
+        change = photos.augmentation(kind, 32)
+        torch.manual_seed(0)
+        seen[kind] = [colours(change(image)) for _ in range(12)]
+    assert all(torch.equal(found, centre) for found in seen["none"])
+    either = [torch.equal(f, centre) or torch.equal(f, centre.flip(1)) for f in seen["flip"]]
+    assert all(either) and not all(torch.equal(f, centre) for f in seen["flip"])
+    assert not any(torch.equal(f, centre) or torch.equal(f, centre.flip(1)) for f in seen["crop"])
+    spread = {kind: torch.stack([f.mean() for f in seen[kind]]).std() for kind in KINDS}
+    assert spread["colour"] > 5 * spread["crop"]
+
+
+def test_an_unknown_augmentation_is_named():
+    with pytest.raises(ValueError, match=r"no augmentation 'mixup': choose from none, flip, crop"):
+        photos.augmentation("mixup", 32)
