@@ -79,11 +79,11 @@ class Machine:
         self.sum(total)
         return photos * self.processes / total
 
-    def parallel(self, network: nn.Module, **options: Any) -> nn.Module:
+    def parallel(self, network: nn.Module) -> nn.Module:
         """Return the network with gradients averaged over all processes."""
         if self.processes == 1:
             return network
-        return nn.parallel.DistributedDataParallel(network, **options)
+        return nn.parallel.DistributedDataParallel(network)
 
     @property
     def cores(self) -> int:

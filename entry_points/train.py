@@ -113,13 +113,12 @@ def train_epoch(run: Run, learner: Any, epoch: int, tally: Any) -> Any:
 
     options = run.options
     parts = networks.learning_parts(run.model, options.model, layers(options, epoch))
-    adapts = options.batch_norm == "train"
-    networks.set_training(run.model, parts, adapts)
+    networks.set_training(run.model, parts, batch_norm=options.batch_norm == "train")
     run.criterion.label_smoothing = options.label_smoothing
     run.debugger.training()
     run.steps.begin("train", epoch)
     network, loader = feed(run, "train", epoch, tally)
-    network = run.machine.parallel(network, broadcast_buffers=adapts)
+    network = run.machine.parallel(network)
     passing = {"tally": tally, "seed": seed_of(options.seed, epoch), "stop": run.stop}
     return run_pass(network, loader, run.criterion, run.machine, run.steps, learner, **passing)
 
