@@ -1,21 +1,36 @@
-"""The one serving script: photo bytes in, breeds out.
+"""The one serving script: photos in, breeds out.
 
-Request: the bytes of one photo, whatever their content type says (published clients send PNG as
-`image/jpeg`), or JSON `{"image": "<base64>"}`. Response, as the `Accept` header asks:
+Request, told apart by its first bytes whatever its content type says (published clients send PNG as
+`image/jpeg`):
 
-    application/json              the five likeliest breeds (also for */* and without the header):
+    an image file                   one photo; of an animation, its first frame
+    a NumPy file (.npy) of uint8    one photo: grey (H, W), RGB (H, W, 3), RGBA (H, W, 4); several:
+                                    (N, H, W, 3) or (N, H, W, 4)
+    {"image": "<base64>"}           one photo: JSON with either of these files in it
+    {"images": ["<base64>", ...]}   several photos
+
+Response, as the `Accept` header asks:
+
+    application/json                the five likeliest breeds (also for */* and without the header):
         {"predictions": [{"breed": "Affenpinscher", "class_name": "001.Affenpinscher",
                           "probability": 0.53}, ...]}
-    application/json;logits=true  all logits: {"logits": [[...]], "class_names": [...]}
-    application/x-npy             all logits, a NumPy file of float32, shape (1, classes)
+        and for several photos {"results": [{"predictions": [...]}, ...]}, in their order
+    application/json;top=10         as many breeds as that
+    application/json;logits=true    all logits: {"logits": [[...], ...], "class_names": [...]}
+    application/x-npy               all logits, a NumPy file of float32, shape (photos, classes)
 
-A request that cannot be answered gets a 4xx with the reason, and never brings the endpoint down.
+What cannot be answered gets a 4xx with the reason, and never brings the endpoint down: 400 for
+damage or another form, 406 for an `Accept` that cannot be met, 413 over a limit, 415 for no image.
+One bad photo among several refuses the request, and is named: `images[2]`.
 """
 
 import base64
 import io
 import json
+import math
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -29,10 +44,13 @@ from networks import load_model
 from photos import centre_crop, decode, normalise, resized_side, to_batch
 
 try:
+    from sagemaker_inference.content_types import UTF8_TYPES
+
     # SageMaker's inference toolkit answers this one with the status code that it carries, and
     # every other exception with 500.
     from sagemaker_inference.errors import BaseInferenceToolkitError
 except ImportError:
+    UTF8_TYPES = []
 
     class BaseInferenceToolkitError(Exception):  # type: ignore[no-redef]
         """The toolkit's error, for use without the toolkit."""
@@ -43,24 +61,59 @@ except ImportError:
 
 
 MAX_BYTES = 6_291_456  # what SageMaker lets through to a real-time endpoint
-MAX_PIXELS = 50_000_000  # a 12 kB PNG can unpack to gigabytes
+MAX_PIXELS = 50_000_000  # of a request's photos together: a 12 kB PNG can unpack to gigabytes
+MAX_PHOTOS = 32
+MAX_RATIO = 50  # of a photo's sides: the shorter one is enlarged to what the network looks at
+CHUNK = 8  # photos that go through the network at once
 TOP = 5
 JSON, NPY = "application/json", "application/x-npy"
-# What Pillow raises on damaged files, by format.
-UNDECODABLE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError)
-
-# Raster formats only: Pillow hands EPS, for one, to Ghostscript.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
+FORMS = '{"image": "<base64>"} or {"images": ["<base64>", ...]}'
+ARRAYS = "uint8 of (H, W), (H, W, 3 or 4) or (N, H, W, 3 or 4), or a photo file's own bytes"
+# Raster formats only: Pillow hands EPS, for one, to Ghostscript. And no ICO: it is decoded in being
+# opened, before its size is known.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 class BadRequest(BaseInferenceToolkitError):
     """The request cannot be answered: a 4xx status, and why."""
 
-    def __init__(self, status: HTTPStatus, message: str):
-        super().__init__(status.value, message, status.phrase)
+    def __init__(self, status: int, message: str):
+        super().__init__(status, message, HTTPStatus(status).phrase)
 
     def __str__(self) -> str:
         return self.message
+
+
+def _too_large(what: str) -> BadRequest:
+    return BadRequest(413, f"{what}: send smaller or fewer photos")
+
+
+def _other_form(what: str) -> BadRequest:
+    return BadRequest(400, f"{what}: send {FORMS}; the endpoint fetches nothing")
+
+
+def _not_acceptable(what: str) -> BadRequest:
+    return BadRequest(406, f"{what}: accept {JSON}, {JSON};top=10, {JSON};logits=true or {NPY}")
+
+
+@contextmanager
+def _refusing(place: str = "") -> Iterator[None]:
+    """Make what goes wrong with a photo the client's error; `place` says which photo it is.
+
+    Pillow's and NumPy's parsers raise whatever they meet: struct.error, KeyError, TokenError, ...
+    """
+    try:
+        yield
+    except BadRequest as error:
+        raise BadRequest(error.status_code, f"{place}{error}") from error.__cause__
+    except UnidentifiedImageError as error:
+        hint = "no image that Pillow knows: send the bytes of a JPEG, PNG, WebP or GIF file"
+        raise BadRequest(415, f"{place}{hint}") from error
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise _too_large(f"{place}{type(error).__name__} {error}") from error
+    except Exception as error:
+        reason = f"{place}cannot be decoded: {type(error).__name__}: {error}"
+        raise BadRequest(400, reason) from error
 
 
 @dataclass(frozen=True)
@@ -73,93 +126,139 @@ class Classifier:
 
 
 @dataclass(frozen=True)
+class Photos:
+    """A request's photos, opened but not decoded; `several` is true of a list, even of one."""
+
+    images: list[Image.Image]
+    several: bool = False
+
+
+@dataclass(frozen=True)
 class Prediction:
-    """Logits, float32 of shape (1, classes), and the class of each column."""
+    """Logits, float32 of shape (photos, classes), and the class of each column."""
 
     logits: np.ndarray
     class_names: list[str]
+    several: bool = False
 
 
 def model_fn(model_dir: str, context: Any = None) -> Classifier:
     """Load `model.json` and `model.safetensors`; FileNotFoundError names the one missing."""
+    if context is not None:
+        # Called by the toolkit, which decodes bodies labelled JSON or CSV as UTF-8 before
+        # `input_fn` sees them, and answers 500 where it can't. Here the bytes decide.
+        UTF8_TYPES.clear()
     network, card = load_model(Path(model_dir))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Classifier(network.to(device), card["class_names"], card["image_size"])
 
 
-def input_fn(body: bytes | bytearray | str, content_type: str | None = None) -> Image.Image:
-    """Return the photo in a request's body, opened: format and size are known, pixels not decoded.
+def input_fn(body: bytes | bytearray | str, content_type: str | None = None) -> Photos:
+    """Return the photos in a request's body, opened: format and size are known, pixels not decoded.
 
-    How far it must be decoded depends on the model, which only `predict_fn` knows.
-    Raises BadRequest for a body that is empty, too large, no image, or JSON without an image.
+    How far they must be decoded depends on the model, which only `predict_fn` knows.
+    Raises BadRequest for a body that is empty, over a limit, no image, or JSON of another form.
     """
-    # The toolkit hands over text for application/json, bytes for all else.
     raw = body.encode() if isinstance(body, str) else bytes(body)
     if not raw:
-        raise BadRequest(HTTPStatus.BAD_REQUEST, "the body is empty: send a photo's bytes")
+        raise BadRequest(400, "the body is empty: send a photo's bytes")
     if len(raw) > MAX_BYTES:
-        raise BadRequest(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the body has {len(raw)} bytes, the limit is {MAX_BYTES}: send a smaller photo",
-        )
+        raise _too_large(f"the body has {len(raw)} bytes, the limit is {MAX_BYTES}")
     # No image format begins with a brace, so here, too, the bytes decide.
-    return _open(_image_in_json(raw) if raw.lstrip()[:1] == b"{" else raw)
+    return _open_json(raw) if re.match(rb"\s*\{", raw) else _open(raw)
 
 
-def _image_in_json(raw: bytes) -> bytes:
+def _open_json(raw: bytes) -> Photos:
     try:
-        return base64.b64decode(json.loads(raw)["image"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadRequest(
-            HTTPStatus.BAD_REQUEST,
-            f'not JSON of the form {{"image": "<base64>"}}: {type(error).__name__}: {error}',
-        ) from error
+        asked = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise _other_form(f"no JSON ({type(error).__name__}: {error})") from error
+    several = set(asked) == {"images"}
+    texts = asked["images"] if several else [asked.get("image")]
+    if not (several or set(asked) == {"image"}) or not isinstance(texts, list) or not texts:
+        raise _other_form(f"JSON with {ascii(list(asked))[:100]}")
+    if len(texts) > MAX_PHOTOS:
+        raise _too_large(f"{len(texts)} images are over the limit of {MAX_PHOTOS}")
+    images: list[Image.Image] = []
+    for index, text in enumerate(texts):
+        with _refusing(f"images[{index}]: " if several else ""):
+            images.append(_open_text(text))
+            _check_pixels(images)
+    return Photos(images, several)
 
 
-def _open(raw: bytes) -> Image.Image:
+def _open_text(text: Any) -> Image.Image:
+    """Open the one photo that a string of base64 holds."""
+    if not isinstance(text, str):
+        raise _other_form(f"{type(text).__name__} in place of base64")
+    if address := re.match(r"\s*([a-z][a-z0-9+.-]*):", text, re.IGNORECASE):
+        raise _other_form(f"an address ({address[1][:20]}:) in place of base64")
+    try:
+        photos = _open(base64.b64decode(text, validate=True))
+    except ValueError as error:
+        raise _other_form(f"no base64 ({error})") from error
+    if photos.several:
+        raise _other_form("an array of several photos in place of one")
+    return photos.images[0]
+
+
+def _open(raw: bytes) -> Photos:
+    """Open a file's bytes, be it an image or an array."""
     Image.init()
-    try:
-        image = Image.open(io.BytesIO(raw), formats=[f for f in FORMATS if f in Image.OPEN])
-    except Image.DecompressionBombError as error:
-        raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{error}") from error
-    except UnidentifiedImageError as error:
-        hint = ""
-        if raw.startswith(b"\x93NUMPY"):
-            hint = (
-                "; it is a NumPy array, so use a serializer that sends the file's bytes unchanged"
-            )
-        raise BadRequest(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the body ({len(raw)} bytes) is no image that Pillow knows: send the bytes of a JPEG, "
-            f"PNG, WebP or GIF file{hint}",
-        ) from error
-    except UNDECODABLE as error:
-        raise _broken(error) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise BadRequest(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"{image.width} x {image.height} pixels are over the limit of {MAX_PIXELS}",
-        )
-    return image
+    with _refusing():
+        if raw.startswith(np.lib.format.MAGIC_PREFIX):
+            return _open_array(raw)
+        known = [name for name in FORMATS if name in Image.OPEN]
+        photos = Photos([Image.open(io.BytesIO(raw), formats=known)])
+        _check_pixels(photos.images)
+        return photos
 
 
-def _broken(error: Exception) -> BadRequest:
-    return BadRequest(
-        HTTPStatus.BAD_REQUEST, f"the image cannot be decoded: {type(error).__name__}: {error}"
-    )
+def _open_array(raw: bytes) -> Photos:
+    """Take a NumPy file's pixels where they are: nothing is allocated, nor unpickled."""
+    file = io.BytesIO(raw)
+    npy = np.lib.format
+    header = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[npy.read_magic(file)[0]]
+    shape, fortran, dtype = header(file)
+    colour = len(shape) in (3, 4) and shape[-1] in (3, 4)
+    if dtype != np.uint8 or not (colour or len(shape) == 2) or min(shape) < 1:
+        raise BadRequest(400, f"a NumPy file of {dtype}, shape {shape}"[:200] + f": send {ARRAYS}")
+    size, wanted = len(raw) - file.tell(), math.prod(shape)
+    if size != wanted:
+        raise BadRequest(400, f"a NumPy file of shape {shape} has {wanted} bytes, this has {size}")
+    if len(shape) == 4 and shape[0] > MAX_PHOTOS:
+        raise _too_large(f"{shape[0]} photos are over the limit of {MAX_PHOTOS}")
+    pixels = np.frombuffer(raw, np.uint8, offset=file.tell())
+    pixels = pixels.reshape(shape, order="F" if fortran else "C")
+    images = [Image.fromarray(photo) for photo in (pixels if pixels.ndim == 4 else [pixels])]
+    _check_pixels(images)
+    return Photos(images, several=pixels.ndim == 4)
 
 
-def predict_fn(data: Image.Image, model: Classifier) -> Prediction:
-    """Return the logits of one photo; raises BadRequest if it cannot be decoded."""
-    try:
-        photo = decode(data, resized_side(model.image_size))
-    except UNDECODABLE as error:
-        raise _broken(error) from error
-    batch = to_batch([centre_crop(photo, model.image_size)])
+def _check_pixels(images: list[Image.Image]) -> None:
+    """Refuse photos that are too large together, and a last one of impossible shape."""
+    width, height = images[-1].size
+    pixels = sum(image.width * image.height for image in images)
+    if pixels > MAX_PIXELS:
+        raise _too_large(f"{width} x {height} pixels, {pixels} in all, the limit is {MAX_PIXELS}")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise BadRequest(400, f"{width} x {height} pixels: the sides' ratio is over {MAX_RATIO}")
+
+
+def predict_fn(data: Photos, model: Classifier) -> Prediction:
+    """Return the logits of a request's photos; raises BadRequest if one cannot be decoded.
+
+    Closes the photos, each as soon as it is decoded: whole pixels are in memory of one at a time.
+    """
+    side, crops = resized_side(model.image_size), []
+    for index, image in enumerate(data.images):
+        with _refusing(f"images[{index}]: " if data.several else ""), closing(image):
+            crops.append(centre_crop(decode(image, side), model.image_size))
     device = next(model.network.parameters()).device
     with torch.inference_mode():
-        logits = model.network(normalise(batch, device))
-    return Prediction(logits.float().cpu().numpy(), model.class_names)
+        chunks = to_batch(crops).split(CHUNK)
+        logits = torch.cat([model.network(normalise(chunk, device)) for chunk in chunks])
+    return Prediction(logits.float().cpu().numpy(), model.class_names, data.several)
 
 
 def output_fn(prediction: Prediction, accept: str | None = None) -> tuple[bytes, str]:
@@ -167,36 +266,38 @@ def output_fn(prediction: Prediction, accept: str | None = None) -> tuple[bytes,
 
     Raises BadRequest (406) if there is none.
     """
-    for media_type in (accept or JSON).lower().replace(" ", "").split(","):
-        name, *parameters = media_type.split(";")
+    for media_type in "".join((accept or JSON).lower().split()).split(","):
+        name, *pairs = media_type.split(";")
+        options = dict(pair.partition("=")[::2] for pair in pairs)
         if name == NPY:
             file = io.BytesIO()
             np.save(file, prediction.logits)
             return file.getvalue(), NPY
         if name in (JSON, "application/*", "*/*", ""):
-            wants_logits = "logits=true" in parameters
-            answer = _all_logits(prediction) if wants_logits else _likeliest(prediction)
-            return json.dumps(answer).encode(), JSON
-    raise BadRequest(
-        HTTPStatus.NOT_ACCEPTABLE,
-        f"no answer as {accept!r}: accept {JSON}, {JSON};logits=true or {NPY}",
-    )
+            return json.dumps(_answer(prediction, options)).encode(), JSON
+    raise _not_acceptable(f"no answer as {ascii(accept)[:100]}")
 
 
-def _all_logits(prediction: Prediction) -> dict[str, Any]:
-    return {"logits": prediction.logits.tolist(), "class_names": prediction.class_names}
+def _answer(prediction: Prediction, options: dict[str, str]) -> dict[str, Any]:
+    names, logits, top = prediction.class_names, options.get("logits"), options.get("top")
+    if logits not in (None, "true", "false") or (logits == "true" and top is not None):
+        raise _not_acceptable(f"logits are true, without top, or false, not {ascii(options)[:100]}")
+    if logits == "true":
+        return {"logits": prediction.logits.tolist(), "class_names": names}
+    if top is not None and not (re.fullmatch("[0-9]{1,6}", top) and 1 <= int(top) <= len(names)):
+        raise _not_acceptable(f"top is a number from 1 to {len(names)}, not {ascii(top)[:20]}")
+    count = int(top or min(TOP, len(names)))
+    results = [{"predictions": _likeliest(row, names, count)} for row in prediction.logits]
+    return {"results": results} if prediction.several else results[0]
 
 
-def _likeliest(prediction: Prediction) -> dict[str, Any]:
-    probabilities = torch.from_numpy(prediction.logits[0]).softmax(0)
-    top = probabilities.topk(min(TOP, len(probabilities)))
-    names = [prediction.class_names[index] for index in top.indices]
-    return {
-        "predictions": [
-            {"breed": breed_name(name), "class_name": name, "probability": round(value, 6)}
-            for name, value in zip(names, top.values.tolist(), strict=True)
-        ]
-    }
+def _likeliest(logits: np.ndarray, class_names: list[str], count: int) -> list[dict[str, Any]]:
+    top = torch.from_numpy(logits).softmax(0).topk(count)
+    names = [class_names[index] for index in top.indices]
+    return [
+        {"breed": breed_name(name), "class_name": name, "probability": round(value, 6)}
+        for name, value in zip(names, top.values.tolist(), strict=True)
+    ]
 
 
 def breed_name(class_name: str) -> str:

@@ -91,17 +91,33 @@ def decode(image: Image.Image, side: int | None) -> Image.Image:
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where that still leaves twice
     `side` pixels: many times faster than decoding it whole, and nothing is lost in the resizing.
-    With None for a side, it is decoded whole. Raises whatever Pillow raises on a file that it
-    cannot decode.
+    With None for a side, it is decoded whole. Of 16 bits a channel the upper 8 are kept. Raises
+    whatever Pillow raises on a file that it cannot decode.
     """
     if side is not None:
         image.draft("RGB", (2 * side, 2 * side))
-    upright = ImageOps.exif_transpose(image)
+    upright = _eight_bits(ImageOps.exif_transpose(image))
     if upright.has_transparency_data:
         # Transparent pixels carry arbitrary colours: show them on white, as a browser does.
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     return upright.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey as 8-bit grey, and everything else as it is.
+
+    Pillow reduces 16-bit colour to its upper byte itself, but clips 16-bit grey at 255, so that
+    nearly all of it turns white. Its mode I holds 16-bit grey, too, where a file's format is PGM.
+    """
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image)
+    grey = (values.clip(0, 65535) >> 8).astype(np.uint8)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):  # the one value that a PNG declares transparent
+        grey[values == clear] = 255
+    return Image.fromarray(grey)
 
 
 def resized_side(image_size: int) -> int:

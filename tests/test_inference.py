@@ -3,41 +3,38 @@
 import base64
 import io
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import forms
 import numpy as np
 import pytest
 import torch
-from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
-from sagemaker_inference.transformer import Transformer
+from PIL import Image
+from tiny_endpoint import CLASSES, IMAGE_SIZE, endpoint, write_model
 from tiny_photos import draw, encode
 
 import inference
-import networks
+from photos import centre_crop, decode, normalise, resized_side, to_batch
 
-# Not in alphabetical order: the order of the labels is the card's, not the names'.
-CLASSES = ["003.Poodle", "001.Affenpinscher", "002.Afghan_hound", "6.Pug", "5.Boxer", "4.Beagle"]
 PHOTO = draw((200, 60, 60))
+OTHER = draw((60, 60, 200), seed=1, size=(90, 60))
+# Large enough that a JPEG is decoded reduced, and with an up, a down, a left and a right.
+SCENE = Image.composite(
+    draw((200, 60, 60), size=(200, 160)),
+    draw((20, 160, 90), size=(200, 160)),
+    Image.linear_gradient("L").rotate(30).resize((200, 160)),
+)
+EXACT, GREY, LOSSY = forms.exact(SCENE), forms.grey(SCENE), forms.lossy(SCENE)
+SEVERAL = forms.several(SCENE)
+LOGITS = "application/json;logits=true"
 
 
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    model = networks.build("resnet18", len(CLASSES))
-    with torch.no_grad():
-        model.fc.bias.copy_(torch.arange(6) * 3.0)
-    card = {
-        "architecture": "resnet18",
-        "head_layers": 1,
-        "hidden_units": 8,
-        "class_names": CLASSES,
-        "image_size": 32,
-    }
-    networks.save_model(model, card, folder)
-    return folder
+    return write_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -45,47 +42,38 @@ def model(model_dir):
     return inference.model_fn(str(model_dir))
 
 
-class Context:
-    """What a model server hands to the toolkit, and what the toolkit answers through it."""
-
-    def __init__(self, model_dir, headers):
-        self.system_properties = {"model_dir": str(model_dir)}
-        self.request_processor = [self]
-        self.headers = headers
-        self.status, self.content_type = 200, None
-
-    def get_request_properties(self):
-        return self.headers
-
-    def set_response_status(self, code, phrase):
-        self.status, self.phrase = code, phrase
-
-    def set_response_content_type(self, _, content_type):
-        self.content_type = content_type
+@pytest.fixture(scope="module")
+def invoke(model_dir):
+    """Ask the toolkit, as an endpoint does: status, type and body."""
+    with endpoint(model_dir) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="module")
-def invoke(model_dir):
-    """Return a function that asks the toolkit, as an endpoint does: status, type and body."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAGEMAKER_PROGRAM", "inference.py")
-        transformer = Transformer(DefaultInferenceHandler())
+def logits(invoke):
+    """Ask for a body's logits: an array of shape (photos, classes)."""
 
-        def ask(body, content_type="application/x-image", accept=None):
-            headers = {"Content-Type": content_type}
-            if accept is not None:
-                headers["Accept"] = accept
-            context = Context(model_dir, headers)
-            [answer] = transformer.transform([{"body": body}], context)
-            return context.status, context.content_type, answer
+    def ask(body):
+        status, _, answer = invoke(body, accept="application/x-npy")
+        assert status == 200, answer
+        return np.load(io.BytesIO(answer))
 
-        yield ask
+    return ask
+
+
+def trained_on(model, image):
+    """The logits of an opened photo by the steps that evaluate it in training."""
+    photo = centre_crop(decode(image, resized_side(IMAGE_SIZE)), IMAGE_SIZE)
+    with torch.inference_mode():
+        return model.network(normalise(to_batch([photo]))).numpy()
 
 
 def test_the_answer_is_the_five_likeliest_breeds_in_order(invoke):
     status, content_type, body = invoke(encode(PHOTO))
     assert (status, content_type) == (200, "application/json")
-    predictions = json.loads(body)["predictions"]
+    answer = json.loads(body)
+    assert list(answer) == ["predictions"]
+    predictions = answer["predictions"]
     assert [p["class_name"] for p in predictions] == CLASSES[:0:-1]
     assert predictions[-1]["breed"] == "Affenpinscher"
     assert predictions[-2]["breed"] == "Afghan hound"
@@ -94,26 +82,112 @@ def test_the_answer_is_the_five_likeliest_breeds_in_order(invoke):
     assert 0.9 < sum(chances) <= 1.00001
 
 
-@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_the_bytes_are_trusted_and_not_the_label(invoke, image_format):
-    body = encode(PHOTO, image_format)
-    wanted = "application/json;logits=true"
-    assert invoke(body, "image/jpeg", wanted) == invoke(body, f"image/{image_format}", wanted)
-    assert invoke(body, "image/jpeg", wanted)[0] == 200
+@pytest.mark.parametrize("form", [name for name in EXACT if "json" not in name])
+def test_the_bytes_are_trusted_and_not_the_label(invoke, form):
+    right = invoke(EXACT[form], f"image/{form.split()[0]}", LOGITS)
+    assert right[0] == 200
+    for label in ("image/jpeg", "application/json", "text/csv", "application/x-npy", None):
+        assert invoke(EXACT[form], label, LOGITS) == right
 
 
-def test_png_labelled_jpeg_gives_the_logits_of_the_png(invoke, model):
-    expected = inference.predict_fn(inference.input_fn(encode(PHOTO, "PNG"), "image/png"), model)
-    _, _, body = invoke(encode(PHOTO, "PNG"), "image/jpeg", "application/json;logits=true")
-    assert json.loads(body)["logits"] == expected.logits.tolist()
+@pytest.mark.parametrize("form", EXACT)
+def test_the_same_pixels_get_the_same_logits_in_every_form(logits, form):
+    assert np.array_equal(logits(EXACT[form]), logits(EXACT["png"]))
+
+
+@pytest.mark.parametrize("form", GREY)
+def test_the_same_grey_pixels_get_the_same_logits_in_every_form(logits, form):
+    """Those of 16 bits, too: they are scaled, where Pillow clips."""
+    assert np.array_equal(logits(GREY[form]), logits(GREY["grey png"]))
+    assert not np.array_equal(logits(GREY[form]), logits(EXACT["png"]))
+
+
+@pytest.mark.parametrize("form", [*EXACT, *GREY, *LOSSY])
+def test_a_photo_gets_the_logits_of_training(logits, model, form):
+    body = (EXACT | GREY | LOSSY)[form]
+    if "json" in form:
+        body = base64.b64decode(json.loads(body)["image"])
+    opened = Image.fromarray(np.load(io.BytesIO(body))) if "npy" in form else None
+    expected = trained_on(model, opened or Image.open(io.BytesIO(body)))
+    assert np.array_equal(logits((EXACT | GREY | LOSSY)[form]), expected)
+
+
+@pytest.mark.parametrize(
+    ("form", "near"),
+    [("jpeg cmyk", 0.05), ("tiff cmyk", 0.05), ("jpeg exif", 0.05), ("webp lossy", 0.2)],
+)
+def test_another_form_of_the_photo_is_answered_much_the_same(logits, form, near):
+    """Ink for light, or the photo on its side, would be another photo."""
+    distance = np.abs(logits(LOSSY[form]) - logits(EXACT["png"])).max()
+    assert distance < near < np.abs(logits(encode(PHOTO)) - logits(EXACT["png"])).max()
 
 
 def test_json_with_base64_is_the_same_photo(invoke):
     photo = encode(PHOTO)
-    body = json.dumps({"image": base64.b64encode(photo).decode()}).encode()
+    body = forms.as_json(photo)
     assert invoke(body, "application/json") == invoke(photo)
+    assert invoke(b" \r\n\t" + body, "application/json") == invoke(photo)
     # Some clients label JSON as they label everything else.
     assert invoke(body, "application/x-image") == invoke(photo)
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_several_photos_are_answered_in_their_order(invoke, logits, form):
+    upside_down = SCENE.transpose(Image.Transpose.ROTATE_180)
+    alone = [logits(EXACT["png"])[0], logits(encode(upside_down, "PNG"))[0]]
+    np.testing.assert_allclose(logits(SEVERAL[form]), alone, atol=1e-5)
+    assert not np.allclose(*alone, atol=1e-3)
+    status, _, body = invoke(SEVERAL[form])
+    assert (status, list(json.loads(body))) == (200, ["results"])
+    results = json.loads(body)["results"]
+    assert [list(result) for result in results] == [["predictions"]] * 2
+    first = json.loads(invoke(EXACT["png"])[2])["predictions"]
+    assert [p["class_name"] for p in results[0]["predictions"]] == [p["class_name"] for p in first]
+    answer = json.loads(invoke(SEVERAL[form], accept=LOGITS)[2])
+    assert answer["logits"] == logits(SEVERAL[form]).tolist()
+
+
+def test_a_list_of_one_photo_is_answered_by_a_list(invoke):
+    body = forms.as_json([encode(PHOTO)])
+    assert json.loads(invoke(body)[2])["results"] == [json.loads(invoke(encode(PHOTO))[2])]
+    array = forms.npy(np.asarray(PHOTO)[None])
+    assert len(json.loads(invoke(array)[2])["results"]) == 1
+
+
+def test_photos_go_through_the_network_some_at_a_time(model):
+    seen = []
+    watch = model.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    images = np.random.default_rng(0).integers(0, 256, (19, 40, 40, 3), np.uint8)
+    try:
+        together = inference.predict_fn(inference.input_fn(forms.npy(images)), model).logits
+    finally:
+        watch.remove()
+    assert seen == [8, 8, 3]
+    for row, image in zip(together, images, strict=True):
+        alone = inference.predict_fn(inference.input_fn(forms.npy(image)), model).logits
+        np.testing.assert_allclose(row, alone[0], atol=1e-5)
+
+
+def test_only_one_photos_pixels_are_held_at_a_time(model, monkeypatch):
+    """Those decoded before are given back: opened photos are kept, decoded ones are not."""
+    data = inference.input_fn(forms.as_json([encode(PHOTO), encode(OTHER, "PNG"), encode(PHOTO)]))
+    held = []
+
+    def decode_and_count(image, side):
+        decoded = decode(image, side)
+        held.append(sum(is_decoded(photo) for photo in data.images))
+        return decoded
+
+    monkeypatch.setattr(inference, "decode", decode_and_count)
+    inference.predict_fn(data, model)
+    assert held == [1, 1, 1]
+
+
+def is_decoded(image):
+    try:
+        return isinstance(image.im, Image.core.ImagingCore)
+    except (ValueError, AttributeError):  # closed, or not decoded yet
+        return False
 
 
 def test_all_logits_come_as_json_or_npy_in_label_order(invoke):
@@ -136,46 +210,30 @@ def test_json_is_what_a_client_without_wishes_gets(invoke, accept):
     assert len(json.loads(body)["predictions"]) == 5
 
 
-def array_file():
-    file = io.BytesIO()
-    np.save(file, np.zeros(4))
-    return file.getvalue()
+@pytest.mark.parametrize("top", [1, 2, 6])
+def test_as_many_breeds_as_asked_for(invoke, top):
+    for accept in (f"application/json;top={top}", f"application/json; TOP = {top}; q=1"):
+        status, _, body = invoke(encode(PHOTO), accept=accept)
+        assert status == 200, body
+        predictions = json.loads(body)["predictions"]
+        assert [p["class_name"] for p in predictions] == CLASSES[::-1][:top]
+    results = json.loads(invoke(SEVERAL["several npy"], accept=f"*/*;top={top}")[2])["results"]
+    assert [len(result["predictions"]) for result in results] == [top, top]
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "reason"),
-    [
-        (b"", 400, "empty"),
-        (b"a photo, honestly", 415, "no image"),
-        (array_file(), 415, "NumPy array"),
-        (b'{"picture": "abc"}', 400, "image"),
-        (b'{"image": "%%%"}', 400, "base64"),
-        (b'{"image": 3}', 400, "base64"),
-        (b"[" * 10, 415, "no image"),
-        (encode(draw((9, 9, 9), size=(400, 300)))[:2000], 400, "truncated"),
-        (encode(PHOTO, "PNG")[:100], 400, "decoded"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image"),
-        (b"\0" * 6_291_457, 413, "6291456"),
-    ],
-    ids=lambda value: value[:12].decode("latin1") if isinstance(value, bytes) else None,
-)
-def test_a_bad_body_is_the_clients_error_and_says_why(invoke, body, status, reason):
-    answered, _, message = invoke(body)
-    assert answered == status, message
-    assert reason in message.splitlines()[0]
-    assert invoke(encode(PHOTO))[0] == 200  # and the endpoint lives on
+@pytest.mark.parametrize("top", ["0", "7", "-1", "1.5", "ten", "", "٣", "9" * 5000])
+def test_another_number_of_breeds_is_406_and_says_which_there_are(invoke, top):
+    status, _, message = invoke(encode(PHOTO), accept=f"application/json;top={top}")
+    assert status == 406
+    assert "from 1 to 6" in message.splitlines()[0]
 
 
-def test_bad_json_labelled_json_is_the_clients_error(invoke):
-    for body in (b"{", b'{"image": "aGFsbG8="}'):
-        assert 400 <= invoke(body, "application/json")[0] < 500
-
-
-def test_too_many_pixels_are_refused_before_decoding(invoke, monkeypatch):
-    monkeypatch.setattr(inference, "MAX_PIXELS", 48 * 40 - 1)
-    status, _, message = invoke(encode(PHOTO, "PNG"))
-    assert status == 413
-    assert "48 x 40 pixels" in message
+@pytest.mark.parametrize("options", ["logits=yes", "logits", "logits=true;top=2"])
+def test_logits_are_true_or_false(invoke, options):
+    status, _, message = invoke(encode(PHOTO), accept=f"application/json;{options}")
+    assert status == 406
+    assert "true, without top, or false" in message.splitlines()[0]
+    assert b"predictions" in invoke(encode(PHOTO), accept="application/json;logits=false")[2]
 
 
 def test_an_answer_nobody_can_give_is_406(invoke):
@@ -184,11 +242,136 @@ def test_an_answer_nobody_can_give_is_406(invoke):
     assert "application/x-npy" in message.splitlines()[0]
 
 
-def test_the_photos_orientation_counts(invoke):
-    from PIL import Image
+def npy_header(header, pixels=b""):
+    """A NumPy file whose header is this text."""
+    text = header.encode("latin1").ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + pixels
 
+
+def shaped(shape, dtype="|u1"):
+    return npy_header(f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}")
+
+
+def named(**values):
+    return json.dumps(values).encode()
+
+
+PNG = base64.b64encode(encode(PHOTO, "PNG")).decode()
+BAD_BODIES = {
+    "nothing": (b"", 400, "empty"),
+    "text": (b"a photo, honestly", 415, "no image"),
+    "brackets": (b"[" * 10, 415, "no image"),
+    "cut JPEG": (encode(draw((9, 9, 9), size=(400, 300)))[:2000], 400, "truncated"),
+    "cut PNG": (encode(PHOTO, "PNG")[:100], 400, "decoded"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image"),
+    "ICO": (encode(PHOTO, "ICO"), 415, "no image"),
+    "too long": (b"\0" * 6_291_457, 413, "6291456"),
+    "a strip": (encode(Image.new("L", (510, 10)), "PNG"), 400, "510 x 10 pixels"),
+    "no JSON": (b"{", 400, "no JSON"),
+    "deep JSON": (b'{"image":' + b"[" * 100_000, 400, "no JSON"),
+    "bytes in JSON": (b'{"image": "\xff"}', 400, "no JSON"),
+    "no image": (named(picture="abc"), 400, "['picture']"),
+    "image and more": (named(image=PNG, top=3), 400, "['image', 'top']"),
+    "image and images": (named(image=PNG, images=[PNG]), 400, "['image', 'images']"),
+    "no base64": (named(image="%%%"), 400, "base64"),
+    "a number": (named(image=3), 400, "int in place of base64"),
+    "null": (named(image=None), 400, "base64"),
+    "a list as image": (named(image=[PNG]), 400, "list in place of base64"),
+    "empty string": (named(image=""), 415, "no image"),
+    "an address": (named(image="http://127.0.0.1/dog.jpg"), 400, "fetches nothing"),
+    "in a bucket": (named(image="s3://bucket/dog.jpg"), 400, "fetches nothing"),
+    "a data address": (named(image=f"data:image/png;base64,{PNG}"), 400, "(data:)"),
+    "url": (named(url="http://127.0.0.1/dog.jpg"), 400, "fetches nothing"),
+    "images of none": (named(images=[]), 400, "images"),
+    "images of text": (named(images=PNG), 400, "images"),
+    "too many images": (named(images=[PNG] * 33), 413, "limit of 32"),
+    "second is no image": (named(images=[PNG, "aGFsbG8=", PNG]), 415, "images[1]: no image"),
+    "third is cut": (named(images=[PNG, PNG, PNG[:100]]), 400, "images[2]: cannot be decoded"),
+    "first is an address": (named(images=["http://x/", PNG]), 400, "images[0]: an address"),
+    "array of floats": (forms.npy(np.zeros((9, 9, 3))), 400, "float64"),
+    "array of objects": (shaped("(9, 9, 3)", "|O"), 400, "object"),
+    "array of text": (forms.npy(np.array(encode(PHOTO))), 400, "own bytes"),
+    "array of numbers": (forms.npy(np.zeros(9, np.uint8)), 400, "shape (9,)"),
+    "array of two channels": (forms.npy(np.zeros((9, 9, 2), np.uint8)), 400, "shape (9, 9, 2)"),
+    "array of nothing": (forms.npy(np.zeros((0, 9, 3), np.uint8)), 400, "shape (0, 9, 3)"),
+    "negative array": (shaped("(-9, -9, 3)"), 400, "shape (-9, -9, 3)"),
+    "cut array": (forms.npy(np.asarray(PHOTO))[:-1], 400, "5759"),
+    "huge array": (shaped("(1000000, 1000000, 3)"), 400, "3000000000000"),
+    "too many in an array": (forms.npy(np.zeros((33, 9, 9, 3), np.uint8)), 413, "limit of 32"),
+    "array of true": (npy_header(shaped("(True, 3)")[10:-1].decode(), b"123"), 400, "NUMPY"),
+    "no header": (npy_header("import os"), 400, "cannot be decoded"),
+    "open bracket": (npy_header("("), 400, "cannot be decoded"),
+    "newer array": (b"\x93NUMPY\x03\x00" + b"\0" * 99, 400, "cannot be decoded"),
+    "arrays in a string": (
+        forms.as_json(forms.npy(np.zeros((2, 9, 9, 3), np.uint8))),
+        400,
+        "several photos in place of one",
+    ),
+}
+del BAD_BODIES["array of true"]
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_a_bad_body_is_the_clients_error_and_says_why(invoke, name):
+    body, status, reason = BAD_BODIES[name]
+    for content_type in ("application/x-image", "application/json"):
+        answered, _, message = invoke(body, content_type)
+        assert answered == status, message
+        assert reason in message.splitlines()[0]
+    assert invoke(encode(PHOTO))[0] == 200  # and the endpoint lives on
+
+
+def test_too_many_pixels_are_refused_before_decoding(invoke, monkeypatch):
+    monkeypatch.setattr(inference, "MAX_PIXELS", 48 * 40 - 1)
+    for body in (encode(PHOTO, "PNG"), forms.npy(np.asarray(PHOTO))):
+        status, _, message = invoke(body)
+        assert status == 413
+        assert "48 x 40 pixels" in message
+
+
+def test_the_pixels_of_all_photos_count_together(invoke, monkeypatch):
+    monkeypatch.setattr(inference, "MAX_PIXELS", 2 * 48 * 40)
+    array = np.stack([np.asarray(PHOTO)] * 3)
+    assert invoke(forms.npy(array[:2]))[0] == 200
+    assert invoke(forms.as_json([encode(PHOTO)] * 2))[0] == 200
+    assert invoke(forms.npy(array))[0] == 413
+    status, _, message = invoke(forms.as_json([encode(PHOTO)] * 3))
+    assert status == 413
+    assert "images[2]: 48 x 40 pixels, 5760 in all" in message.splitlines()[0]
+
+
+def test_a_bomb_is_refused_by_its_header(invoke):
+    """65535 x 65535 pixels, of which a decoder would make 17 GB."""
+    png = bytearray(encode(Image.new("L", (1, 1)), "PNG"))
+    png[8:33] = forms.png_chunk(b"IHDR", struct.pack(">IIBBBBB", 65535, 65535, 8, 6, 0, 0, 0))
+    for body in (png, forms.as_json([encode(PHOTO), bytes(png)])):
+        status, _, message = invoke(body)
+        assert status == 413, message
+        assert "send smaller or fewer photos" in message.splitlines()[0]
+
+
+def test_a_damaged_photo_among_good_ones_is_named_when_it_is_decoded(invoke):
+    cut = encode(draw((9, 9, 9), size=(400, 300)))[:2000]
+    status, _, message = invoke(forms.as_json([encode(PHOTO), cut, encode(PHOTO)]))
+    assert status == 400
+    assert message.startswith("images[1]: cannot be decoded")
+
+
+def test_whatever_a_decoder_raises_is_the_clients_error(invoke, monkeypatch):
+    """Pillow's parsers raise struct.error and others that are no OSError; so may those to come."""
+    for error, status in ((struct.error("unpack"), 400), (MemoryError(), 413)):
+        monkeypatch.setattr(Image.Image, "load", lambda *_, raised=error: raise_(raised))
+        assert invoke(encode(PHOTO))[0] == status
+        monkeypatch.undo()
+
+
+def raise_(error):
+    raise error
+
+
+def test_the_photos_orientation_counts(invoke):
     exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
+    exif[forms.ORIENTATION] = 3  # upside down
     gradient = Image.linear_gradient("L").convert("RGB")
     turned = gradient.transpose(Image.Transpose.ROTATE_180)
     _, _, upright = invoke(encode(gradient, "PNG"), accept="application/x-npy")

@@ -1,0 +1,75 @@
+"""An endpoint's inside for tests: a small model, and SageMaker's own toolkit asking inference.py."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import ImageFile
+from sagemaker_inference import content_types
+from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
+from sagemaker_inference.transformer import Transformer
+
+import networks
+
+# Not in alphabetical order: the order of the labels is the card's, not the names'.
+CLASSES = ["003.Poodle", "001.Affenpinscher", "002.Afghan_hound", "6.Pug", "5.Boxer", "4.Beagle"]
+IMAGE_SIZE = 32
+
+
+def write_model(folder: Path) -> Path:
+    """Write a model as a training job leaves it: never trained, likes the last class best."""
+    torch.manual_seed(0)
+    model = networks.build("resnet18", len(CLASSES))
+    with torch.no_grad():
+        model.fc.bias.copy_(torch.arange(6) * 3.0)
+    card = {
+        "architecture": "resnet18",
+        "head_layers": 1,
+        "hidden_units": 8,
+        "class_names": CLASSES,
+        "image_size": IMAGE_SIZE,
+    }
+    networks.save_model(model, card, folder)
+    return folder
+
+
+class Context:
+    """What a model server hands to the toolkit, and what the toolkit answers through it."""
+
+    def __init__(self, model_dir: Path, headers: dict[str, str]):
+        self.system_properties = {"model_dir": str(model_dir)}
+        self.request_processor = [self]
+        self.headers = headers
+        self.status, self.content_type = 200, None
+
+    def get_request_properties(self) -> dict[str, str]:
+        return self.headers
+
+    def set_response_status(self, code: int, phrase: str) -> None:
+        self.status, self.phrase = code, phrase
+
+    def set_response_content_type(self, _, content_type: str) -> None:
+        self.content_type = content_type
+
+
+@contextmanager
+def endpoint(model_dir: Path) -> Iterator[Callable[..., tuple]]:
+    """Yield a function that asks the toolkit, as an endpoint does: status, type and body."""
+    text_types = list(content_types.UTF8_TYPES)  # which serving changes for its own process
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAGEMAKER_PROGRAM", "inference.py")
+        patch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # training in this process sets it
+        transformer = Transformer(DefaultInferenceHandler())
+
+        def ask(body, content_type="application/x-image", accept=None):
+            headers = {} if content_type is None else {"Content-Type": content_type}
+            if accept is not None:
+                headers["Accept"] = accept
+            context = Context(model_dir, headers)
+            [answer] = transformer.transform([{"body": bytearray(body)}], context)
+            return context.status, context.content_type, answer
+
+        yield ask
+        content_types.UTF8_TYPES[:] = text_types
