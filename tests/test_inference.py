@@ -7,12 +7,13 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import forms
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from tiny_endpoint import CLASSES, IMAGE_SIZE, endpoint, write_model
 from tiny_photos import draw, encode
 
@@ -112,14 +113,13 @@ def test_a_photo_gets_the_logits_of_training(logits, model, form):
     assert np.array_equal(logits((EXACT | GREY | LOSSY)[form]), expected)
 
 
-@pytest.mark.parametrize(
-    ("form", "near"),
-    [("jpeg cmyk", 0.05), ("tiff cmyk", 0.05), ("jpeg exif", 0.05), ("webp lossy", 0.2)],
-)
-def test_another_form_of_the_photo_is_answered_much_the_same(logits, form, near):
+@pytest.mark.parametrize("form", ["jpeg cmyk", "tiff cmyk", "jpeg exif", "webp lossy", "gif"])
+def test_another_form_of_the_photo_is_answered_much_the_same(logits, form):
     """Ink for light, or the photo on its side, would be another photo."""
-    distance = np.abs(logits(LOSSY[form]) - logits(EXACT["png"])).max()
-    assert distance < near < np.abs(logits(encode(PHOTO)) - logits(EXACT["png"])).max()
+    expected = logits(EXACT["png"])
+    assert np.abs(logits(LOSSY[form]) - expected).max() < 0.01
+    for other in (ImageOps.invert(SCENE), SCENE.transpose(Image.Transpose.ROTATE_90)):
+        assert np.abs(logits(encode(other, "PNG")) - expected).max() > 0.01
 
 
 def test_json_with_base64_is_the_same_photo(invoke):
@@ -184,10 +184,7 @@ def test_only_one_photos_pixels_are_held_at_a_time(model, monkeypatch):
 
 
 def is_decoded(image):
-    try:
-        return isinstance(image.im, Image.core.ImagingCore)
-    except (ValueError, AttributeError):  # closed, or not decoded yet
-        return False
+    return type(image._im).__name__ == "ImagingCore"  # None before, an error once it is closed
 
 
 def test_all_logits_come_as_json_or_npy_in_label_order(invoke):
@@ -298,7 +295,6 @@ BAD_BODIES = {
     "cut array": (forms.npy(np.asarray(PHOTO))[:-1], 400, "5759"),
     "huge array": (shaped("(1000000, 1000000, 3)"), 400, "3000000000000"),
     "too many in an array": (forms.npy(np.zeros((33, 9, 9, 3), np.uint8)), 413, "limit of 32"),
-    "array of true": (npy_header(shaped("(True, 3)")[10:-1].decode(), b"123"), 400, "NUMPY"),
     "no header": (npy_header("import os"), 400, "cannot be decoded"),
     "open bracket": (npy_header("("), 400, "cannot be decoded"),
     "newer array": (b"\x93NUMPY\x03\x00" + b"\0" * 99, 400, "cannot be decoded"),
@@ -308,7 +304,6 @@ BAD_BODIES = {
         "several photos in place of one",
     ),
 }
-del BAD_BODIES["array of true"]
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
@@ -359,14 +354,10 @@ def test_a_damaged_photo_among_good_ones_is_named_when_it_is_decoded(invoke):
 
 def test_whatever_a_decoder_raises_is_the_clients_error(invoke, monkeypatch):
     """Pillow's parsers raise struct.error and others that are no OSError; so may those to come."""
+    photo = encode(PHOTO)
     for error, status in ((struct.error("unpack"), 400), (MemoryError(), 413)):
-        monkeypatch.setattr(Image.Image, "load", lambda *_, raised=error: raise_(raised))
-        assert invoke(encode(PHOTO))[0] == status
-        monkeypatch.undo()
-
-
-def raise_(error):
-    raise error
+        monkeypatch.setattr(Image.Image, "load", Mock(side_effect=error))
+        assert invoke(photo)[0] == status
 
 
 def test_the_photos_orientation_counts(invoke):

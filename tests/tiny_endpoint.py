@@ -1,4 +1,4 @@
-"""An endpoint's inside for tests: a small model, and SageMaker's own toolkit asking inference.py."""
+"""An endpoint's inside for tests: a small model, and SageMaker's toolkit asking inference.py."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +58,8 @@ class Context:
 def endpoint(model_dir: Path) -> Iterator[Callable[..., tuple]]:
     """Yield a function that asks the toolkit, as an endpoint does: status, type and body."""
     text_types = list(content_types.UTF8_TYPES)  # which serving changes for its own process
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on so small a model, two wait for each other where others run
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAGEMAKER_PROGRAM", "inference.py")
         patch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # training in this process sets it
@@ -72,4 +74,5 @@ def endpoint(model_dir: Path) -> Iterator[Callable[..., tuple]]:
             return context.status, context.content_type, answer
 
         yield ask
+        torch.set_num_threads(threads)
         content_types.UTF8_TYPES[:] = text_types
