@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from records import confusion
-from records.confusion import EMPTY, INK, RIGHT, WRONG, colours, draw, written
+from records.confusion import EMPTY, INK, QUIET, RIGHT, WRONG, colours, draw, written
 
 LONG = "Nova scotia duck tolling retriever of the north"
 
@@ -61,9 +61,12 @@ def test_each_cell_has_its_share_s_colour(classes):
 def test_shares_are_of_all_a_breed_s_photos_not_only_of_the_answered():
     counts = np.array([[2, 0], [0, 4]])
     image = draw(counts, np.array([4, 4]), ["a", "b"], "Title", [])
-    assert has(image, tuple(colours(np.array(0.5), RIGHT).tolist()))
+    x, y, cell = origin(image, 2)  # of the second breed, all of whose photos are right
+    expected = tuple(colours(np.array(0.5), RIGHT).tolist())
+    assert image.getpixel((int(x - cell), int(y - cell))) == expected
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_breed_without_photos_has_an_empty_row():
     image = draw(np.array([[3, 0], [0, 0]]), np.array([3, 0]), ["a", "b"], "Title", [])
     x, y, cell = origin(image, 2)
@@ -111,7 +114,8 @@ def test_many_classes_have_numbers_and_a_list_of_the_confused():
     middle = (y + 40.5 * cell, x + 100.5 * cell)
     assert len(listed) > 100 and len(ring) > 20
     assert np.abs(ring - middle).max() <= 40
-    assert has(ringed, INK)
+    names_at = ringed.crop((x + 133 * cell + 60, y, ringed.width, y + 40))
+    assert has(names_at, INK) and has(names_at, QUIET)  # the breed, and below what it is taken for
 
 
 def test_a_ring_at_the_edge_has_its_number_inside():
@@ -126,7 +130,9 @@ def test_a_ring_at_the_edge_has_its_number_inside():
 def test_few_classes_have_counts_in_their_cells():
     two, many = drawn(2), drawn(40)
     x, y, cell = origin(two, 2)
-    assert has(two.crop((x, y, x + cell, y + cell)), (255, 255, 255))  # on full blue, in white
+    assert has(
+        two.crop((x, y, x + cell - 1, y + cell - 1)), (255, 255, 255)
+    )  # on full blue, in white
     x, y, cell = origin(many, 40)
     inside = many.crop((x, y, x + cell - 1, y + cell - 1))
     assert share_of(inside, RIGHT) == 1
