@@ -33,8 +33,6 @@ from records.steps import Steps
 CACHE_BYTES = 2**30
 # Enough for a random crop of half the area to have `image_size` pixels a side.
 TRAIN_DETAIL = 1.5
-# What Pillow raises on damaged files, by format.
-UNDECODABLE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError)
 
 
 class Batch(NamedTuple):
@@ -81,15 +79,13 @@ class Photos:
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         self.folder, self.image_size, self.seed = folder, image_size, seed
         self.transform = augmentation(augment, image_size) if augment else None
-        detail = round(TRAIN_DETAIL * image_size) if augment else resized_side(image_size)
-        self.side = None if whole else detail
-        self.prepare = (
-            partial(shrink, side=self.side)
-            if augment
-            else partial(centre_crop, image_size=image_size)
-        )
+        side = round(TRAIN_DETAIL * image_size) if augment else resized_side(image_size)
+        self.side = None if whole else side
         # Photos are about 4:3, and 3 bytes a pixel.
-        self.cached = not whole and 4 * self.side**2 * len(folder.files) <= CACHE_BYTES
+        self.cached = not whole and 4 * side**2 * len(folder.files) <= CACHE_BYTES
+        self.prepare = partial(centre_crop, image_size=image_size)
+        if augment:  # what is not kept is resized only once, with its crop
+            self.prepare = partial(shrink, side=side if self.cached else None)
         if self.cached:
             # Pillow decodes outside the interpreter's lock, so that threads do.
             with ThreadPoolExecutor(cpu_count()) as pool:
@@ -100,7 +96,9 @@ class Photos:
         try:
             with Image.open(file) as image:
                 return self.prepare(decode(image, self.side))
-        except (*UNDECODABLE, Image.DecompressionBombError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's parsers raise whatever they meet
             return f"{file.parent.name}/{file.name}: {error}"
 
     def __len__(self) -> int:
@@ -277,12 +275,14 @@ def make_loader(
     least: int = 1,
     damage: Damage | None = None,
 ) -> Loader:
-    """Return a loader of batches of `batch_size` photos over all processes, on as many cores.
+    """Return a loader of batches of `batch_size` photos over all processes.
 
-    Cached sets need no loader processes: cropping costs less than handing a batch over.
+    Cached sets need no loader processes: cropping costs less than handing a batch over. Beside a
+    GPU there is one a core; where the cores compute, one keeps up with four of them.
     """
     if num_workers is None:
-        num_workers = 0 if photos.cached else min(machine.cores, 8)
+        wanted = machine.cores if machine.device.type == "cuda" else machine.cores // 4
+        num_workers = 0 if photos.cached else min(max(1, wanted), 8)
     batches = Batches(
         len(photos), batch_size, shuffle=shuffle, seed=seed, machine=machine, least=least
     )

@@ -208,6 +208,6 @@ def test_photos_decoded_whole_are_neither_reduced_nor_kept(tmp_path, monkeypatch
     whole = loading.Photos(folder, 32, augment="crop", whole=True)
     assert (reduced.cached, whole.cached, len(sizes)) == (True, False, 1)
     whole[1, 0], whole[2, 0]
-    assert sizes == [(200, 150), (800, 600), (800, 600)]
+    assert sizes == [(100, 75), (800, 600), (800, 600)]
     evaluated = loading.Photos(folder, 32, augment=None, whole=True)
     assert (evaluated.cached, evaluated[0, 0].photo.size) == (False, (32, 32))

@@ -58,7 +58,7 @@ def opened(path, data):
 def test_the_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees to see it so
-    turned = photos.decode(opened(tmp_path / "a.jpg", encode(draw((9, 99, 200)), exif=exif)), 16)
+    turned = photos.decode(opened(tmp_path / "a.jpg", encode(draw((9, 99, 200)), exif=exif)), 40)
     assert turned.size == (40, 48)
 
 
@@ -78,9 +78,11 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert photos.decode(opened(tmp_path / "a", data), 16).mode == "RGB"
 
 
-def test_a_large_jpeg_is_decoded_reduced_but_never_below_twice_the_side(tmp_path):
+def test_a_large_jpeg_is_decoded_reduced_but_never_below_the_side(tmp_path):
     data = encode(draw((90, 90, 90), size=(800, 640)))
-    assert photos.decode(opened(tmp_path / "a.jpg", data), 64).size == (200, 160)
+    assert photos.decode(opened(tmp_path / "a.jpg", data), 64).size == (100, 80)
+    assert photos.decode(opened(tmp_path / "a.jpg", data), 81).size == (200, 160)
+    assert photos.decode(opened(tmp_path / "a.jpg", data), None).size == (800, 640)
 
 
 def test_normalisation_is_imagenets():
@@ -141,3 +143,17 @@ def test_each_augmentation_adds_to_the_one_before():
 def test_an_unknown_augmentation_is_named():
     with pytest.raises(ValueError, match=r"no augmentation 'mixup': choose from none, flip, crop"):
         photos.augmentation("mixup", 32)
+
+
+def test_the_random_crop_is_torchvisions():
+    from torchvision.transforms import v2
+
+    image = draw((200, 100, 50), size=(300, 200))
+    theirs = v2.RandomResizedCrop(64, scale=(0.5, 1.0))
+    for seed in range(20):
+        torch.manual_seed(seed)
+        expected = colours(theirs(image))
+        torch.manual_seed(seed)
+        found = colours(photos._random_crop(64, image))
+        # At the crop's edges, one step sees the pixels beyond them and two do not.
+        torch.testing.assert_close(found[2:-2, 2:-2], expected[2:-2, 2:-2], atol=1.1, rtol=0)
