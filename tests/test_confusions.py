@@ -75,10 +75,12 @@ def test_one_breed_alone_has_a_row_of_its_own(tmp_path):
 
 
 def test_class_names_that_look_like_numbers_stay_as_they_are(tmp_path):
-    """pandas would make 1.0 of the class folder 01, and nothing of the one called NA."""
-    breeds = ["01", "NA"]
-    found = worst(left(tmp_path, [0, 0, 1], [1, 1, 1], breeds))
-    assert found == {"01, taken for NA": ["01/000.jpg", "01/001.jpg"], "NA": ["NA/002.jpg"]}
+    """pandas would make 2 of the class folder 02, and nothing of the one called NA."""
+    for breeds in (["01", "02"], ["01", "NA"]):
+        found = worst(left(tmp_path, [0, 0, 1], [1, 1, 1], breeds))
+        title = f"01, taken for {breeds[1]}"
+        assert found[title] == ["01/000.jpg", "01/001.jpg"]
+        assert found[breeds[1]] == [f"{breeds[1]}/002.jpg"]
 
 
 def test_photos_come_from_the_test_channel_upright_and_small(ws, tmp_path):

@@ -133,6 +133,12 @@ def test_the_sentence_has_the_interval_and_chance(tmp_path):
     ]
 
 
+def test_of_many_breeds_it_tells_of_the_five_likeliest():
+    share = {"right": 1, "photos": 2, "accuracy": 0.5, "low": 0.1, "high": 0.9}
+    given = {"classes": 133, "chance": 1 / 133, "top1": share, "top5": share | {"accuracy": 0.75}}
+    assert "among the 5 likeliest: 75.0%" in outcome.sentence(given)
+
+
 def test_confused_pairs_are_a_table(tmp_path):
     table = outcome.confused(told(tmp_path, taken=(1, 1, 0, 1)))
     assert table.to_numpy().tolist() == [
