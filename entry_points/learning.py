@@ -281,8 +281,17 @@ class Outputs:
 
 
 @torch.no_grad()
-def outputs(network: nn.Module, loader: Any, machine: Machine, steps: Steps) -> Outputs:
-    """Return what the network, in evaluation mode, makes of a loader's photos, in all processes."""
+def outputs(
+    network: nn.Module,
+    loader: Any,
+    machine: Machine,
+    steps: Steps,
+    criterion: nn.Module | None = None,
+) -> Outputs:
+    """Return what the network, in evaluation mode, makes of a loader's photos, in all processes.
+
+    `criterion` is called on each batch, for who watches it: Debugger's hook does.
+    """
     values: torch.Tensor | None = None
     count = len(loader.dataset)
     labels = torch.full((count,), 0, device=machine.device)
@@ -294,6 +303,8 @@ def outputs(network: nn.Module, loader: Any, machine: Machine, steps: Steps) -> 
         steps.mark("HostToDevice")
         with machine.autocast():
             found = network(normalise(photos, machine.device)).float()
+            if criterion is not None:
+                criterion(found, targets)
         values = found.new_zeros(count, found.shape[1]) if values is None else values
         values[indices], labels[indices], seen[indices] = found, targets, 1.0
         steps.mark("Forward")

@@ -36,6 +36,12 @@ class PhotoFolder:
     classes: list[str]
     files: list[Path]
     labels: list[int]
+    root: Path
+
+    @property
+    def names(self) -> list[str]:
+        """The files as one would tell them: `001.Affenpinscher/x.jpg`."""
+        return [file.relative_to(self.root).as_posix() for file in self.files]
 
 
 def list_photos(root: Path) -> PhotoFolder:
@@ -55,7 +61,7 @@ def list_photos(root: Path) -> PhotoFolder:
             raise DataError(f"no photos in {root / name}: add some, or remove the folder")
         files += found
         labels += [label] * len(found)
-    return PhotoFolder(classes, files, labels)
+    return PhotoFolder(classes, files, labels, root)
 
 
 def check_same_classes(train: PhotoFolder, other: PhotoFolder, channel: str) -> None:

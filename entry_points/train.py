@@ -168,7 +168,7 @@ def test(run: Run) -> dict[str, float]:
     run.model.eval()
     run.debugger.testing()
     run.steps.begin("test", run.options.epochs)
-    made = outputs(run.model, loader, run.machine, run.steps)
+    made = outputs(run.model, loader, run.machine, run.steps, run.criterion)
     answers = tested(files, made.values.cpu(), made.labels.cpu(), made.seen.cpu())
     about = {**run.card, "metrics": run.history[-1], "damaged": loader.damage.names}
     folder = None if run.machine.rank else run.options.output_data_dir

@@ -24,6 +24,7 @@ def test_labels_follow_the_sorted_class_folders(tmp_path):
     assert found.classes == ["001.Affenpinscher", "002.Afghan_hound", "010.Beagle"]
     assert found.labels == [0, 0, 1, 1, 2, 2]
     assert [f.name for f in found.files] == ["a.png", "b.JPG"] * 3
+    assert found.names[1:3] == ["001.Affenpinscher/b.JPG", "002.Afghan_hound/a.png"]
     assert all(
         f.parent.name == found.classes[i] for f, i in zip(found.files, found.labels, strict=True)
     )

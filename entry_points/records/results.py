@@ -59,8 +59,7 @@ def write_results(
 
 def tested(folder: Any, values: Any, labels: Any, seen: Any) -> Tested:
     """The photos of a `PhotoFolder` that were seen, as PyTorch has them: logits (N, classes)."""
-    names = [f"{file.parent.name}/{file.name}" for file in folder.files]
-    files = [name for name, there in zip(names, seen.tolist(), strict=True) if there]
+    files = [name for name, there in zip(folder.names, seen.tolist(), strict=True) if there]
     return Tested(files, labels[seen].numpy(), values[seen].numpy())
 
 
