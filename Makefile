@@ -97,9 +97,9 @@ test: tools $(READY) ## Lint, unit and fault tests, all notebooks by nbval, and 
 	@$(MAKE) --no-print-directory course-aws-dry
 
 .PHONY: fuzz
-fuzz: $(READY) ## Send 2,000 drawn requests to an engine (FUZZ_REQUESTS, FUZZ_SEED)
-	FUZZ_REQUESTS=$${FUZZ_REQUESTS:-2000} \
-	FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/python -m pytest -s tests/test_fuzz.py
+fuzz: $(READY) ## Send 2,000 drawn requests to an engine, 5,000 bodies to inference.py (FUZZ_REQUESTS, FUZZ_BODIES, FUZZ_SEED)
+	FUZZ_REQUESTS=$${FUZZ_REQUESTS:-2000} FUZZ_BODIES=$${FUZZ_BODIES:-5000} \
+	FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(BIN)/python -m pytest -s tests/test_fuzz.py tests/test_inference_fuzz.py
 
 .PHONY: check-containers
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)

@@ -50,15 +50,7 @@ try:
     # every other exception with 500.
     from sagemaker_inference.errors import BaseInferenceToolkitError
 except ImportError:
-    UTF8_TYPES = []
-
-    class BaseInferenceToolkitError(Exception):  # type: ignore[no-redef]
-        """The toolkit's error, for use without the toolkit."""
-
-        def __init__(self, status_code: int, message: str, phrase: str):
-            self.status_code, self.message, self.phrase = status_code, message, phrase
-            super().__init__(status_code, message, phrase)
-
+    UTF8_TYPES, BaseInferenceToolkitError = [], Exception
 
 MAX_BYTES = 6_291_456  # what SageMaker lets through to a real-time endpoint
 MAX_PIXELS = 50_000_000  # of a request's photos together: a 12 kB PNG can unpack to gigabytes
@@ -67,33 +59,29 @@ MAX_RATIO = 50  # of a photo's sides: the shorter one is enlarged to what the ne
 CHUNK = 8  # photos that go through the network at once
 TOP = 5
 JSON, NPY = "application/json", "application/x-npy"
-FORMS = '{"image": "<base64>"} or {"images": ["<base64>", ...]}'
-ARRAYS = "uint8 of (H, W), (H, W, 3 or 4) or (N, H, W, 3 or 4), or a photo file's own bytes"
+FORMS = 'send {"image": "<base64>"} or {"images": ["<base64>", ...]}; the endpoint fetches nothing'
+ARRAYS = "send uint8 of (H, W), (H, W, 3 or 4) or (N, H, W, 3 or 4), or a photo file's own bytes"
+WAYS_OUT = {
+    406: f"accept {JSON}, {JSON};top=10, {JSON};logits=true or {NPY}",
+    413: "send smaller or fewer photos",
+    415: "send the bytes of a JPEG, PNG, WebP or GIF file",
+}
 # Raster formats only: Pillow hands EPS, for one, to Ghostscript. And no ICO: it is decoded in being
 # opened, before its size is known.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 class BadRequest(BaseInferenceToolkitError):
-    """The request cannot be answered: a 4xx status, and why."""
+    """The request cannot be answered: a 4xx status, and why, with the status's way out."""
 
-    def __init__(self, status: int, message: str):
-        super().__init__(status, message, HTTPStatus(status).phrase)
+    def __init__(self, status: int, reason: str):
+        phrase = HTTPStatus(status).phrase
+        super().__init__(status, reason, phrase)
+        self.status_code, self.phrase = status, phrase
+        self.message = f"{reason}: {WAYS_OUT[status]}" if status in WAYS_OUT else reason
 
     def __str__(self) -> str:
         return self.message
-
-
-def _too_large(what: str) -> BadRequest:
-    return BadRequest(413, f"{what}: send smaller or fewer photos")
-
-
-def _other_form(what: str) -> BadRequest:
-    return BadRequest(400, f"{what}: send {FORMS}; the endpoint fetches nothing")
-
-
-def _not_acceptable(what: str) -> BadRequest:
-    return BadRequest(406, f"{what}: accept {JSON}, {JSON};top=10, {JSON};logits=true or {NPY}")
 
 
 @contextmanager
@@ -105,15 +93,14 @@ def _refusing(place: str = "") -> Iterator[None]:
     try:
         yield
     except BadRequest as error:
-        raise BadRequest(error.status_code, f"{place}{error}") from error.__cause__
+        error.message = f"{place}{error.message}"
+        raise
     except UnidentifiedImageError as error:
-        hint = "no image that Pillow knows: send the bytes of a JPEG, PNG, WebP or GIF file"
-        raise BadRequest(415, f"{place}{hint}") from error
-    except (Image.DecompressionBombError, MemoryError) as error:
-        raise _too_large(f"{place}{type(error).__name__} {error}") from error
+        raise BadRequest(415, f"{place}no image that Pillow knows") from error
     except Exception as error:
+        too_large = isinstance(error, Image.DecompressionBombError | MemoryError)
         reason = f"{place}cannot be decoded: {type(error).__name__}: {error}"
-        raise BadRequest(400, reason) from error
+        raise BadRequest(413 if too_large else 400, reason) from error
 
 
 @dataclass(frozen=True)
@@ -163,7 +150,7 @@ def input_fn(body: bytes | bytearray | str, content_type: str | None = None) -> 
     if not raw:
         raise BadRequest(400, "the body is empty: send a photo's bytes")
     if len(raw) > MAX_BYTES:
-        raise _too_large(f"the body has {len(raw)} bytes, the limit is {MAX_BYTES}")
+        raise BadRequest(413, f"the body has {len(raw)} bytes, the limit is {MAX_BYTES}")
     # No image format begins with a brace, so here, too, the bytes decide.
     return _open_json(raw) if re.match(rb"\s*\{", raw) else _open(raw)
 
@@ -172,13 +159,13 @@ def _open_json(raw: bytes) -> Photos:
     try:
         asked = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise _other_form(f"no JSON ({type(error).__name__}: {error})") from error
+        raise BadRequest(400, f"no JSON ({type(error).__name__}: {error}): {FORMS}") from error
     several = set(asked) == {"images"}
     texts = asked["images"] if several else [asked.get("image")]
     if not (several or set(asked) == {"image"}) or not isinstance(texts, list) or not texts:
-        raise _other_form(f"JSON with {ascii(list(asked))[:100]}")
+        raise BadRequest(400, f"JSON with {ascii(list(asked))[:100]}: {FORMS}")
     if len(texts) > MAX_PHOTOS:
-        raise _too_large(f"{len(texts)} images are over the limit of {MAX_PHOTOS}")
+        raise BadRequest(413, f"{len(texts)} images are over the limit of {MAX_PHOTOS}")
     images: list[Image.Image] = []
     for index, text in enumerate(texts):
         with _refusing(f"images[{index}]: " if several else ""):
@@ -190,15 +177,15 @@ def _open_json(raw: bytes) -> Photos:
 def _open_text(text: Any) -> Image.Image:
     """Open the one photo that a string of base64 holds."""
     if not isinstance(text, str):
-        raise _other_form(f"{type(text).__name__} in place of base64")
+        raise BadRequest(400, f"{type(text).__name__} in place of base64: {FORMS}")
     if address := re.match(r"\s*([a-z][a-z0-9+.-]*):", text, re.IGNORECASE):
-        raise _other_form(f"an address ({address[1][:20]}:) in place of base64")
+        raise BadRequest(400, f"an address ({address[1][:20]}:) in place of base64: {FORMS}")
     try:
         photos = _open(base64.b64decode(text, validate=True))
     except ValueError as error:
-        raise _other_form(f"no base64 ({error})") from error
+        raise BadRequest(400, f"no base64 ({error}): {FORMS}") from error
     if photos.several:
-        raise _other_form("an array of several photos in place of one")
+        raise BadRequest(400, f"an array of several photos in place of one: {FORMS}")
     return photos.images[0]
 
 
@@ -222,12 +209,14 @@ def _open_array(raw: bytes) -> Photos:
     shape, fortran, dtype = header(file)
     colour = len(shape) in (3, 4) and shape[-1] in (3, 4)
     if dtype != np.uint8 or not (colour or len(shape) == 2) or min(shape) < 1:
-        raise BadRequest(400, f"a NumPy file of {dtype}, shape {shape}"[:200] + f": send {ARRAYS}")
+        raise BadRequest(400, f"a NumPy file of {dtype}, shape {shape}"[:200] + f": {ARRAYS}")
     size, wanted = len(raw) - file.tell(), math.prod(shape)
     if size != wanted:
-        raise BadRequest(400, f"a NumPy file of shape {shape} has {wanted} bytes, this has {size}")
+        raise BadRequest(
+            400, f"a NumPy file of shape {shape} wants {wanted} bytes, this has {size}"
+        )
     if len(shape) == 4 and shape[0] > MAX_PHOTOS:
-        raise _too_large(f"{shape[0]} photos are over the limit of {MAX_PHOTOS}")
+        raise BadRequest(413, f"{shape[0]} photos are over the limit of {MAX_PHOTOS}")
     pixels = np.frombuffer(raw, np.uint8, offset=file.tell())
     pixels = pixels.reshape(shape, order="F" if fortran else "C")
     images = [Image.fromarray(photo) for photo in (pixels if pixels.ndim == 4 else [pixels])]
@@ -240,7 +229,9 @@ def _check_pixels(images: list[Image.Image]) -> None:
     width, height = images[-1].size
     pixels = sum(image.width * image.height for image in images)
     if pixels > MAX_PIXELS:
-        raise _too_large(f"{width} x {height} pixels, {pixels} in all, the limit is {MAX_PIXELS}")
+        raise BadRequest(
+            413, f"{width} x {height} pixels, {pixels} in all, the limit is {MAX_PIXELS}"
+        )
     if max(width, height) > MAX_RATIO * min(width, height):
         raise BadRequest(400, f"{width} x {height} pixels: the sides' ratio is over {MAX_RATIO}")
 
@@ -275,17 +266,17 @@ def output_fn(prediction: Prediction, accept: str | None = None) -> tuple[bytes,
             return file.getvalue(), NPY
         if name in (JSON, "application/*", "*/*", ""):
             return json.dumps(_answer(prediction, options)).encode(), JSON
-    raise _not_acceptable(f"no answer as {ascii(accept)[:100]}")
+    raise BadRequest(406, f"no answer as {ascii(accept)[:100]}")
 
 
 def _answer(prediction: Prediction, options: dict[str, str]) -> dict[str, Any]:
     names, logits, top = prediction.class_names, options.get("logits"), options.get("top")
     if logits not in (None, "true", "false") or (logits == "true" and top is not None):
-        raise _not_acceptable(f"logits are true, without top, or false, not {ascii(options)[:100]}")
+        raise BadRequest(406, f"logits are true, without top, or false, not {ascii(options)[:100]}")
     if logits == "true":
         return {"logits": prediction.logits.tolist(), "class_names": names}
     if top is not None and not (re.fullmatch("[0-9]{1,6}", top) and 1 <= int(top) <= len(names)):
-        raise _not_acceptable(f"top is a number from 1 to {len(names)}, not {ascii(top)[:20]}")
+        raise BadRequest(406, f"top is a number from 1 to {len(names)}, not {ascii(top)[:20]}")
     count = int(top or min(TOP, len(names)))
     results = [{"predictions": _likeliest(row, names, count)} for row in prediction.logits]
     return {"results": results} if prediction.several else results[0]

@@ -55,7 +55,7 @@ def png16(array: np.ndarray, clear: int | None = None) -> bytes:
 def wide(array: np.ndarray) -> np.ndarray:
     """Return uint8 as uint16 of the same brightness: 255 becomes 65535. Two dimensions get a third.
 
-    Source: PNG specification, 3rd edition, 13.12, the exact scaling of samples.
+    Source: the PNG specification's linear equation for sample depth scaling.
     """
     return (array.astype(np.uint16) * 257).reshape(*array.shape[:2], -1)
 
@@ -150,3 +150,16 @@ def several(photo: Image.Image) -> dict[str, bytes]:
 def every(photo: Image.Image) -> dict[str, bytes]:
     """Return a body of every form, by name."""
     return exact(photo) | grey(photo) | lossy(photo) | several(photo)
+
+
+def bad(photo: Image.Image) -> dict[str, bytes]:
+    """Return bodies that must be refused, each for a reason of its own."""
+    png = encode(photo, "PNG")
+    return {
+        "bad text": b"a photo, honestly",
+        "bad cut": png[: len(png) // 2],
+        "bad array": npy(np.asarray(photo))[:-1],
+        "bad address": json.dumps({"image": "http://127.0.0.1/dog.jpg"}).encode(),
+        "bad second": as_json([png, b"no photo"]),
+        "bad many": as_json([png[:9]] * 33),
+    }

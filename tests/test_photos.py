@@ -1,5 +1,8 @@
 """`entry_points/photos.py`: listing class folders, decoding, crops and normalisation."""
 
+import io
+
+import forms
 import numpy as np
 import pytest
 import torch
@@ -77,6 +80,101 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     image_format = "JPEG" if mode == "CMYK" else "PNG"
     data = encode(draw((90, 90, 90)).convert(mode), image_format)
     assert photos.decode(opened(tmp_path / "a", data), 16).mode == "RGB"
+
+
+def decoded(data):
+    """The pixels that an encoded photo has in training, (H, W, 3)."""
+    return np.asarray(photos.decode(Image.open(io.BytesIO(data)), 16))
+
+
+GRADIENT = np.arange(256, dtype=np.uint8).reshape(16, 16)
+DEEP = GRADIENT.astype(np.uint16) * 256 + GRADIENT[::-1]  # 16 bits whose upper 8 are the gradient
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF", "PPM", "JPEG2000"])
+def test_16_bit_grey_is_scaled_and_not_clipped(image_format):
+    expected = np.stack([GRADIENT] * 3, axis=-1)
+    assert np.array_equal(decoded(encode(Image.fromarray(DEEP), image_format)), expected)
+
+
+def test_16_bit_grey_beyond_its_range_is_clipped():
+    values = np.array([[-5, 0, 256, 65535, 70000]], np.int32)
+    grey = decoded(encode(Image.fromarray(values), "TIFF"))[0, :, 0]
+    assert grey.tolist() == [0, 0, 1, 255, 255]
+
+
+def test_16_bit_grey_knows_its_byte_order():
+    big = Image.frombytes("I;16B", (16, 16), DEEP.astype(">u2").tobytes())
+    assert np.array_equal(decoded(encode(big, "TIFF"))[..., 0], GRADIENT)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_a_channel_become_8_in_png(channels):
+    deep = np.stack([DEEP] * channels, axis=-1)
+    if channels in (2, 4):
+        deep[..., -1] = 65535
+    expected = np.stack([GRADIENT] * 3, axis=-1)
+    assert np.array_equal(decoded(forms.png16(deep)), expected)
+
+
+def test_the_16_bit_grey_that_is_declared_transparent_becomes_white():
+    pixels = decoded(forms.png16(DEEP[..., None], clear=int(DEEP[2, 3])))
+    expected = np.stack([GRADIENT] * 3, axis=-1)
+    expected[2, 3] = 255
+    assert np.array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "TIFF"])
+def test_cmyk_is_light_and_not_ink(image_format):
+    """Adobe's JPEGs hold it inverted, TIFF as it is."""
+    photo = Image.new("RGB", (32, 32), (200, 60, 20))
+    pixels = decoded(encode(photo.convert("CMYK"), image_format))
+    assert np.abs(pixels.astype(int) - (200, 60, 20)).max() <= 4
+
+
+@pytest.mark.parametrize("mode", ["LA", "P"])
+def test_half_transparent_pixels_are_mixed_with_white(mode):
+    image, options = Image.new("LA", (20, 20), (100, 51)), {}
+    if mode == "P":
+        image, options = Image.new("P", (20, 20), 3), {"transparency": bytes([255, 255, 255, 51])}
+        image.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2, 100, 100, 100])
+    pixels = decoded(encode(image, "PNG", **options))
+    assert np.abs(pixels.astype(int) - (0.2 * 100 + 0.8 * 255)).max() <= 1
+
+
+def test_black_and_white_and_a_palette_keep_their_colours():
+    assert decoded(encode(Image.new("1", (9, 9), 1), "PNG")).min() == 255
+    few = Image.new("RGB", (9, 9), (10, 200, 30)).quantize(4)
+    assert (decoded(encode(few, "PNG")) == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_counts(image_format):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue", "lime")]
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    data = encode(frames[0], image_format, save_all=True, append_images=frames[1:], **options)
+    assert Image.open(io.BytesIO(data)).n_frames == 3
+    assert (decoded(data) == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_becomes_upright(orientation):
+    """EXIF 2.32, 4.6.4.A: where the stored rows and columns lie in the photo."""
+    upright = np.asarray(draw((9, 99, 200), size=(6, 4)))
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: upright.transpose(1, 0, 2)[::-1],
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: upright.transpose(1, 0, 2)[:, ::-1],
+    }[orientation]
+    exif = Image.Exif()
+    exif[forms.ORIENTATION] = orientation
+    image = Image.fromarray(np.ascontiguousarray(stored))
+    assert np.array_equal(decoded(encode(image, "PNG", exif=exif)), upright)
 
 
 def test_a_large_jpeg_is_decoded_reduced_but_never_below_the_side(tmp_path):

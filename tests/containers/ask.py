@@ -1,4 +1,6 @@
-"""Ask an inference toolkit in this environment: `python ask.py MODEL_DIR PHOTO...` prints JSON.
+"""Ask an inference toolkit in this environment: `python ask.py MODEL_DIR BODY...` prints JSON.
+
+A file named `bad ...` must be refused; of all others, predictions and logits are printed.
 
 With AWS's PyTorch serving container installed it is that container's handler service, fed with
 TorchServe's own context; else the local engine's. The model's code must be on PYTHONPATH, and its
@@ -46,25 +48,43 @@ except ImportError:
 
 
 def main() -> None:
-    folder, *photos = sys.argv[1:]
+    folder, *bodies = sys.argv[1:]
     service = HandlerService()
     service.initialize(new_context(folder, {}))
 
-    def ask(photo: str, accept: str) -> bytes:
-        context = new_context(folder, {"Content-Type": "image/jpeg", "Accept": accept})
-        answer = service.handle([{"body": bytearray(Path(photo).read_bytes())}], context)[0]
+    def ask(body: str, accept: str, label: str = "image/jpeg") -> tuple[int, str | None, bytes]:
+        context = new_context(folder, {"Content-Type": label, "Accept": accept})
+        answer = service.handle([{"body": bytearray(Path(body).read_bytes())}], context)[0]
         status, content_type = answered(context)
-        if status not in (200, None) or content_type != accept:
-            sys.exit(f"{photo}: {status} {content_type}: {str(answer)[:500]}")
-        return answer.encode() if isinstance(answer, str) else bytes(answer)
+        return status or 200, content_type, _bytes(answer)
+
+    def ask_well(body: str, accept: str) -> bytes:
+        status, content_type, answer = ask(body, accept)
+        if (status, content_type) != (200, accept):
+            sys.exit(f"{body}: {status} {content_type}: {answer[:500]!r}")
+        if ask(body, accept, "application/json") != (status, content_type, answer):
+            sys.exit(f"{body}: answered otherwise when it is labelled JSON")
+        return answer
 
     answers = {}
-    for photo in photos:
-        likeliest = json.loads(ask(photo, "application/json"))["predictions"]
-        logits = np.load(io.BytesIO(ask(photo, "application/x-npy")))
-        answers[Path(photo).name] = {"predictions": likeliest, "logits": logits[0].tolist()}
+    for body in bodies:
+        name = Path(body).name
+        if name.startswith("bad "):
+            answers[name] = {"refused": ask(body, "application/json")[0]}
+            continue
+        answer = json.loads(ask_well(body, "application/json"))
+        results = answer.get("results", [answer])
+        logits = np.load(io.BytesIO(ask_well(body, "application/x-npy")))
+        answers[name] = {
+            "predictions": [guess for result in results for guess in result["predictions"]],
+            "logits": logits.ravel().tolist(),
+        }
     packages = {name: version(name) for name in ("torch", "torchvision", "numpy", "pillow")}
     print("ANSWERS", json.dumps({**packages, "answers": answers}))
+
+
+def _bytes(answer: Any) -> bytes:
+    return answer.encode() if isinstance(answer, str) else bytes(answer)
 
 
 if __name__ == "__main__":

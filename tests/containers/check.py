@@ -2,8 +2,9 @@
 
 Two environments are built (`training.txt`, `inference.txt`). In the first, `train.py` runs by every
 way in which SageMaker starts it, as notebook 03 makes its jobs, and with the Debugger's hook; in
-the second, `inference.py` serves the model that came out. Every result is held against another's:
-the same seed and photos must give the same losses and weights, the same photo the same answer.
+the second, `inference.py` serves the model that came out, in every form of a body that it answers
+or refuses. Every result is held against another's: the same seed and photos must give the same
+losses and weights, the same body the same answer.
 Ends with 1 if any differ. `check.py [launches lessons debugger serving]` runs only these parts.
 """
 
@@ -22,6 +23,7 @@ import jobs
 import venvs
 from jobs import Result
 from lessons import lessons
+from PIL import Image
 from rows import Row, ask, reason, show, timed
 from venvs import Venv
 
@@ -199,18 +201,34 @@ def check_serving(venv: Venv, trained: Result) -> list[Row]:
     shutil.copytree(jobs.ENTRY_POINTS, folder / "code", ignore=jobs.IGNORED)  # as ModelBuilder does
     venv.install(folder / "code/requirements.txt")  # as the container does at its start
     photos = sorted((jobs.PHOTOS / "test").rglob("*.jpg"))
-    answers = {}
-    for where, python in (("inference", venv.python), ("course", Path(sys.executable))):
-        answers[where] = timed(
-            f"serving, {where}",
-            partial(ask, python, "ANSWERS", HERE / "ask.py", folder, *photos, code=folder / "code"),
-        )
-    return [compare_answers(answers["inference"], answers["course"], len(photos))]
+    rows = []
+    for what, bodies in (("photos", photos), ("forms of one", every_form(photos[0]))):
+        answers = {}
+        for where, python in (("inference", venv.python), ("course", Path(sys.executable))):
+            start = partial(ask, python, "ANSWERS", HERE / "ask.py", folder, *bodies)
+            answers[where] = timed(f"serving {what}, {where}", partial(start, code=folder / "code"))
+        by = f"{len(bodies)} {what}"
+        rows.append(compare_answers(answers["inference"], answers["course"], by))
+    return rows
 
 
-def compare_answers(container: dict | str, course: dict | str, photos: int) -> Row:
+def every_form(photo: Path) -> list[Path]:
+    """Write a photo in every form that is answered, and bodies that are refused, a file each."""
+    sys.path.append(str(HERE.parent))
+    import forms  # which the tests of inference.py ask, too
+
+    folder = venvs.BUILD / "bodies"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    image = Image.open(photo).convert("RGB")
+    for name, body in (forms.every(image) | forms.bad(image)).items():
+        (folder / name).write_bytes(body)
+    return sorted(folder.iterdir())
+
+
+def compare_answers(container: dict | str, course: dict | str, by: str) -> Row:
     """One row for the answers of two environments to the same photos."""
-    path, by = "inference.py, container and course", f"{photos} photos"
+    path = "inference.py, container and course"
     for found in (container, course):
         if isinstance(found, str):
             return Row(path, by, "-", found)
@@ -219,6 +237,10 @@ def compare_answers(container: dict | str, course: dict | str, photos: int) -> R
     others = []
     for photo, ours in course["answers"].items():
         theirs = container["answers"][photo]
+        if "refused" in ours or "refused" in theirs:
+            if theirs != ours or not 400 <= ours["refused"] < 500:
+                others.append(f"{photo}: {theirs}, not {ours}")
+            continue
         names = [[p["class_name"] for p in a["predictions"]] for a in (theirs, ours)]
         if names[0] != names[1]:
             others.append(f"{photo}: {names[0]}, not {names[1]}")
