@@ -1,12 +1,15 @@
 """`entry_points/inference.py`: through the toolkit's own Transformer wherever it matters."""
 
+import ast
 import base64
 import io
 import json
+import re
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import forms
@@ -394,3 +397,52 @@ except inference.BadRequest as error:
     assert done.returncode == 0, done.stderr
     assert "4.Beagle" in done.stdout
     assert "refused with 415" in done.stdout
+
+
+DOCS = (Path(inference.__file__).parents[1] / "docs" / "serving.md").read_text()
+
+
+def test_the_documents_limits_are_the_scripts():
+    rows = dict(line.strip("|").split("|")[:2] for line in DOCS.splitlines() if line.count("|") > 3)
+    limits = {name.strip(): value.strip() for name, value in rows.items()}
+    assert limits["body"] == f"{inference.MAX_BYTES:,} bytes"
+    assert limits["pixels"] == f"{inference.MAX_PIXELS:,}"
+    assert limits["photos"] == f"{inference.MAX_PHOTOS}"
+    assert limits["sides"] == f"{inference.MAX_RATIO} : 1"
+    assert f"ratio over {inference.MAX_RATIO}" in DOCS
+
+
+class ModelError(Exception):
+    """boto3's, as far as the document uses it."""
+
+
+def test_the_documents_examples_run(invoke, tmp_path, monkeypatch, capsys):
+    """One after another, as a reader would type them, with the toolkit in place of a network."""
+
+    def invoke_endpoint(*, EndpointName, Body, ContentType, Accept):
+        body = Body.encode() if isinstance(Body, str) else Body
+        status, _, answer = invoke(body, ContentType, Accept)
+        if status != 200:
+            error = ModelError()
+            error.response = {"OriginalStatusCode": status, "OriginalMessage": answer}
+            raise error
+        return {"Body": io.BytesIO(answer)}
+
+    exceptions = SimpleNamespace(ModelError=ModelError)
+    runtime = SimpleNamespace(invoke_endpoint=invoke_endpoint, exceptions=exceptions)
+    monkeypatch.setattr("boto3.client", lambda name: runtime)
+    monkeypatch.chdir(tmp_path)
+    Path("dog.jpg").write_bytes(encode(PHOTO))
+    names, values = {"endpoint": "dogs"}, []
+    for code in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL):
+        *statements, last = ast.parse(code).body
+        exec(compile(ast.Module(statements, []), "serving.md", "exec"), names)
+        if isinstance(last, ast.Expr):
+            values.append(eval(compile(ast.Expression(last.value), "serving.md", "eval"), names))
+        else:
+            exec(compile(ast.Module([last], []), "serving.md", "exec"), names)
+    assert values[0]["class_name"] == "4.Beagle"
+    assert values[1:] == [["Beagle", "Beagle"], 2, "4.Beagle"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith("%  Beagle")
+    assert printed[-1].startswith("415 no image")
