@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -234,6 +235,15 @@ def test_the_damaged_are_gone_once_a_resumed_run_has_saved(tmp_path):
     assert checkpoints.newest()["step"] == 7
 
 
+def test_one_written_anew_after_damage_is_as_good_as_any(tmp_path):
+    checkpoints = two_saved(tmp_path)
+    newest_file(tmp_path).write_bytes(b"junk")
+    assert checkpoints.newest()["epoch"] == 1
+    for epoch in (2, 3):
+        checkpoints.save(state(epoch))
+    assert names(tmp_path) == ["epoch-00002-step-00000000", "epoch-00003-step-00000000"]
+
+
 def with_its_digest(folder: Path, write) -> Path:
     """A file that `write` makes, as a checkpoint's name would have it."""
     draft = folder / "draft"
@@ -266,7 +276,7 @@ def test_code_in_a_checkpoint_never_runs(tmp_path, capsys, legacy):
 
 def test_a_bare_pickle_never_runs(tmp_path):
     trap = Trap(tmp_path / "sprung")
-    with_its_digest(tmp_path, lambda draft: draft.write_bytes(pickle.dumps(trap)))
+    with_its_digest(tmp_path, lambda draft: draft.write_bytes(pickle.dumps(trap, protocol=2)))
     assert Checkpoints(tmp_path, RUN).newest() is None
     assert not trap.file.exists()
 
@@ -325,6 +335,26 @@ def test_a_folder_that_cannot_be_made_is_refused():
         Checkpoints(Path("/proc/none/checkpoints"), RUN)
 
 
+def refuse_as_nobody(folder: Path, told: Path) -> None:
+    note = told.open("w")
+    if os.getuid() == 0:  # who may write anywhere
+        os.setuid(65534)
+    with pytest.raises(CheckpointError) as refusal:
+        Checkpoints(folder, RUN)
+    note.write(str(refusal.value))
+    note.close()
+
+
+def test_a_folder_that_is_not_ours_to_write_in_is_refused_at_once(tmp_path):
+    with tempfile.TemporaryDirectory() as folder:  # not below tmp_path, where only we may look
+        Path(folder).chmod(0o555)
+        process = fork(refuse_as_nobody, Path(folder), tmp_path / "told")
+        process.join(60)
+        assert process.exitcode == 0
+        way_out = f"{folder} must be readable and writable: name another --checkpoint-dir"
+        assert (tmp_path / "told").read_text() == way_out
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
@@ -336,6 +366,7 @@ _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most))
 for size in (50, 12_300, 13_000, 1_000_000):
     checkpoints.save({"epoch": 2, "step": size, "weight": torch.ones(size)})
+print("half-written:", len(list(Path(sys.argv[1]).glob("*.partial"))))
 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 print("goes on from", checkpoints.newest()["step"])
 checkpoints.save({"epoch": 3, "step": 0, "weight": torch.ones(13_000)})
@@ -348,12 +379,12 @@ def test_a_full_disk_costs_a_line_and_not_the_run(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", LIMITED, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    *failed, on, to = done.stdout.splitlines()
+    *failed, half, on, to = done.stdout.splitlines()
     assert [line[:46] for line in failed] == [
         f"checkpoint=failed: epoch-00002-step-{size:08}: " for size in (12_300, 13_000, 1_000_000)
     ]
     assert all("File too large" in line for line in failed)
-    assert (on, to) == ("goes on from 50", "and to 3")
+    assert (half, on, to) == ("half-written: 0", "goes on from 50", "and to 3")
     assert names(tmp_path) == ["epoch-00002-step-00000050", "epoch-00003-step-00000000"]
 
 

@@ -1,0 +1,338 @@
+"""Kills, SIGTERM and damage during training: what goes on ends as what was never interrupted.
+
+`KILL_POINTS` says at how many moments a run is killed (5 unless set; `make faults` takes 20),
+`KILL_SEED` at which.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from forking import fork
+from tiny_photos import write_channels
+
+POINTS = int(os.environ.get("KILL_POINTS", "5"))
+SEED = int(os.environ.get("KILL_SEED", "20261121"))
+SCRIPT = Path(__file__).parent.parent / "entry_points" / "train.py"
+TIMES = ("seconds", "images_per_second")
+# All that could make a resumed run another one: batch statistics, colours, moments, a schedule.
+RECIPE = "--model resnet18 --weights random --image-size 32 --precision fp32 --batch-size 4 "
+RECIPE += "--epochs 3 --optimizer adamw --lr 0.003 --augmentation colour --batch-norm train "
+RECIPE += "--label-smoothing 0.1 --seed 3"
+VIEWS = ["--train-layers", "head", "--feature-views", "2", "--epochs", "5", "--head-layers", "2"]
+
+Moment = Callable[["Training"], bool]
+
+
+def run(arguments: list[str], log: Path, variables: dict[str, str]) -> None:
+    """In a process of its own: train, with a log for output."""
+    import torch
+
+    import train
+
+    torch.set_num_threads(1)
+    for name in [name for name in os.environ if name.startswith("SM_")]:
+        del os.environ[name]
+    os.environ.update(variables, OMP_NUM_THREADS="1")  # the processors are for all
+    with log.open("a", buffering=1) as stream, contextlib.redirect_stdout(stream):
+        os.dup2(stream.fileno(), 2)
+        train.main(arguments)
+
+
+class Training:
+    """A run in a folder of its own, in one process or more, to be started again and again."""
+
+    def __init__(self, photos: Path, folder: Path, *more: str, processes: int = 1):
+        folder.mkdir()
+        self.folder, self.log, self.checkpoints = folder, folder / "log", folder / "checkpoints"
+        self.count, self.processes, self.begin = processes, [], 0.0
+        self.arguments = RECIPE.split()
+        for channel in ("train", "valid", "test"):
+            self.arguments += [f"--{channel}-dir", str(photos / channel)]
+        self.arguments += ["--model-dir", str(folder / "model"), "--output-data-dir"]
+        self.arguments += [str(folder / "output"), "--checkpoint-dir", str(self.checkpoints), *more]
+
+    def start(self) -> None:
+        """Start it as torchrun would."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        self.begin, self.processes = time.monotonic(), []
+        for rank in range(self.count):
+            variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
+            variables |= {"WORLD_SIZE": str(self.count), "LOCAL_WORLD_SIZE": str(self.count)}
+            variables |= {"MASTER_ADDR": "127.0.0.1"}
+            self.processes.append(fork(run, self.arguments, self.log, variables))
+
+    def ended(self) -> list[int]:
+        """Wait for the end, and return the exit codes."""
+        for process in self.processes:
+            process.join(120)
+            assert process.exitcode is not None, f"no end after 120 s: {self.said()}"
+        return [process.exitcode for process in self.processes]
+
+    def completed(self) -> "Training":
+        """Run to the end."""
+        self.start()
+        assert self.ended() == [0] * self.count, self.said()
+        return self
+
+    def wait(self, moment: Moment) -> bool:
+        """Wait for a moment; return whether it came before the end."""
+        while all(process.is_alive() for process in self.processes):
+            if moment(self):
+                return True
+            time.sleep(0.0005)
+        return False
+
+    def killed(self, moment: Moment) -> bool:
+        """Run until the moment, and kill; return whether the run had not ended before."""
+        self.start()
+        self.wait(moment)
+        self.kill()
+        return -signal.SIGKILL in self.ended()
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def asked_to_stop(self, moment: Moment) -> list[int]:
+        """Run until the moment, send the last process SIGTERM, and return the exit codes."""
+        self.start()
+        assert self.wait(moment), self.said()
+        self.processes[-1].terminate()
+        return self.ended()
+
+    def said(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def kept(self) -> list[str]:
+        """The names of the checkpoints, without digests; a half-written one ends in .partial."""
+        if not self.checkpoints.exists():
+            return []
+        names = sorted(file.name for file in self.checkpoints.iterdir())
+        return [n if n.endswith(".partial") else n[: -len("-0123456789abcdef.pt")] for n in names]
+
+    def result(self) -> dict:
+        """What must not depend on interruptions: weights, each epoch's metrics, the test."""
+        history = (self.folder / "output" / "history.jsonl").read_text().splitlines()
+        epochs = [json.loads(line) for line in history]
+        return {
+            "weights": (self.folder / "model" / "model.safetensors").read_bytes(),
+            "history": [{n: v for n, v in epoch.items() if n not in TIMES} for epoch in epochs],
+            "test": next(n for n in self.said().splitlines() if n.startswith("test_loss=")),
+        }
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """16 photos to learn from, 8 to validate with and 8 to test with: four steps an epoch."""
+    return write_channels(tmp_path_factory.mktemp("photos"), photos=8)
+
+
+@pytest.fixture
+def training(tmp_path, photos) -> Iterator[Callable[..., Training]]:
+    """What makes trainings, with more options, none of which outlives the test."""
+    trainings: list[Training] = []
+
+    def make(*more: str, **settings) -> Training:
+        trainings.append(Training(photos, tmp_path / f"run-{len(trainings)}", *more, **settings))
+        return trainings[-1]
+
+    yield make
+    for made in trainings:
+        made.kill()
+        made.ended()
+        shutil.rmtree(made.folder)  # a checkpoint has 134 MB
+
+
+@pytest.fixture(scope="module")
+def whole(photos, tmp_path_factory) -> tuple[dict, float]:
+    """What the uninterrupted run ends with, and the seconds that it takes."""
+    training = Training(photos, tmp_path_factory.mktemp("whole") / "run").completed()
+    seconds = time.monotonic() - training.begin
+    result = training.result()
+    shutil.rmtree(training.folder)
+    return result, seconds
+
+
+def assert_same(training: Training, expected: dict) -> None:
+    found = training.result()
+    assert found["history"] == expected["history"], training.said()
+    assert found["test"] == expected["test"]
+    equal = found["weights"] == expected["weights"]  # they are no use in a message
+    assert equal, training.said()
+
+
+# Moments
+
+
+def after(seconds: float) -> Moment:
+    return lambda training: time.monotonic() - training.begin >= seconds
+
+
+def said(text: str, delay: float = 0.0) -> Moment:
+    """So many seconds after something new was said."""
+    seen: list[float] = []
+    before: list[int] = []
+
+    def moment(training: Training) -> bool:
+        count = training.said().count(text)
+        before[:] = before or [count if training.begin else 0]
+        if not seen and count > before[0]:
+            seen.append(time.monotonic())
+        return bool(seen) and time.monotonic() - seen[0] >= delay
+
+    return moment
+
+
+def writing(number: int) -> Moment:
+    """While the checkpoint at an epoch's end is half written."""
+    return lambda training: f"epoch-{number + 1:05}-step-00000000.partial" in training.kept()
+
+
+def written(number: int) -> Moment:
+    """Once it is in place."""
+    return lambda training: f"epoch-{number + 1:05}-step-00000000" in training.kept()
+
+
+def moments(seconds: float) -> Iterator[Moment]:
+    """POINTS moments: anywhere in the run, while a checkpoint is written, at an epoch's end."""
+    chance = random.Random(SEED)
+    for number in range(POINTS):
+        epoch, share = chance.choice([1, 2, 3]), chance.uniform(0.05, 0.95)
+        anywhere = after(share * seconds)
+        at_end = said(f"epoch={min(epoch, 2)} ", 0.1 * share * seconds)
+        yield [anywhere, writing(epoch), anywhere, at_end, anywhere][number % 5]
+
+
+# Kills
+
+
+@pytest.mark.timeout(120 + 30 * POINTS)
+def test_a_killed_run_goes_on_to_the_same_end(training, whole):
+    expected, seconds = whole
+    killed, resumed = 0, []
+    for moment in moments(seconds):
+        victim = training()
+        killed += victim.killed(moment)
+        assert_same(victim.completed(), expected)
+        resumed += [line for line in victim.said().splitlines() if line.startswith("resumed=")]
+        shutil.rmtree(victim.checkpoints)
+    print(f"\nseed {SEED}: {killed} of {POINTS} runs killed, {len(resumed)} of them resumed")
+    assert killed >= 0.8 * POINTS  # some may have been faster than their kill
+    assert len(resumed) >= 0.4 * POINTS, "too few had got as far as a checkpoint"
+
+
+def test_killed_again_and_again_it_gets_there(training, whole):
+    victim = training()
+    for epoch in (1, 2, 3):
+        assert victim.killed(written(epoch))
+    assert_same(victim.completed(), whole[0])
+    steps = [f"resumed=epoch {epoch}, step 0" for epoch in (2, 3, 4)]
+    assert [n for n in victim.said().splitlines() if n.startswith("resumed=")] == steps
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_and_nothing_else(training, whole):
+    victim = training()
+    assert victim.killed(written(2))
+    newest = max(victim.checkpoints.glob("*.pt"))
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2])
+    assert_same(victim.completed(), whole[0])
+    assert f"checkpoint=damaged: {newest.name}: " in victim.said()
+    assert "resumed=epoch 2, step 0" in victim.said()
+
+
+def test_kept_features_are_made_again_alike(training):
+    expected = training(*VIEWS).completed().result()
+    victim = training(*VIEWS)
+    for epoch in (1, 4):  # one view has been made; both have been gone round
+        assert victim.killed(written(epoch))
+    assert_same(victim.completed(), expected)
+    assert victim.said().count("resumed=") == 2
+
+
+def test_a_finished_run_only_tests_and_saves_again(training, whole):
+    finished = training().completed()
+    shutil.rmtree(finished.folder / "model")
+    assert_same(finished.completed(), whole[0])
+    assert finished.said().count("epoch=3 ") == 1
+
+
+# Being asked to stop
+
+
+def test_sigterm_ends_a_run_after_its_step_and_the_next_one_goes_on(training, whole):
+    """It comes before the first step of each start, so that each makes exactly one."""
+    victim = training()
+    for step, begin in enumerate(["photos=", "resumed=", "resumed="], start=1):
+        assert victim.asked_to_stop(said(begin)) == [0], victim.said()
+        assert f"epoch-00001-step-{step:08}" in victim.kept()
+        assert victim.said().splitlines()[-1].startswith("stopped=")
+        assert "epoch=1 " not in victim.said()
+    assert_same(victim.completed(), whole[0])
+
+
+def test_sigterm_at_an_epochs_end_is_obeyed_too(training, whole):
+    victim = training()
+    assert victim.asked_to_stop(writing(1)) == [0], victim.said()
+    assert "stopped=" in victim.said()
+    assert "epoch=2 " not in victim.said()
+    assert_same(victim.completed(), whole[0])
+
+
+# Several processes
+
+
+@pytest.fixture(scope="module")
+def pair(photos, tmp_path_factory) -> dict:
+    """What an uninterrupted run in two processes ends with."""
+    folder = tmp_path_factory.mktemp("pair") / "run"
+    training = Training(photos, folder, processes=2).completed()
+    result = training.result()
+    shutil.rmtree(folder)
+    return result
+
+
+def test_two_processes_stop_together_when_one_is_asked_to(training, pair):
+    victim = training(processes=2)
+    assert victim.asked_to_stop(said("photos=")) == [0, 0], victim.said()
+    assert len(victim.kept()) == 1
+    assert_same(victim.completed(), pair)
+    assert "resumed=epoch 1, step " in victim.said()
+
+
+def test_torchrun_restarts_both_when_one_is_killed(training, pair):
+    """The one that writes dies once there is a checkpoint; torchrun itself starts both anew."""
+    victim = training()
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=1"]
+    torchrun += ["--nproc_per_node=2", str(SCRIPT), *victim.arguments]
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("SM_")}
+    environment["OMP_NUM_THREADS"] = "1"
+    with victim.log.open("w") as log:
+        agent = subprocess.Popen(torchrun, env=environment, stdout=log, stderr=log)
+    try:
+        while agent.poll() is None and not written(1)(victim):
+            time.sleep(0.005)
+        workers = psutil.Process(agent.pid).children()
+        first = [p for p in workers if p.environ().get("RANK") == "0"]
+        assert len(first) == 1, victim.said()
+        first[0].kill()
+        assert agent.wait(120) == 0, victim.said()
+    finally:
+        agent.terminate()  # and its workers with it
+        agent.wait(60)
+    assert_same(victim, pair)
+    assert victim.said().count("resumed=epoch ") == 1
