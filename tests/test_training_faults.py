@@ -4,27 +4,22 @@
 `KILL_SEED` at which.
 """
 
-import contextlib
 import json
 import os
 import random
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from forking import fork
+from forking import ENTRY_POINTS, fork, free_port, torchrun, train_alone
 from tiny_photos import write_channels
 
 POINTS = int(os.environ.get("KILL_POINTS", "5"))
 SEED = int(os.environ.get("KILL_SEED", "20261121"))
-SCRIPT = Path(__file__).parent.parent / "entry_points" / "train.py"
 TIMES = ("seconds", "images_per_second")
 # All that could make a resumed run another one: batch statistics, colours, moments, a schedule.
 RECIPE = "--model resnet18 --weights random --image-size 32 --precision fp32 --batch-size 4 "
@@ -33,21 +28,6 @@ RECIPE += "--label-smoothing 0.1 --seed 3"
 VIEWS = ["--train-layers", "head", "--feature-views", "2", "--epochs", "5", "--head-layers", "2"]
 
 Moment = Callable[["Training"], bool]
-
-
-def run(arguments: list[str], log: Path, variables: dict[str, str]) -> None:
-    """In a process of its own: train, with a log for output."""
-    import torch
-
-    import train
-
-    torch.set_num_threads(1)
-    for name in [name for name in os.environ if name.startswith("SM_")]:
-        del os.environ[name]
-    os.environ.update(variables, OMP_NUM_THREADS="1")  # the processors are for all
-    with log.open("a", buffering=1) as stream, contextlib.redirect_stdout(stream):
-        os.dup2(stream.fileno(), 2)
-        train.main(arguments)
 
 
 class Training:
@@ -65,15 +45,13 @@ class Training:
 
     def start(self) -> None:
         """Start it as torchrun would."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
+        port = str(free_port())
         self.begin, self.processes = time.monotonic(), []
         for rank in range(self.count):
             variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
             variables |= {"WORLD_SIZE": str(self.count), "LOCAL_WORLD_SIZE": str(self.count)}
             variables |= {"MASTER_ADDR": "127.0.0.1"}
-            self.processes.append(fork(run, self.arguments, self.log, variables))
+            self.processes.append(fork(train_alone, self.arguments, self.log, variables))
 
     def ended(self) -> list[int]:
         """Wait for the end, and return the exit codes."""
@@ -317,13 +295,8 @@ def test_two_processes_stop_together_when_one_is_asked_to(training, pair):
 def test_torchrun_restarts_both_when_one_is_killed(training, pair):
     """The one that writes dies once there is a checkpoint; torchrun itself starts both anew."""
     victim = training()
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=1"]
-    torchrun += ["--nproc_per_node=2", str(SCRIPT), *victim.arguments]
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("SM_")}
-    environment["OMP_NUM_THREADS"] = "1"
-    with victim.log.open("w") as log:
-        agent = subprocess.Popen(torchrun, env=environment, stdout=log, stderr=log)
-    try:
+    script = ENTRY_POINTS / "train.py"
+    with torchrun(victim.log, script, *victim.arguments, restarts=1) as agent:
         while agent.poll() is None and not written(1)(victim):
             time.sleep(0.005)
         workers = psutil.Process(agent.pid).children()
@@ -331,8 +304,5 @@ def test_torchrun_restarts_both_when_one_is_killed(training, pair):
         assert len(first) == 1, victim.said()
         first[0].kill()
         assert agent.wait(120) == 0, victim.said()
-    finally:
-        agent.terminate()  # and its workers with it
-        agent.wait(60)
     assert_same(victim, pair)
     assert victim.said().count("resumed=epoch ") == 1
