@@ -59,6 +59,8 @@ def torchrun(log: Path, *arguments: object, restarts: int = 0) -> Iterator[subpr
     command += ["--nproc_per_node=2", f"--max-restarts={restarts}", *map(str, arguments)]
     environment = {name: v for name, v in os.environ.items() if not name.startswith("SM_")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ENTRY_POINTS)}
+    # Else the restarted meet addresses of the dead in torchrun's own store (pytorch#135712).
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     with log.open("w") as output:
         agent = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
