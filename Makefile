@@ -135,6 +135,10 @@ record-gpu: $(READY) ## Record a starved and a fed run on this machine's GPU, fo
 rules-matrix: $(READY) ## Debugger's rules on healthy and on ill runs, into docs/debugger-rules.md (MATRIX=--text)
 	$(BIN)/python -m benchmarks.rules_matrix $(MATRIX)
 
+.PHONY: check-real
+check-real: $(READY) ## Our recipe from scratch on real photos, beside plain SGD and Adam (DATA=folder, 25 minutes; REAL="--jobs 2")
+	$(BIN)/python -m benchmarks.real --data "$(DATA)" $(REAL)
+
 .PHONY: lab
 lab: $(READY) ## JupyterLab on a local engine
 	$(BIN)/local-sagemaker run --state $(STATE) -- $(BIN)/jupyter lab \
