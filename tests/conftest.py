@@ -258,6 +258,19 @@ def aws(tmp_path_factory):
 
 
 @pytest.fixture
+def reached(aws, monkeypatch):
+    """The session's engine as clients without arguments find it; its state is `aws`'s."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": aws.url,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return aws
+
+
+@pytest.fixture
 def published(monkeypatch):
     """Writes weights as torchvision would publish them: under a name that begins with their hash.
 

@@ -35,14 +35,7 @@ def left(folder, labels, taken, breeds=BREEDS):
 
 
 @pytest.fixture
-def ws(aws, monkeypatch, request, tmp_path):
-    for name, value in {
-        "AWS_ENDPOINT_URL": aws.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }.items():
-        monkeypatch.setenv(name, value)
+def ws(reached, request):
     return SimpleNamespace(bucket=BUCKET, prefix=request.node.name)
 
 

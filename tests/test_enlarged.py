@@ -13,14 +13,7 @@ from course.lookup import MissingStep
 
 
 @pytest.fixture
-def ws(aws, monkeypatch, request):
-    for name, value in {
-        "AWS_ENDPOINT_URL": aws.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }.items():
-        monkeypatch.setenv(name, value)
+def ws(reached, request):
     prefix = request.node.name
     uri = lambda *parts: "/".join([f"s3://{BUCKET}", prefix, *parts])  # noqa: E731
     return SimpleNamespace(bucket=BUCKET, prefix=prefix, uri=uri)

@@ -21,15 +21,7 @@ ABOUT = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def engine(aws, monkeypatch):
-    for name, value in {
-        "AWS_ENDPOINT_URL": aws.url,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("reached")
 
 
 def sdk_job(name, base):
