@@ -122,10 +122,11 @@ faults: $(READY) ## Kill the engine, jobs and endpoints 50 times under load, and
 	FAULT_POINTS=$${FAULT_POINTS:-50} $(BIN)/python -m pytest -s tests/test_faults.py
 
 .PHONY: bench
-bench: $(READY) ## What engine, hook and profiler cost, beside named peers (takes minutes, wants a quiet machine)
+bench: $(READY) ## What engine, hook, profiler and training cost, beside named peers (takes minutes, wants a quiet machine)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/debugger.py
 	$(BIN)/python benchmarks/profiler.py
+	$(BIN)/python benchmarks/training.py
 
 .PHONY: record-gpu
 record-gpu: $(READY) ## Record a starved and a fed run on this machine's GPU, for notebook 03
