@@ -118,8 +118,9 @@ check-v2: $(V2)/.ready ## Clients of SageMaker SDK v2 and the AWS command line a
 	    $(V2)/bin/python -m pytest -c tests/v2/pytest.ini --rootdir tests/v2 $(V2_TESTS)
 
 .PHONY: faults
-faults: $(READY) ## Kill the engine, jobs and endpoints 50 times under load, and count (FAULT_SEED=n)
-	FAULT_POINTS=$${FAULT_POINTS:-50} $(BIN)/python -m pytest -s tests/test_faults.py
+faults: $(READY) ## Kill the engine, jobs and endpoints 50 times under load, and training 20 times (FAULT_SEED, KILL_SEED)
+	FAULT_POINTS=$${FAULT_POINTS:-50} KILL_POINTS=$${KILL_POINTS:-20} \
+	    $(BIN)/python -m pytest -s tests/test_faults.py tests/test_training_faults.py
 
 .PHONY: bench
 bench: $(READY) ## What engine, hook, profiler and training cost, beside named peers (takes minutes, wants a quiet machine)
