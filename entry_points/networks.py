@@ -239,6 +239,7 @@ def load_model(folder: Path) -> tuple["nn.Module", dict[str, Any]]:
     Raises FileNotFoundError naming the file, or RuntimeError if weights and card do not fit.
     """
     import torch
+    import torchvision  # noqa: F401  (its first import reads tensors, which those on "meta" refuse)
     from safetensors.torch import load_file
 
     for name in (CARD_FILE, WEIGHTS_FILE):
