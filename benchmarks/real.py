@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.record_gpu import machine
 from course.searches import NAMED
 from entry_points.photos import DataError, PhotoFolder, check_same_classes, list_photos
 
@@ -237,7 +238,7 @@ def affordable(bench: Bench, seconds: float) -> int:
     tried, so that they are as slow as they will be.
     """
     slowest = bench.methods[0]
-    run = partial(bench.scoring, slowest, slowest.rates[0], SHORT)
+    run = partial(bench.scoring, slowest, slowest.rates[0], SHORT, 0)
     tried = bench.all(
         {f"{slowest.name}, {SHORT} epochs, job {n + 1}": run for n in range(bench.jobs)}
     )
@@ -352,6 +353,7 @@ def compare(bench: Bench, epochs: int, seeds: int) -> dict[str, Any]:
     photos = len(runs[first][0].answers)
     print(f"On {photos} photos, the {first} is {'; '.join(parts)}.", flush=True)
     return {
+        "machine": machine(),
         "epochs": epochs,
         "shared": bench.shared,
         "methods": [asdict(method) for method in bench.methods],

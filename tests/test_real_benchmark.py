@@ -239,9 +239,11 @@ def test_all_of_it_on_tiny_photos(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(real, "SHARED", TINY)
     monkeypatch.setenv("SM_CHANNEL_TEST", str(tmp_path / "a job's own"))
     data, file = write_channels(tmp_path / "data"), tmp_path / "kept" / "real.json"
-    words = ["--data", str(data), "--epochs", "1", "--seeds", "1", "--jobs", "2"]
+    words = ["--data", str(data), "--seconds", "0.1", "--seeds", "1", "--jobs", "2"]
     real.main([*words, "--json", str(file)])
     found, printed = json.loads(file.read_text()), capsys.readouterr().out
+    assert found["machine"]["Cores"] and found["epochs"] == 1
+    assert "recipe, 3 epochs, job 2" in printed
     assert found["rates"] == {"recipe": methods[0].rates[0], "SGD": methods[1].rates[0]}
     (run,) = found["runs"]["SGD"]
     assert [answer[0] for answer in run["answers"]] == sorted(a[0] for a in run["answers"])
