@@ -167,8 +167,8 @@ def write(config: dict[str, Any], output_data_dir: Path | None) -> Path:
       stores them in S3 while the job runs, as `<S3Uri>/<job>/debug-output`;
     - else into the output folder, of which SageMaker makes `output.tar.gz` when the job ends.
 
-    What an earlier attempt at the same job left in that folder is removed: the script begins
-    anew, too. Raises ConfigError if there is no such folder.
+    What an earlier attempt at the same job left in that folder is removed: smdebug cannot add to
+    it, even where the training goes on. Raises ConfigError if there is no such folder.
     """
     folder = Path(config.get("LocalPath") or _results(output_data_dir) / TENSORS).absolute()
     if folder.is_dir():
