@@ -271,7 +271,7 @@ def _steps(folder: Path) -> Iterator[dict]:
 
 
 def time_of_reading(lines: Iterable[tuple[float, str]]) -> float:
-    """Seconds in which train.py listed and decoded photos before its first step."""
+    """Seconds in which train.py decoded photos, of both sets, before its first step."""
     moments = {word: t for word in (BEGUN, READ) for t, line in lines if line.startswith(word)}
     return moments[READ] - moments[BEGUN]
 
