@@ -5,6 +5,7 @@ run stays the same run however many processes and loader processes share it, and
 interrupted.
 """
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -292,10 +293,16 @@ def make_loader(
         collate_fn=photos.collate,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        worker_init_fn=_outlast if num_workers else None,
         pin_memory=torch.cuda.is_available(),
     )
     loader.damage = damage or Damage(limit=0)
     return loader
+
+
+def _outlast(worker: int) -> None:
+    """Have a loader process leave SIGTERM to the training one, which has a step to end first."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def make_loaders(

@@ -229,6 +229,14 @@ def test_a_pass_goes_on_in_the_middle_as_if_never_interrupted():
     assert not torch.equal(other.layer.weight, whole.layer.weight)
 
 
+def test_each_step_drops_out_other_units():
+    data, criterion = batches(1) * 4, torch.nn.CrossEntropyLoss(reduction="sum")
+    model, losses = Dropping(), []
+    criterion.register_forward_hook(lambda *given: losses.append(given[2].item()))
+    learning.run_pass(model, data, criterion, CPU, learn=learner(model, 4, lr=1e-12), seed=3)
+    assert len(set(losses)) == 4
+
+
 def test_a_batch_without_photos_counts_for_nothing():
     empty = (torch.empty((0, 8, 8, 3), dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
     data, model = batches(1), Dropping().eval()

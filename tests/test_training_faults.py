@@ -9,6 +9,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -274,6 +276,27 @@ def test_sigterm_at_an_epochs_end_is_obeyed_too(training, whole):
     assert "stopped=" in victim.said()
     assert "epoch=2 " not in victim.said()
     assert_same(victim.completed(), whole[0])
+
+
+def test_loader_processes_leave_sigterm_to_the_run(training):
+    """Where a whole process group gets it, too, the run still gets the batches of its step."""
+    victim = training("--num-workers", "1", "--epochs", "100")
+    command = [sys.executable, ENTRY_POINTS / "train.py", *victim.arguments]
+    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with victim.log.open("w") as log, subprocess.Popen(command, stdout=log, env=alone) as run:
+        while run.poll() is None and "epoch=1 " not in victim.said():
+            time.sleep(0.005)
+        loaders = psutil.Process(run.pid).children()
+        assert loaders
+        for process in loaders:
+            process.terminate()
+        epochs = victim.said().count("epoch=")
+        while run.poll() is None and victim.said().count("epoch=") < epochs + 2:
+            time.sleep(0.005)
+        run.terminate()
+        assert run.wait(60) == 0, victim.said()
+    assert "stopped=" in victim.said()
+    assert victim.kept()
 
 
 # Several processes
