@@ -212,8 +212,8 @@ NAMED = {search.name: search for search in (*PUBLISHED, COURSE, *RECOMMENDED)}
 REASONS = {
     "model": "the course's two; from scratch, a small one learns in minutes",
     "weights": "by default ImageNet's, where they can be had",
-    "image-size": "by default 224 on ImageNet's weights; from scratch, many epochs of small photos "
-    "do more than few of large ones: 64 pixels a side are less than half as many as 96",
+    "image-size": "by default 224 on ImageNet's weights; from scratch, small photos leave time for "
+    "many epochs: 64 pixels a side are less than half as many as 96",
     "optimizer": "one rate serves layers of very different gradients, and the decay of the weights "
     "does not depend on them (Loshchilov and Hutter, 2019)",
     "lr": "the middle of ResNet50's range, 3e-4, is the best published for a frozen one; "
