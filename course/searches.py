@@ -168,27 +168,22 @@ _OURS = {
     "label-smoothing": 0.1,
     "augmentation": "colour",
 }
+_SIZES = Categorical((16, 32, 64))
 _HEAD_FIRST = {"train-layers": "last-stage", "head-epochs": 3, "body-lr": 0.1, "epochs": 9}
 
+
+def _head_first(model: str, name: str, rates: Continuous) -> Search:
+    return Search(
+        model,
+        f"recommended for {name} on ImageNet's weights",
+        {"model": model, **_OURS, **_HEAD_FIRST},
+        {"lr": rates, "batch-size": _SIZES},
+    )
+
+
 RECOMMENDED = (
-    Search(
-        "resnet50",
-        "recommended for ResNet50 on ImageNet's weights",
-        {"model": "resnet50", **_OURS, **_HEAD_FIRST},
-        {
-            "lr": Continuous(1e-5, 1e-2, "Logarithmic"),
-            "batch-size": Categorical((16, 32, 64)),
-        },
-    ),
-    Search(
-        "vgg16",
-        "recommended for VGG16 on ImageNet's weights",
-        {"model": "vgg16", **_OURS, **_HEAD_FIRST},
-        {
-            "lr": Continuous(1e-5, 1e-3, "Logarithmic"),
-            "batch-size": Categorical((16, 32, 64)),
-        },
-    ),
+    _head_first("resnet50", "ResNet50", Continuous(1e-5, 1e-2, "Logarithmic")),
+    _head_first("vgg16", "VGG16", Continuous(1e-5, 1e-3, "Logarithmic")),
     Search(
         "resnet18-scratch",
         "recommended without ImageNet's weights",
@@ -202,7 +197,7 @@ RECOMMENDED = (
         },
         {
             "lr": Continuous(1e-4, 1e-2, "Logarithmic"),
-            "batch-size": Categorical((16, 32, 64)),
+            "batch-size": _SIZES,
         },
     ),
 )
