@@ -54,28 +54,29 @@ def uploaded(aws, tmp_path_factory):
 
 
 def imports_of(file: Path) -> set[str]:
-    """Top-level names of all modules that a file imports, also inside functions."""
+    """All modules that a file imports, also inside functions, and what might be one."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
 def reachable(code: Path, start: str) -> set[str]:
-    """What `start` imports, siblings followed."""
+    """The top-level names of what `start` imports, our own modules followed."""
     todo, seen, found = [start], set(), set()
     while todo:
         name = todo.pop()
         seen.add(name)
-        for imported in imports_of(code / f"{name}.py"):
-            if (code / f"{imported}.py").exists():
+        for imported in imports_of(code / f"{name.replace('.', '/')}.py"):
+            if (code / f"{imported.replace('.', '/')}.py").exists():
                 todo += [] if imported in seen else [imported]
-            else:
-                found.add(imported)
-    return found
+            elif not (code / imported.partition(".")[0]).is_dir():
+                found.add(imported.partition(".")[0])
+    own = {path.stem for path in code.glob("*.py")}
+    return found - own
 
 
 def required(code: Path) -> set[str]:
