@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 from collections.abc import Callable
@@ -9,6 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from local_sagemaker.isolation import isolation
+
+# 127.1.0 to 127.254.255, in turn; each engine on the machine begins somewhere else.
+NETS = 254 * 256
+_nets = itertools.count(secrets.randbelow(NETS))
 
 HOMOGENEOUS = "homogeneousCluster"  # the group's name on SageMaker when no groups were asked for
 
@@ -46,7 +51,8 @@ def hosts(resources: dict) -> list[Host]:
         ]
     if not isolation().real_opt_ml:
         return [Host("localhost", "127.0.0.1", kind, group) for group, kind in members[:1]]
-    net = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}"
+    upper, lower = divmod(next(_nets) % NETS, 256)
+    net = f"127.{1 + upper}.{lower}"
     return [
         Host(f"algo-{number}", f"{net}.{number}", kind, group)
         for number, (group, kind) in enumerate(members, 1)
