@@ -15,7 +15,7 @@ Response, as the `Accept` header asks:
         {"predictions": [{"breed": "Affenpinscher", "class_name": "001.Affenpinscher",
                           "probability": 0.53}, ...]}
         and for several photos {"results": [{"predictions": [...]}, ...]}, in their order
-    application/json;top=10         as many breeds as that
+    application/json;top=10         the ten likeliest breeds, or all if there are fewer
     application/json;logits=true    all logits: {"logits": [[...], ...], "class_names": [...]}
     application/x-npy               all logits, a NumPy file of float32, shape (photos, classes)
 
@@ -275,9 +275,9 @@ def _answer(prediction: Prediction, options: dict[str, str]) -> dict[str, Any]:
         raise BadRequest(406, f"logits are true, without top, or false, not {ascii(options)[:100]}")
     if logits == "true":
         return {"logits": prediction.logits.tolist(), "class_names": names}
-    if top is not None and not (re.fullmatch("[0-9]{1,6}", top) and 1 <= int(top) <= len(names)):
-        raise BadRequest(406, f"top is a number from 1 to {len(names)}, not {ascii(top)[:20]}")
-    count = int(top or min(TOP, len(names)))
+    if top is not None and not re.fullmatch("0*[1-9][0-9]{0,5}", top):
+        raise BadRequest(406, f"top is a number from 1 to 999999, not {ascii(top)[:20]}")
+    count = min(int(top or TOP), len(names))
     results = [{"predictions": _likeliest(row, names, count)} for row in prediction.logits]
     return {"results": results} if prediction.several else results[0]
 
