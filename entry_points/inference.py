@@ -41,7 +41,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from networks import load_model
-from photos import centre_crop, decode, normalise, resized_side, to_batch
+from photos import breed, centre_crop, decode, normalise, resized_side, to_batch
 
 try:
     from sagemaker_inference.content_types import UTF8_TYPES
@@ -286,11 +286,6 @@ def _likeliest(logits: np.ndarray, class_names: list[str], count: int) -> list[d
     top = torch.from_numpy(logits).softmax(0).topk(count)
     names = [class_names[index] for index in top.indices]
     return [
-        {"breed": breed_name(name), "class_name": name, "probability": round(value, 6)}
+        {"breed": breed(name), "class_name": name, "probability": round(value, 6)}
         for name, value in zip(names, top.values.tolist(), strict=True)
     ]
-
-
-def breed_name(class_name: str) -> str:
-    """Return a class folder's name as one would write it: `001.Afghan_hound` is "Afghan hound"."""
-    return re.sub(r"^\d+\.", "", class_name).replace("_", " ")

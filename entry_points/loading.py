@@ -100,7 +100,7 @@ class Photos:
         except MemoryError:
             raise
         except Exception as error:  # Pillow's parsers raise whatever they meet
-            return f"{file.parent.name}/{file.name}: {error}"
+            return f"{self.folder.name(file)}: {error}"
 
     def __len__(self) -> int:
         return len(self.folder.files)
@@ -187,26 +187,23 @@ class Batches(Sampler):
 
 
 class Damage:
-    """The photos of all channels that could not be decoded, by file, with the reasons."""
+    """The photos of all channels that could not be decoded; `found` has their names by file."""
 
     def __init__(self, limit: int):
-        self.limit, self.reasons = limit, {}
+        self.limit = limit
+        self.found: dict[Path, str] = {}
 
-    @property
-    def names(self) -> list[str]:
-        """The photos, as class and file."""
-        return [f"{file.parent.name}/{file.name}" for file in self.reasons]
-
-    def see(self, reasons: dict[Path, str]) -> None:
-        """Count and name those that are new; DataError when there are more than `limit`."""
-        for file, reason in reasons.items():
-            if file in self.reasons:
+    def see(self, folder: PhotoFolder, reasons: dict[int, str]) -> None:
+        """Count and name the new ones, given by place; DataError when all are over `limit`."""
+        for place, reason in reasons.items():
+            file = folder.files[place]
+            if file in self.found:
                 continue
-            self.reasons[file] = reason
-            print(f"skipped={len(self.reasons)} {reason}", flush=True)
-            if len(self.reasons) > self.limit:
+            self.found[file] = folder.name(file)
+            print(f"skipped={len(self.found)} {reason}", flush=True)
+            if len(self.found) > self.limit:
                 raise DataError(
-                    f"{len(self.reasons)} photos cannot be decoded, and --max-damaged allows "
+                    f"{len(self.found)} photos cannot be decoded, and --max-damaged allows "
                     f"{self.limit}; the last is {reason}; replace or remove them"
                 )
 
@@ -218,8 +215,7 @@ class Loader(DataLoader):
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in super().__iter__():
-            files = self.dataset.folder.files
-            self.damage.see({files[place]: reason for place, reason in batch.damaged.items()})
+            self.damage.see(self.dataset.folder, batch.damaged)
             yield batch
 
 

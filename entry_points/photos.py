@@ -5,6 +5,7 @@ needed, so that a mistake in a folder is told at once.
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +42,11 @@ class PhotoFolder:
     @property
     def names(self) -> list[str]:
         """The files as one would tell them: `001.Affenpinscher/x.jpg`."""
-        return [file.relative_to(self.root).as_posix() for file in self.files]
+        return [self.name(file) for file in self.files]
+
+    def name(self, file: Path) -> str:
+        """The name of one of the files."""
+        return file.relative_to(self.root).as_posix()
 
 
 def list_photos(root: Path) -> PhotoFolder:
@@ -83,6 +88,11 @@ def read_channels(arguments: Any) -> dict[str, PhotoFolder]:
     for name, channel in channels.items():
         check_same_classes(channels["train"], channel, name)
     return channels
+
+
+def breed(class_name: str) -> str:
+    """What a class folder stands for: `076.Golden_retriever` → `Golden retriever`."""
+    return re.sub(r"^\d+[.\-_ ]", "", class_name).replace("_", " ")
 
 
 def _some(names: list[str], limit: int = 5) -> str:

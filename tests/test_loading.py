@@ -157,7 +157,7 @@ def test_for_a_damaged_photo_training_gets_the_next_and_evaluation_none(
     found = list(loading.make_loader(photos, 4, **options))
     assert [len(batch.labels) for batch in found] == [4, 3, 4, 4]
     assert 7 not in torch.cat([batch.indices for batch in found])
-    assert damage.names == ["001.Affenpinscher/007.jpg"]
+    assert list(damage.found.values()) == ["001.Affenpinscher/007.jpg"]
 
 
 def test_a_batch_of_damaged_photos_alone_is_empty(folder):
@@ -172,11 +172,11 @@ def test_a_batch_of_damaged_photos_alone_is_empty(folder):
 
 def test_damaged_photos_are_counted_once_up_to_a_limit(folder, capsys):
     damage = loading.Damage(limit=1)
-    damage.see({folder.files[0]: "a/000.jpg: broken"})
-    damage.see({folder.files[0]: "a/000.jpg: broken"})
+    damage.see(folder, {0: "a/000.jpg: broken"})
+    damage.see(folder, {0: "a/000.jpg: broken"})
     assert capsys.readouterr().out == "skipped=1 a/000.jpg: broken\n"
     with pytest.raises(DataError, match=r"2 photos cannot be decoded.* allows 1.*a/001"):
-        damage.see({folder.files[1]: "a/001.jpg: empty"})
+        damage.see(folder, {1: "a/001.jpg: empty"})
 
 
 def test_nothing_can_be_learnt_from_damaged_photos_alone(folder):

@@ -59,6 +59,19 @@ def opened(path, data):
     return Image.open(path)
 
 
+@pytest.mark.parametrize(
+    "folder,name",
+    [
+        ("076.Golden_retriever", "Golden retriever"),
+        ("12-Pug", "Pug"),
+        ("Pug", "Pug"),
+        ("3dogs", "3dogs"),
+    ],
+)
+def test_a_breed_s_name_is_its_folder_s_without_the_number(folder, name):
+    assert photos.breed(folder) == name
+
+
 def test_the_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees to see it so

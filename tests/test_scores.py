@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from records import scores
-from records.scores import NOBODY, answers, breed, confusion, scored, wilson
+from records.scores import NOBODY, answers, confusion, scored, wilson
 
 NAMES = ["001.Affenpinscher", "016.Beagle", "057.Dalmatian"]
 
@@ -170,16 +170,3 @@ def test_what_cannot_be_scored_is_refused():
 def test_files_labels_and_logits_belong_together(files, labels, shape):
     with pytest.raises(ValueError, match="give one label and one row of logits for each file"):
         scores.Tested(files, np.array(labels), np.zeros(shape))
-
-
-@pytest.mark.parametrize(
-    "folder,name",
-    [
-        ("076.Golden_retriever", "Golden retriever"),
-        ("12-Pug", "Pug"),
-        ("Pug", "Pug"),
-        ("3dogs", "3dogs"),
-    ],
-)
-def test_a_breed_s_name_is_its_folder_s_without_the_number(folder, name):
-    assert breed(folder) == name

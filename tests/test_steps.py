@@ -79,8 +79,8 @@ class Slow:
         return Network(8 * 8 * 3, 2)
 
     def learner(self, network, mark):
-        options = Namespace(optimizer="sgd", lr=0.1, weight_decay=0, momentum=0)
-        options = Namespace(**vars(options), schedule="cosine", warmup=0.1, nan_loss="stop")
+        recipe = {"lr": 0.1, "weight_decay": 0, "momentum": 0, "schedule": "cosine", "warmup": 0.1}
+        options = Namespace(optimizer="sgd", **recipe, nan_loss="stop")
         groups = [{"params": list(network.parameters())}]
         learn = learning.Learner(options, groups, 100, CPU, mark)
         learn.optimizer.register_step_pre_hook(lambda *_: self.at("Optimizer"))

@@ -303,9 +303,11 @@ def test_a_missing_channel_is_named(tmp_path):
 def test_damaged_photos_are_named_and_left_out_up_to_a_limit(tmp_path, capsys):
     write_channels(tmp_path, photos=8)
     damaged = [
-        f"{c}/002.Afghan_hound/00{n}.jpg" for c, n in (("train", 1), ("train", 2), ("test", 0))
+        f"{c}/002.Afghan_hound/{n}.jpg"
+        for c, n in (("train", "001"), ("train", "more/002"), ("test", "000"))
     ]
     for name in damaged:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"not a photo")
     options = ["--max-damaged", 3, "--epochs", 1, "--output-data-dir", tmp_path / "out"]
     train.main(command(tmp_path, *options))

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from records.scores import breed
+from photos import breed
 
 SHOWN = 5  # so many of the best breeds, of the worst ones, and of the damaged photos
 

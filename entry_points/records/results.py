@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from photos import breed
 from records import card, confusion
-from records.scores import NOBODY, Tested, answers, breed, scored
+from records.scores import NOBODY, Tested, answers, scored
 from records.scores import confusion as confusion_counts
 
 HISTORY, TEST, PREDICTIONS = "history.jsonl", "test.json", "predictions.csv"

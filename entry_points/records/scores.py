@@ -1,7 +1,6 @@
 """What a test says about a classifier, in numbers: shares with intervals, breeds, mix-ups."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +30,6 @@ class Tested:
                 f"{lengths[0]} files, {lengths[1]} labels and logits of shape {self.logits.shape}: "
                 "give one label and one row of logits for each file"
             )
-
-
-def breed(class_name: str) -> str:
-    """What a class folder stands for: `076.Golden_retriever` → `Golden retriever`."""
-    return re.sub(r"^\d+[.\-_ ]", "", class_name).replace("_", " ")
 
 
 def wilson(right: int, photos: int) -> tuple[float, float]:
