@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
-from photos import normalise
+from photos import DataError, normalise
 from records.steps import Steps
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -229,6 +229,7 @@ def run_pass(
     Photos are uint8; floats are taken for features, and go into the model as they are. `steps`
     records how long the parts of each step take, `tally` what they added up to. `seed` is that of
     each step's dropout. The pass ends early, after a step, when `stop` says so.
+    Raises DataError if there is no photo to measure on.
     """
     steps, tally = steps or Steps(), tally or Tally(machine)
     start = time.perf_counter() - tally.seconds
@@ -255,7 +256,13 @@ def run_pass(
     result = tally.result()
     if learn is not None:
         learn.check(result.loss)
+    elif not result.images:  # a loss of 0 would be the best that a search has seen
+        raise _all_damaged(steps)
     return result
+
+
+def _all_damaged(steps: Steps) -> DataError:
+    return DataError(f"not one photo of '{steps.phase}' can be decoded: replace the files")
 
 
 def _moved(*tensors: torch.Tensor | torch.device) -> list[torch.Tensor]:
@@ -291,6 +298,7 @@ def outputs(
     """Return what the network, in evaluation mode, makes of a loader's photos, in all processes.
 
     `criterion` is called on each batch, for who watches it: Debugger's hook does.
+    Raises DataError if not one photo could be decoded.
     """
     values: torch.Tensor | None = None
     count = len(loader.dataset)
@@ -308,6 +316,13 @@ def outputs(
         values = found.new_zeros(count, found.shape[1]) if values is None else values
         values[indices], labels[indices], seen[indices] = found, targets, 1.0
         steps.mark("Forward")
+    width = torch.tensor([values.shape[1], 1.0] if values is not None else [0.0, 0.0])
+    width = width.to(machine.device)
+    machine.sum(width)
+    if not width[1]:
+        raise _all_damaged(steps)
+    if values is None:  # those of this process were all damaged
+        values = torch.zeros(count, int(width[0] / width[1]), device=machine.device)
     machine.sum(values, labels, seen)
     return Outputs(values, labels, seen > 0)
 

@@ -25,6 +25,7 @@ RUNS = {
     "kept features": ("odd", "--epochs 3 --train-layers head --feature-views 2"),
     "head first": ("odd", "--epochs 2 --train-layers last-stage --head-epochs 1 --body-lr 0.3"),
     "damaged photos": ("damaged", "--epochs 2"),
+    "no photo of the second process's": ("scarce", "--epochs 2"),
 }
 REFUSED = {"small batches": ("even", "--epochs 1 --batch-size 1")}
 
@@ -75,6 +76,12 @@ def root(tmp_path_factory) -> Path:
         write_channels(root / photos, photos=11)
         for channel in ("train", "valid", "test"):
             (root / photos / channel / min(COLOURS) / "000.jpg").unlink()
+    write_channels(root / "scarce", photos=8)
+    for channel in ("valid", "test"):
+        for name in COLOURS:
+            for n in (1, 2, 3):
+                (root / "scarce" / channel / name / f"00{n}.jpg").unlink()
+        (root / "scarce" / channel / max(COLOURS) / "000.jpg").write_bytes(b"no photo")
     for channel in ("train", "valid", "test"):
         (root / "damaged" / channel / max(COLOURS) / "001.jpg").write_bytes(b"no photo")
 

@@ -322,6 +322,16 @@ def test_damaged_photos_are_named_and_left_out_up_to_a_limit(tmp_path, capsys):
         train.main(command(tmp_path, "--max-damaged", 2))
 
 
+@pytest.mark.parametrize("channel", ["valid", "test"])
+def test_nothing_can_be_measured_on_damaged_photos_alone(tmp_path, channel, capsys):
+    write_channels(tmp_path, photos=4)
+    for file in (tmp_path / channel).rglob("*.jpg"):
+        file.write_bytes(b"not a photo")
+    with pytest.raises(SystemExit, match=f"not one photo of '{channel}' can be decoded"):
+        train.main(command(tmp_path, "--epochs", 1))
+    assert f"{channel}_loss" not in capsys.readouterr().out
+
+
 def test_without_safetensors_it_stops_before_it_trains(tmp_path, monkeypatch, capsys):
     write_channels(tmp_path, photos=4)
     monkeypatch.setattr("networks.find_spec", lambda name: None)
