@@ -138,7 +138,7 @@ def check(folder: str | os.PathLike) -> Report:
         for file in images:
             counts[split][file.parent.relative_to(folder / split).parts[0]] += 1
         # ImageFolder takes .ipynb_checkpoints for a class: name such folders, that they may go.
-        hidden = [entry for entry in (folder / split).iterdir() if _hidden(entry)]
+        hidden = [entry for entry in (folder / split).iterdir() if _hidden(entry.name)]
         files, strays = files + images, strays + others + sorted(hidden)
     missing = {split: [name for name, n in counts[split].items() if not n] for split in SPLITS}
     read = _read_all(files)
@@ -180,14 +180,14 @@ def _require_splits(folder: Path) -> None:
 
 def _classes(split: Path) -> list[Path]:
     """The class folders of a split, sorted by name, which is ImageFolder's label order."""
-    homes = sorted(entry for entry in split.iterdir() if entry.is_dir() and not _hidden(entry))
+    homes = sorted(entry for entry in split.iterdir() if entry.is_dir() and not _hidden(entry.name))
     if not homes:
         raise ValueError(f"{split} has no class folders. {_LAYOUT}")
     return homes
 
 
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name == "__MACOSX"
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def _files(homes: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -195,7 +195,8 @@ def _files(homes: list[Path]) -> tuple[list[Path], list[Path]]:
     images, others = [], []
     for home in homes:
         for file in sorted(file for file in home.rglob("*") if file.is_file()):
-            is_image = file.suffix.lower() in IMAGES and not file.name.startswith("._")
+            hidden = any(map(_hidden, file.relative_to(home).parts))
+            is_image = file.suffix.lower() in IMAGES and not hidden
             (images if is_image else others).append(file)
     return images, others
 
@@ -280,7 +281,8 @@ def _enough(folder: Path, classes: int | None) -> None:
 
 def _splits_in(folder: Path) -> Path:
     """`folder` or its one subfolder that has the splits."""
-    candidates = [folder, *(e for e in sorted(folder.iterdir()) if e.is_dir() and not _hidden(e))]
+    inner = (e for e in sorted(folder.iterdir()) if e.is_dir() and not _hidden(e.name))
+    candidates = [folder, *inner]
     found = [c for c in candidates if all((c / split).is_dir() for split in SPLITS)]
     if found[:1] == [folder] or len(found) == 1:
         return found[0]

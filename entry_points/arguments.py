@@ -26,6 +26,8 @@ BATCH_NORMS = ("auto", "train", "frozen")
 NAN_LOSSES = ("stop", "continue")
 # What only watches a run, and so does not make it another one.
 WATCHING = ("debug_config", "monitor", "profile_steps", "num_workers", "max_damaged", "nan_loss")
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+ONE_PHOTO = "Expected more than 1 value per channel"
 IMAGE_SIZE = {"imagenet": 224, "random": 64}  # the defaults, by starting weights
 
 
@@ -225,6 +227,21 @@ def parse(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[s
     return arguments, unknown
 
 
+def make_folders(arguments: argparse.Namespace) -> None:
+    """Make the output folders; ConfigError now, and not after the training, where that fails."""
+    for flag in ("model_dir", "output_data_dir"):
+        folder = getattr(arguments, flag)
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(f"{folder} is not writable")
+        except OSError as error:
+            name = flag.replace("_", "-")
+            raise hookconfig.ConfigError(f"--{name}: {error}; name another folder") from error
+
+
 def settle(arguments: argparse.Namespace, weights: str) -> None:
     """Replace the arguments whose default depends on the starting weights: imagenet or random."""
     if arguments.image_size is None:
@@ -244,6 +261,20 @@ def hyperparameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what makes a run another one, by name."""
     names = [n for n in vars(arguments) if not n.endswith("_dir") and n not in WATCHING]
     return {name: getattr(arguments, name) for name in names}
+
+
+def advice(error: Exception, arguments: argparse.Namespace) -> str | None:
+    """Return what to change, where the choice of options explains an error of PyTorch's."""
+    size, text = arguments.batch_size, str(error)
+    if isinstance(error, MemoryError) or any(part in text for part in NO_MEMORY):
+        way_out = f"try --batch-size {max(1, size // 2)}, or a smaller --image-size"
+        return f"out of memory with --batch-size {size} at {arguments.image_size} pixels: {way_out}"
+    if ONE_PHOTO in text:
+        return (
+            f"batch normalisation learns nothing from a single photo a process: --batch-size is "
+            f"{size}; raise it, or choose --batch-norm frozen"
+        )
+    return None
 
 
 def _with_hyphens(argv: Sequence[str] | None) -> list[str] | None:

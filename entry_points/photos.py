@@ -52,21 +52,32 @@ class PhotoFolder:
 def list_photos(root: Path) -> PhotoFolder:
     """List the photos under `root/<class>/`, sorted: label i is the i-th class folder by name.
 
+    What is hidden is no photo: Jupyter leaves copies in `.ipynb_checkpoints`, macOS files `._*`.
     Raises DataError when there is no such folder, no class folder, or one without photos.
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}: a channel must hold one folder a class")
-    classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    entries = (entry for entry in os.scandir(root) if not _hidden(entry.name))
+    classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
         raise DataError(f"no class folders in {root}: expected {root}/<class>/<photo>.jpg")
     files, labels = [], []
     for label, name in enumerate(classes):
-        found = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in SUFFIXES)
+        found = sorted(file for file in (root / name).rglob("*") if _is_photo(file, root))
         if not found:
             raise DataError(f"no photos in {root / name}: add some, or remove the folder")
         files += found
         labels += [label] * len(found)
     return PhotoFolder(classes, files, labels, root)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_photo(file: Path, root: Path) -> bool:
+    hidden = any(map(_hidden, file.relative_to(root).parts))
+    return file.suffix.lower() in SUFFIXES and not hidden
 
 
 def check_same_classes(train: PhotoFolder, other: PhotoFolder, channel: str) -> None:

@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from arguments import hyperparameters, layers, parse, settle
+from arguments import advice, hyperparameters, layers, make_folders, parse, settle
 from photos import DataError, read_channels
 from records.hookconfig import ConfigError, checkpoint_folder
 from records.lines import report, say
@@ -39,8 +39,6 @@ from records.profiling import describe, profiled
 
 # PyTorch takes seconds to import. What needs it is imported inside functions, so that --help and
 # mistakes in arguments and folders answer at once.
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass
@@ -181,6 +179,7 @@ def train(options: Any, steps: Any) -> dict[str, float]:
     """Train, test and save as the arguments say; return the last epoch's and the test's metrics."""
     channels = read_channels(options)
     classes = channels["train"].classes
+    make_folders(options)
 
     import torch
 
@@ -237,12 +236,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
             return train(options, steps)
     except (DataError, ConfigError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(t in str(error) for t in NO_MEMORY):
+    except (RuntimeError, MemoryError, ValueError) as error:
+        if (known := advice(error, options)) is None:
             raise
-        size, pixels = options.batch_size, options.image_size
-        way_out = f"try --batch-size {max(1, size // 2)}, or a smaller --image-size"
-        sys.exit(f"error: out of memory with --batch-size {size} at {pixels} pixels: {way_out}")
+        sys.exit(f"error: {known}")
 
 
 if __name__ == "__main__":

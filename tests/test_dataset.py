@@ -95,10 +95,12 @@ def test_a_file_that_only_calls_itself_an_image_is_damaged(photos, content, reas
 def test_what_is_no_image_is_listed_and_not_counted(photos):
     stray = photos / "train" / CLASSES[0] / "Thumbs.db"
     resource_fork = photos / "train" / CLASSES[0] / "._0.jpg"
-    for file in (stray, resource_fork):
+    copy = photos / "train" / CLASSES[0] / ".ipynb_checkpoints" / "0-checkpoint.jpg"
+    copy.parent.mkdir()
+    for file in (stray, resource_fork, copy):
         file.write_bytes(b"x")
     report = dataset.check(photos)
-    assert set(report.not_images) == {stray, resource_fork}
+    assert set(report.not_images) == {stray, resource_fork, copy}
     assert report.images == 8
 
 

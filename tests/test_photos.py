@@ -23,6 +23,10 @@ def test_labels_follow_the_sorted_class_folders(tmp_path):
         (tmp_path / name / "a.png").write_bytes(b"-")
     (tmp_path / "010.Beagle" / "notes.txt").write_text("no photo")
     (tmp_path / "recipe.json").write_text("{}")
+    for name in (".ipynb_checkpoints", "010.Beagle/.ipynb_checkpoints", "__MACOSX/010.Beagle"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a-checkpoint.png").write_bytes(b"-")
+    (tmp_path / "010.Beagle" / "._a.png").write_bytes(b"-")
     found = photos.list_photos(tmp_path)
     assert found.classes == ["001.Affenpinscher", "002.Afghan_hound", "010.Beagle"]
     assert found.labels == [0, 0, 1, 1, 2, 2]

@@ -332,9 +332,45 @@ def test_nothing_can_be_measured_on_damaged_photos_alone(tmp_path, channel, caps
     assert f"{channel}_loss" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--model-dir", "--output-data-dir"])
+def test_a_folder_that_cannot_be_made_is_told_before_the_training(tmp_path, option, capsys):
+    write_channels(tmp_path, photos=4)
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(SystemExit, match=f"error: {option}: .*taken.*; name another folder"):
+        train.main(command(tmp_path, option, tmp_path / "taken" / "inner"))
+    assert capsys.readouterr().out == ""
+
+
+def test_batch_normalisation_cannot_learn_from_one_photo(tmp_path):
+    write_channels(tmp_path, photos=4)
+    with pytest.raises(SystemExit, match=r"error: batch normalisation .*--batch-size is 1; raise"):
+        train.main(command(tmp_path, "--batch-size", 1))
+    train.main(command(tmp_path, "--batch-size", 1, "--batch-norm", "frozen"))
+
+
 def test_without_safetensors_it_stops_before_it_trains(tmp_path, monkeypatch, capsys):
     write_channels(tmp_path, photos=4)
     monkeypatch.setattr("networks.find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"name requirements\.txt as the job's requirements"):
         train.main(command(tmp_path))
     assert "epoch=" not in capsys.readouterr().out
+
+
+TOO_LITTLE = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(train.__file__).parent)!r})
+import train, learning, loading, networks, torchvision
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 800 * 2**20,) * 2)
+train.main(sys.argv[1:])
+"""
+
+
+def test_too_little_memory_is_told_with_the_batch_size(tmp_path):
+    write_channels(tmp_path, photos=40)
+    options = ("--batch-size", 80, "--image-size", 224, "--epochs", 1)
+    words = [sys.executable, "-c", TOO_LITTLE, *command(tmp_path, *options)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    said = "error: out of memory with --batch-size 80 at 224 pixels: try --batch-size 40, or"
+    assert done.stderr.splitlines()[-1].startswith(said), done.stderr
