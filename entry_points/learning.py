@@ -133,6 +133,9 @@ def joined(machine: Machine) -> Iterator[Machine]:
     try:
         rank, processes = distributed.get_rank(), distributed.get_world_size()
         yield Machine(machine.device, machine.precision, rank, processes)
+        # torchrun ends all processes when one of them fails, and with gloo a process may abort as
+        # it exits: so none does while the first one is still writing.
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
 

@@ -7,6 +7,7 @@ processes takes longer than training in them.
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,27 @@ def test_a_batch_must_have_a_photo_for_each_process(root):
         stopped = (root / "two" / "small batches" / rank / "stopped").read_text()
         assert "--batch-size 1 " in stopped
         assert "2 processes" in stopped
+
+
+def write_late(rank: int, port: int, file: Path) -> None:
+    """In a fork: one of two processes, of which the first one writes a file at its end."""
+    about = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in about.items()})
+    from learning import Machine, joined
+
+    with joined(Machine()) as machine:
+        if machine.rank == 0:
+            time.sleep(1)
+            file.write_text("written")
+    sys.exit(0 if file.exists() else 3)
+
+
+def test_no_process_leaves_while_the_first_one_writes(tmp_path):
+    port = free_port()
+    processes = [fork(write_late, rank, port, tmp_path / "file") for rank in (0, 1)]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
 
 
 if __name__ == "__main__":
