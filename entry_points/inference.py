@@ -275,7 +275,7 @@ def _answer(prediction: Prediction, options: dict[str, str]) -> dict[str, Any]:
         raise BadRequest(406, f"logits are true, without top, or false, not {ascii(options)[:100]}")
     if logits == "true":
         return {"logits": prediction.logits.tolist(), "class_names": names}
-    if top is not None and not re.fullmatch("0*[1-9][0-9]{0,5}", top):
+    if top is not None and not (re.fullmatch("[0-9]{1,6}", top) and int(top)):
         raise BadRequest(406, f"top is a number from 1 to 999999, not {ascii(top)[:20]}")
     count = min(int(top or TOP), len(names))
     results = [{"predictions": _likeliest(row, names, count)} for row in prediction.logits]

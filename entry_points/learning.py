@@ -319,13 +319,15 @@ def outputs(
         values = found.new_zeros(count, found.shape[1]) if values is None else values
         values[indices], labels[indices], seen[indices] = found, targets, 1.0
         steps.mark("Forward")
-    width = torch.tensor([values.shape[1], 1.0] if values is not None else [0.0, 0.0])
-    width = width.to(machine.device)
-    machine.sum(width)
-    if not width[1]:
+    # A process whose photos are all damaged learns from the others how wide the outputs are.
+    widths = torch.tensor([0.0, 0.0] if values is None else [values.shape[1], 1.0])
+    widths = widths.to(machine.device)
+    machine.sum(widths)
+    total, processes = widths.tolist()
+    if not processes:
         raise _all_damaged(steps)
-    if values is None:  # those of this process were all damaged
-        values = torch.zeros(count, int(width[0] / width[1]), device=machine.device)
+    if values is None:
+        values = torch.zeros(count, int(total / processes), device=machine.device)
     machine.sum(values, labels, seen)
     return Outputs(values, labels, seen > 0)
 

@@ -187,11 +187,16 @@ class Batches(Sampler):
 
 
 class Damage:
-    """The photos of all channels that could not be decoded; `found` has their names by file."""
+    """The photos of all channels that could not be decoded: `found` has a name for each file."""
 
     def __init__(self, limit: int):
         self.limit = limit
         self.found: dict[Path, str] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The photos, as they are named in their channels."""
+        return list(self.found.values())
 
     def see(self, folder: PhotoFolder, reasons: dict[int, str]) -> None:
         """Count and name the new ones, given by place; DataError when all are over `limit`."""

@@ -168,7 +168,7 @@ def test(run: Run) -> dict[str, float]:
     run.steps.begin("test", run.options.epochs)
     made = outputs(run.model, loader, run.machine, run.steps, run.criterion)
     answers = tested(files, made.values.cpu(), made.labels.cpu(), made.seen.cpu())
-    about = {**run.card, "metrics": run.history[-1], "damaged": list(loader.damage.found.values())}
+    about = {**run.card, "metrics": run.history[-1], "damaged": loader.damage.names}
     folder = None if run.machine.rank else run.options.output_data_dir
     metrics = write_results(folder, answers, files.classes, about)
     report({**metrics, "images": len(answers.files)})

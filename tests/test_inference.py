@@ -221,7 +221,7 @@ def test_as_many_breeds_as_asked_for_or_all(invoke, top):
     assert [len(result["predictions"]) for result in results] == [min(top, len(CLASSES))] * 2
 
 
-@pytest.mark.parametrize("top", ["0", "00", "-1", "1.5", "ten", "", "٣", "9" * 5000])
+@pytest.mark.parametrize("top", ["0", "00", "-1", "1.5", "ten", "", "٣", "9" * 5000, f"{1:05000}"])
 def test_no_number_of_breeds_is_406_and_says_what_is(invoke, top):
     status, _, message = invoke(encode(PHOTO), accept=f"application/json;top={top}")
     assert status == 406

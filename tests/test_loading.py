@@ -157,7 +157,7 @@ def test_for_a_damaged_photo_training_gets_the_next_and_evaluation_none(
     found = list(loading.make_loader(photos, 4, **options))
     assert [len(batch.labels) for batch in found] == [4, 3, 4, 4]
     assert 7 not in torch.cat([batch.indices for batch in found])
-    assert list(damage.found.values()) == ["001.Affenpinscher/007.jpg"]
+    assert damage.names == ["001.Affenpinscher/007.jpg"]
 
 
 def test_a_batch_of_damaged_photos_alone_is_empty(folder):
