@@ -27,8 +27,8 @@ import report
 import torch
 from torch import nn
 
-import monitor
 import networks
+import sampler
 from arguments import build_parser
 from learning import Learner, choose_machine, run_pass
 from records.steps import Steps
@@ -40,7 +40,7 @@ SIDE, BATCH, CLASSES, BLOCK = 96, 16, 133, 10
 
 def measure_monitor(seconds: float, folder: Path) -> None:
     """Print the sampler's processor time by the clock, of one core and of the machine."""
-    with monitor.running(folder, INTERVAL_MS):
+    with sampler.running(folder, INTERVAL_MS):
         (sampler,) = psutil.Process().children()
         time.sleep(2)  # its start is no matter of its interval
         before, begin = _processor(sampler), time.perf_counter()

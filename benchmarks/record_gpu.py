@@ -23,8 +23,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from course.drawn import sample
 from course.enlarged import QUALITY, SIZE
+from course.sample_photos import sample
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "notebooks" / "recordings"

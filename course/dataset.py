@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from course.drawn import sample
+from course.sample_photos import sample
 
 SPLITS = ("train", "valid", "test")
 # What torchvision's ImageFolder takes for an image: the training job sees these and no others.

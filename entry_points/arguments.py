@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor import DEFAULT_INTERVAL_MS, INTERVALS_MS
 from networks import ARCHITECTURES
 from records import hookconfig
+from sampler import DEFAULT_INTERVAL_MS, INTERVALS_MS
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 WEIGHTS = ("auto", "imagenet", "random")

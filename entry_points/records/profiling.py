@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import monitor
+import sampler
 from records import profilerconfig
 from records.hookconfig import is_first_process
 from records.steps import Steps
@@ -49,8 +49,8 @@ def _sampler(folder: Path, interval_ms: int | None, node: str) -> Any:
     # torchrun's processes are one job: its own tree has them all.
     several = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) > 1
     pid = os.getppid() if several else os.getpid()
-    monitor.files(folder, node).clear()
-    return monitor.running(folder, interval_ms, node, pid)
+    sampler.files(folder, node).clear()
+    return sampler.running(folder, interval_ms, node, pid)
 
 
 def describe(steps: Steps, arguments: Any, machine: Any, loaders: dict[str, Any]) -> None:

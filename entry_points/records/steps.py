@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monitor import MinuteFiles
 from records.tracing import Trace
+from sampler import MinuteFiles
 
 FLUSH_S = 1.0  # what a killed job loses at most, besides the step that it was at
 SEEN_S = 0.1  # shorter pauses are no spans

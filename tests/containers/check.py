@@ -27,7 +27,7 @@ from PIL import Image
 from rows import Row, ask, reason, show, timed
 from venvs import Venv
 
-from course.drawn import sample
+from course.sample_photos import sample
 from local_sagemaker import isolation
 from open_debugger.profiler import RecordingError, read
 
@@ -229,7 +229,7 @@ def check_serving(venv: Venv, trained: Result) -> list[Row]:
 def every_form(photo: Path) -> list[Path]:
     """Write a photo in every form that is answered, and bodies that are refused, a file each."""
     sys.path.append(str(HERE.parent))
-    import forms  # which the tests of inference.py ask, too
+    from tests.support import forms  # which the tests of inference.py ask, too
 
     folder = venvs.BUILD / "bodies"
     shutil.rmtree(folder, ignore_errors=True)

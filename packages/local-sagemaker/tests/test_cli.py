@@ -1,0 +1,135 @@
+"""The command line, as a person meets it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from engine_support.clients import Clients, running_engine
+from local_sagemaker import cli, engine
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    """The state folder of an engine that was started by the command line."""
+    folder = tmp_path_factory.mktemp("cli")
+    assert cli.main(["start", "--state", str(folder)]) == 0
+    aws = Clients(engine.find(folder).url)
+    aws.s3.create_bucket(Bucket="work")
+    aws.trained("echo hello; echo world", TrainingJobName="done")
+    aws.trained("echo other", TrainingJobName="done2")
+    yield folder
+    engine.stop(folder)
+
+
+def said(capsys, *arguments):
+    code = cli.main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_help_names_the_commands_and_not_the_inner_one(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    for command in ("start", "stop", "status", "env", "logs", "clean", "run"):
+        assert f"\n    {command} " in text
+    assert "serve" not in text.replace("served", "")
+
+
+def test_start_stop_and_start_again(tmp_path, capsys):
+    code, out, _ = said(capsys, "start", "--state", tmp_path)
+    assert code == 0
+    assert engine.find(tmp_path).url in out and "local-sagemaker env" in out
+    code, _, err = said(capsys, "start", "--state", tmp_path)
+    assert (code, "runs on" in err, "local-sagemaker stop" in err) == (1, True, True)
+    assert said(capsys, "stop", "--state", tmp_path)[:2] == (0, "stopped\n")
+    assert said(capsys, "stop", "--state", tmp_path)[:2] == (0, f"no engine runs on {tmp_path}\n")
+
+
+def test_status_lists_jobs(state, capsys):
+    code, out, _ = said(capsys, "status", "--state", state)
+    assert code == 0
+    assert engine.find(state).url in out
+    assert any(
+        line.split() == ["training", "job", "Completed", "done"] for line in out.splitlines()
+    )
+
+
+def test_logs_are_those_of_the_one_job(state, capsys):
+    code, out, _ = said(capsys, "logs", "done", "--state", state)
+    assert (code, out.splitlines()[1:]) == (0, ["hello", "world"])  # after the image's line
+    code, _, err = said(capsys, "logs", "nobody", "--state", state)
+    assert (code, "no log of 'nobody'" in err) == (1, True)
+
+
+def test_env_is_for_a_shell(state):
+    words = [sys.executable, "-m", "local_sagemaker.cli", "env", "--state", str(state)]
+    line = 'export AWS_PROFILE=mine; eval "$("$@")"; echo $AWS_ENDPOINT_URL ${AWS_PROFILE-gone}'
+    out = subprocess.check_output(["/bin/sh", "-c", line, "sh", *words], text=True)
+    assert out.split() == [engine.find(state).url, "gone"]
+
+
+@pytest.mark.parametrize("command", [["env"], ["logs", "j"]])
+def test_without_an_engine_the_way_to_one_is_told(tmp_path, capsys, command):
+    code, _, err = said(capsys, *command, "--state", tmp_path)
+    assert (code, "local-sagemaker start" in err) == (1, True)
+
+
+def test_status_without_an_engine(tmp_path, capsys):
+    assert said(capsys, "status", "--state", tmp_path)[:2] == (1, f"no engine runs on {tmp_path}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], "run needs a command"),
+        (["run", "--"], "run needs a command"),
+        (["run", "--", "no-such-command"], "there is no command 'no-such-command'"),
+    ],
+)
+def test_run_says_what_it_lacks(capsys, arguments, words):
+    code, _, err = said(capsys, *arguments)
+    assert (code, words in err) == (1, True)
+
+
+def test_run_on_a_state_in_use(state, capsys):
+    code, _, err = said(capsys, "run", "--state", state, "--", "true")
+    assert (code, "an engine runs on" in err) == (1, True)
+
+
+def test_status_tells_what_the_disk_holds(state, capsys):
+    Clients(engine.find(state).url).s3.put_object(Bucket="work", Key="k", Body=bytes(100_000))
+    _, out, _ = said(capsys, "status", "--state", state)
+    (line,) = [line for line in out.splitlines() if line.split()[:1] == ["disk"]]
+    for part in ("objects", "database", "in all"):
+        assert re.search(rf"{part} [0-9.]+ MB", line), part
+
+
+def test_clean_with_an_engine_names_it_and_takes_nothing(state, capsys):
+    code, out, _ = said(capsys, "clean", "--state", state)
+    assert (code, "stop it to free more" in out, "freed: in all 0.0 MB" in out) == (0, True, True)
+    code, _, err = said(capsys, "clean", "--all", "--state", state)
+    assert (code, "in use by a running engine" in err) == (1, True)
+
+
+def test_clean_without_an_engine_frees_leftovers_and_all_on_demand(tmp_path, capsys):
+    folder = tmp_path / "state"
+    cli.main(["start", "--state", str(folder)])
+    Clients(engine.find(folder).url).s3.create_bucket(Bucket="kept")
+    cli.main(["stop", "--state", str(folder)])
+    (folder / "jobs").mkdir(exist_ok=True)
+    (folder / "jobs" / "leftover").write_bytes(bytes(2_000_000))
+    capsys.readouterr()
+    code, out, _ = said(capsys, "clean", "--state", folder)
+    assert (code, "jobs 2.0 MB" in out) == (0, True)
+    with running_engine(folder) as aws:
+        assert [bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]] == ["kept"]
+    (folder / "own.txt").write_text("a person's")
+    code, out, _ = said(capsys, "clean", "--all", "--state", folder)
+    assert (code, "own.txt" in out) == (0, True)
+    assert [path.name for path in folder.iterdir()] == ["own.txt"]
+    code, _, err = said(capsys, "clean", "--state", folder)
+    assert (code, "holds no state" in err) == (1, True)

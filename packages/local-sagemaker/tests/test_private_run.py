@@ -1,0 +1,252 @@
+"""`local-sagemaker run` leaves nothing: no process, no port, no folder, whatever happens."""
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from debugger_support.processes import processes_with, wait_until
+from engine_support.clients import unique
+from engine_support.network import cut_off
+from local_sagemaker import ACCOUNT, ROLE_ARN
+from local_sagemaker.authority import Authority
+
+RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]
+
+
+class Run:
+    """A `run` of a shell line that prints its engine's address first."""
+
+    def __init__(self, tmp_path, line, *options):
+        self.mark = unique("run")
+        self.temporary = tmp_path / "tmp"
+        self.temporary.mkdir()
+        line = f"echo $AWS_ENDPOINT_URL; {line} # {self.mark}"
+        self.process = subprocess.Popen(
+            [*RUN, *options, "--", "/bin/sh", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
+        )
+        self.url = self.process.stdout.readline().strip()
+
+    def end(self):
+        """Whatever the test saw: this process, and so all below it, ends with the test."""
+        self.process.kill()
+        self.process.communicate()
+
+    def nothing_is_left(self):
+        wait_until(lambda: not processes_with(self.mark), 10)
+        host, port = re.fullmatch(r"http://(.*):(\d+)", self.url).groups()
+        wait_until(lambda: not processes_with(str(self.temporary)), 10)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)), timeout=2)
+        assert list(self.temporary.iterdir()) == []
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a Run, and ends it after the test."""
+    runs = []
+
+    def started(line, *options):
+        runs.append(Run(tmp_path, line, *options))
+        return runs[-1]
+
+    yield started
+    for run in runs:
+        run.end()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("kill -SEGV $$", 139),
+        ("sleep 600 & setsid sleep 601 & exit 3", 3),
+    ],
+)
+def test_the_exit_code_is_the_commands_and_nothing_is_left(start, line, code):
+    run = start(line)
+    assert run.process.wait(timeout=20) == code
+    run.nothing_is_left()
+
+
+JOB = """
+import boto3
+boto3.client("s3").create_bucket(Bucket="results")
+boto3.client("sagemaker").create_training_job(
+    TrainingJobName="j",
+    RoleArn="arn:aws:iam::123456789012:role/r-role",
+    AlgorithmSpecification={
+        "TrainingImage": "x.amazonaws.com/pytorch-training:2",
+        "TrainingInputMode": "File",
+        "ContainerEntrypoint": ["/bin/sh", "-c", "setsid sleep 600 & sleep 601 # MARK"],
+    },
+    OutputDataConfig={"S3OutputPath": "s3://results/out"},
+    ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    StoppingCondition={"MaxRuntimeInSeconds": 600},
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 143),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 143),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_interrupted_in_the_middle_of_a_job_it_leaves_nothing(start, tmp_path, number, code):
+    script = tmp_path / "job.py"
+    mark = unique("runjob")
+    script.write_text(JOB.replace("MARK", mark))
+    run = start(f"{sys.executable} {script}; setsid sleep 602 & sleep 603")
+    wait_until(lambda: processes_with(mark))
+    run.process.send_signal(number)
+    assert run.process.wait(timeout=20) == code
+    run.nothing_is_left()
+    wait_until(lambda: not processes_with(mark), 5)
+
+
+def test_a_script_that_crashes(start, tmp_path):
+    script = tmp_path / "job.py"
+    mark = unique("crash")
+    script.write_text(JOB.replace("MARK", mark) + "\nraise SystemExit(5)\n")
+    run = start(f"exec {sys.executable} {script}")
+    assert run.process.wait(timeout=20) == 5
+    run.nothing_is_left()
+    assert processes_with(mark) == []
+
+
+def test_a_command_that_ignores_the_end_is_killed_with_its_run(start):
+    run = start("trap '' TERM INT HUP; while :; do sleep 0.1; done")
+    run.process.kill()
+    run.process.wait()
+    run.nothing_is_left()
+
+
+def test_the_callers_secrets_are_not_written_down(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "the-callers-secret")
+    run = start("echo $MY_TOKEN", "--state", str(tmp_path / "kept"))
+    assert run.process.stdout.readline() == "the-callers-secret\n"
+    run.process.wait(timeout=20)
+    for file in (tmp_path / "kept").rglob("*"):
+        assert file.is_dir() or b"the-callers-secret" not in file.read_bytes()
+
+
+def test_a_named_state_is_kept(start, tmp_path):
+    state = tmp_path / "kept"
+    line = f"{sys.executable} -c \"import boto3; boto3.client('s3').create_bucket(Bucket='mine')\""
+    run = start(line, "--state", str(state))
+    assert run.process.wait(timeout=20) == 0
+    run.nothing_is_left()
+    listing = "import boto3; print(boto3.client('s3').list_buckets()['Buckets'][0]['Name'])"
+    again = [*RUN, "--state", str(state), "--", sys.executable, "-c", listing]
+    assert subprocess.check_output(again, text=True).strip() == "mine"
+
+
+def test_ctrl_c_reaches_the_command_once_and_its_answer_counts():
+    code = (
+        "import sys, time\n"
+        "for _ in range(2):\n"
+        "    try: print('waits', flush=True); time.sleep(1.5); print('went on', flush=True)\n"
+        "    except KeyboardInterrupt: print('interrupted', flush=True)\n"
+        "sys.exit(9)\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [*RUN, "--", sys.executable, "-c", code])
+    said = b""
+    while b"waits" not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, b"\x03")
+    while True:
+        try:
+            said += os.read(terminal, 1000)
+        except OSError:  # the terminal's other side is closed
+            break
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    words = said.decode().replace("^C", " ").split()
+    assert words == ["waits", "interrupted", "waits", "went", "on"]
+
+
+WHO = """
+import boto3, os
+from sagemaker.core.helper.session_helper import Session, get_execution_role
+session = Session()
+print("FOUND", session.account_id(), get_execution_role(), session.default_bucket())
+abroad = boto3.client("sts", "eu-west-1", endpoint_url="https://sts.eu-west-1.amazonaws.com")
+print("ABROAD", abroad.get_caller_identity()["Arn"])
+"""
+
+
+def test_the_sdk_finds_its_role_and_bucket_with_nothing_named_and_no_network(tmp_path):
+    script = tmp_path / "who.py"
+    script.write_text(WHO)
+    done = subprocess.run(
+        [*cut_off(), *RUN, "--", sys.executable, str(script)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = dict(re.findall(r"\b(FOUND|ABROAD) (.*)", done.stdout))
+    assert found["FOUND"].split() == [ACCOUNT, ROLE_ARN, f"sagemaker-us-east-1-{ACCOUNT}"]
+    assert found["ABROAD"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/local-sagemaker/SageMaker"
+
+
+def test_a_proxy_that_cannot_be_asked_stays_and_what_is_missing_is_said(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.delenv("https_proxy", raising=False)
+    command = [*RUN, "--", "/bin/sh", "-c", "echo $HTTPS_PROXY"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "socks5://127.0.0.1:9\n"
+    assert "socks5://" in done.stderr and "get_execution_role() will fail" in done.stderr
+
+
+class Page(BaseHTTPRequestHandler):
+    """A page of some other host."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "9")
+        self.end_headers()
+        self.wfile.write(b"elsewhere")
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """The address of a host that is not loopback for NO_PROXY, and its own authority's file."""
+    authority = Authority()
+    server = ThreadingHTTPServer(("127.0.0.2", 0), Page)
+    server.socket = authority.context("elsewhere").wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.2:{server.server_port}/", authority.write(tmp_path / "elsewhere.pem")
+    server.shutdown()
+    server.server_close()
+
+
+def test_other_hosts_are_reached_and_their_tls_is_not_opened(elsewhere, monkeypatch):
+    url, certificate = elsewhere
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    code = (
+        "import ssl, urllib.request as r, os;"
+        f"c = ssl.create_default_context(cafile={str(certificate)!r}); c.check_hostname = False;"
+        f"print(r.urlopen({url!r}, context=c).read().decode(), 'HTTPS_PROXY' in os.environ)"
+    )
+    command = [*RUN, "--", sys.executable, "-c", code]
+    assert subprocess.check_output(command, text=True).split() == ["elsewhere", "True"]

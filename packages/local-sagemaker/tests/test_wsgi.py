@@ -1,0 +1,44 @@
+"""The HTTP server's two repairs, seen from a socket."""
+
+import socket
+
+import pytest
+
+from engine_support.clients import BUCKET
+
+HEAD = (
+    "Host: 127.0.0.1\r\nConnection: close\r\n"
+    "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/s3/aws4_request\r\n"
+)
+
+
+def raw(aws, text: str) -> str:
+    host, port = aws.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(text.encode())
+        answer = b""
+        while chunk := connection.recv(4096):
+            answer += chunk
+    return answer.decode()
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+def test_a_body_of_no_bytes_is_not_waited_for(aws, expect):
+    answer = raw(aws, f"PUT /{BUCKET}/wsgi HTTP/1.1\r\nContent-Length: 0\r\n{expect}{HEAD}\r\n")
+    assert answer.splitlines()[0] == "HTTP/1.1 200 OK"
+
+
+def test_a_body_is_asked_for(aws):
+    head = f"PUT /{BUCKET}/wsgi HTTP/1.1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n{HEAD}\r\n"
+    assert raw(aws, head + "x").startswith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+
+
+def test_names_of_metadata_keep_their_case(aws):
+    aws.s3.put_object(Bucket=BUCKET, Key="case", Body=b"", Metadata={"breed": "Beagle"})
+    answer = raw(aws, f"HEAD /{BUCKET}/case HTTP/1.1\r\n{HEAD}\r\n")
+    assert "\r\nx-amz-meta-breed: Beagle\r\n" in answer
+
+
+@pytest.mark.parametrize("text", ["GARBAGE\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"])
+def test_what_is_no_http_is_refused(aws, text):
+    assert " 400 " in raw(aws, text).splitlines()[0] or " 403 " in raw(aws, text).splitlines()[0]

@@ -1,0 +1,29 @@
+"""Prices: plain arithmetic, and a clear error for an unknown instance."""
+
+import pytest
+
+from course import costs
+
+
+def test_an_hour_costs_the_hourly_price():
+    assert costs.dollars(3600, "ml.g4dn.xlarge") == pytest.approx(0.736)
+    assert costs.dollars(90, "ml.m5.large") == pytest.approx(0.115 / 40)
+
+
+def test_an_unknown_instance_is_named():
+    with pytest.raises(ValueError, match=r"'ml.moon.large': known are ml.t3.medium, "):
+        costs.dollars(1, "ml.moon.large")
+
+
+def test_each_notebook_has_a_limit():
+    from tools.run import NOTEBOOKS
+
+    most = costs.at_most("ml.g4dn.xlarge", "ml.m5.large")
+    assert set(most) == {path.stem for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+
+
+def test_the_limits_follow_the_instances():
+    most = costs.at_most("ml.g4dn.xlarge", "ml.m5.large")
+    assert most["02-hpo"] == pytest.approx(6 * 0.5 * 0.736)
+    assert most["04-deploy-query"] == pytest.approx(0.115)
+    assert costs.at_most("ml.m5.xlarge", "ml.m5.large")["02-hpo"] == pytest.approx(0.69)

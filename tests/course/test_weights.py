@@ -1,0 +1,87 @@
+"""The bucket's weights folder: what is uploaded, what is refused, and that a job gets it."""
+
+import hashlib
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+from course import weights
+from engine_support.clients import unique
+from local_sagemaker import REGION
+
+NAME = "resnet18-f37072fd.pth"  # torchvision's own, known without a network
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return folder
+
+
+@pytest.fixture
+def workspace(aws):
+    bucket = unique("weights")
+    aws.s3.create_bucket(Bucket=bucket)
+    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    session = boto3.Session(region_name=REGION, **keys)
+    client = SimpleNamespace(client=lambda name: session.client(name, endpoint_url=aws.url))
+    return SimpleNamespace(
+        bucket=bucket,
+        prefix="dogs",
+        session=SimpleNamespace(boto_session=client),
+        uri=lambda *parts: "/".join([f"s3://{bucket}/dogs", *parts]),
+    )
+
+
+def test_a_bucket_without_weights_has_none(workspace):
+    assert weights.stored(workspace) == []
+
+
+def test_what_is_uploaded_keeps_its_name_and_is_listed(workspace, tmp_path):
+    file = tmp_path / NAME
+    file.write_bytes(b"weights")
+    assert weights.upload(workspace, file) == f"s3://{workspace.bucket}/dogs/weights/{NAME}"
+    assert weights.stored(workspace) == [NAME]
+
+
+def test_the_hash_in_the_name_is_checked(tmp_path):
+    file = tmp_path / f"net-{hashlib.sha256(b'weights').hexdigest()[:8]}.pth"
+    file.write_bytes(b"weights")
+    weights.check(file)
+    file.write_bytes(b"weight")
+    with pytest.raises(weights.WrongWeights, match="delete it and run this again"):
+        weights.check(file)
+
+
+def test_a_damaged_file_in_the_cache_is_never_uploaded(cache, monkeypatch, capsys):
+    (cache / NAME).write_bytes(b"half a file")
+    monkeypatch.setattr("course.workspace.connect", lambda: pytest.fail("asked for a workspace"))
+    assert weights.main(["resnet18"]) == 1
+    assert f"{NAME}: its SHA-256 begins with" in capsys.readouterr().err
+
+
+def test_without_a_network_it_says_where_the_file_may_come_from(cache, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(weights.WrongWeights, match=rf"{NAME} cannot be downloaded .*TORCH_HOME"):
+        weights.local_file("resnet18")
+    assert not list(cache.iterdir())
+
+
+def test_a_network_that_torchvision_does_not_know_is_named(cache):
+    with pytest.raises(weights.WrongWeights, match="no 'resnet51'"):
+        weights.local_file("resnet51")
+
+
+def test_the_channel_hands_the_files_to_a_job_by_name(aws, workspace, tmp_path):
+    file = tmp_path / NAME
+    file.write_bytes(b"weights")
+    uri = weights.upload(workspace, file).rpartition("/")[0]
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    channel = {"ChannelName": "weights", "DataSource": {"S3DataSource": source}}
+    command = f"sha256sum /opt/ml/input/data/weights/{NAME} | cut -c1-8; exit 1"
+    job = aws.trained(command, InputDataConfig=[channel])
+    assert hashlib.sha256(b"weights").hexdigest()[:8] in job["FailureReason"]

@@ -1,0 +1,103 @@
+"""Pictures come out of executed notebooks, small, or not at all."""
+
+import base64
+import io
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
+
+from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
+from tools import pictures
+from tools.architecture import architecture
+from tools.run import NOTEBOOKS
+
+
+def png(width, height):
+    noise = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(noise).save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.fixture
+def executed(tmp_path):
+    data = {"image/png": base64.b64encode(png(40, 30)).decode()}
+    cell = new_code_cell("figures.gallery(folder)")
+    cell.outputs = [new_output("display_data", data=data)]
+    path = tmp_path / "tiny.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 + 1"), cell]), path)
+    return path
+
+
+def test_the_cells_picture_is_taken(executed):
+    shown = pictures.shown(executed, "figures.gallery(")
+    assert base64.b64decode(shown) == png(40, 30)
+
+
+def test_a_missing_run_and_a_missing_picture_are_named(executed):
+    with pytest.raises(pictures.NoPicture, match="has not been executed: run make course first"):
+        pictures.shown(executed.with_name("nowhere.ipynb"), "figures.gallery(")
+    with pytest.raises(pictures.NoPicture, match=r"no cell of tiny\.ipynb with figures\.losses"):
+        pictures.shown(executed, "figures.losses(")
+
+
+def test_a_large_picture_becomes_small_and_stays_a_picture():
+    large = png(300, 250)
+    assert len(large) > pictures.MAX_BYTES
+    reduced = pictures.small(large)
+    assert len(reduced) <= pictures.MAX_BYTES
+    assert Image.open(io.BytesIO(reduced)).size == (300, 250)
+    assert pictures.small(png(40, 30)) == png(40, 30)
+
+
+TABLE = """<style>td {color: red}</style><table>
+<thead><tr><th></th><th>split</th><th>photos</th></tr></thead>
+<tbody><tr><th>0</th><td>test</td><td>96</td></tr>
+<tr><th>1</th><td>tr &amp; v</td><td></td></tr></tbody>
+</table>"""
+
+
+def test_a_table_becomes_a_picture_with_the_same_rows():
+    figure = pictures.drawn(TABLE)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["split", "photos", "test", "96", "tr & v", ""]
+    weights = [text.get_weight() for text in figure.axes[0].texts]
+    assert weights == ["bold"] * 2 + ["normal"] * 4
+    sides = [text.get_ha() for text in figure.axes[0].texts]
+    assert sides == ["left", "right"] * 3  # numbers end together, words begin together
+    drawn = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in drawn)
+    assert Image.open(io.BytesIO(pictures.png(figure))).format == "PNG"
+
+
+def test_the_architecture_names_what_the_workspace_asks_for():
+    figure = architecture()
+    texts = "\n".join(text.get_text() for text in figure.axes[0].texts)
+    for wanted in (TRAINING_INSTANCES["gpu"], ENDPOINT_INSTANCE):
+        assert wanted in texts
+    assert "pytorch:2.13-cu133" in texts and "pytorch-inference:2.6.0" in texts
+    boxes = [patch.get_window_extent() for patch in figure.axes[0].patches]
+    for text in figure.axes[0].texts:
+        extent = text.get_window_extent()
+        around = [b for b in boxes if b.y0 <= extent.y0 and extent.y1 <= b.y1]
+        centred = text.get_ha() == "center"
+        assert not centred or any(b.x0 <= extent.x0 and extent.x1 <= b.x1 for b in around)
+
+
+SHOWN = {**pictures.PICTURES, **pictures.TABLES}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_each_picture_belongs_to_a_cell(name):
+    notebook, piece = SHOWN[name]
+    cells = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
+    assert sum(piece in cell.source for cell in cells if cell.cell_type == "code") == 1
+
+
+def test_all_pictures_are_committed_and_small():
+    committed = {path.stem: path.stat().st_size for path in (ROOT / "img").iterdir()}
+    assert set(committed) == {*SHOWN, "architecture", "report"}
+    assert max(committed.values()) <= pictures.MAX_BYTES
