@@ -6,8 +6,15 @@ import re
 
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, unique
+from engine_support.endpoints import (
+    INFERENCE,
+    deploy_config,
+    invoke,
+    make_config,
+    make_model,
+    store_model,
+)
 from local_sagemaker import capture
-from test_endpoints import INFERENCE, deploy_config, invoke, make_config, make_model, store_model
 
 CONFIG = {
     "EnableCapture": True,

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, channel, running_engine, training_request, unique
+from engine_support.sources import archive_of
 from local_sagemaker import cluster
-from test_training import archive_of
 
 # Each instance tells its name to all others over TCP, on a port that is the same in every job.
 MEET = b"""

@@ -3,8 +3,8 @@
 import json
 
 from debugger_support.processes import wait_until
+from engine_support.endpoints import INFERENCE, deploy, error_of, invoke, serving
 from local_sagemaker import hosting
-from test_endpoints import INFERENCE, deploy, error_of, invoke, serving
 
 
 def test_a_process_that_dies_is_started_again(aws):

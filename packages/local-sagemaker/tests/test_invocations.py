@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine_support.clients import unique
-from local_sagemaker import hosting, invocations
-from test_endpoints import (
+from engine_support.endpoints import (
     deploy,
     deploy_config,
     error_of,
@@ -16,6 +15,7 @@ from test_endpoints import (
     make_model,
     store_model,
 )
+from local_sagemaker import hosting, invocations
 
 SIZES = """
 from sagemaker_inference.errors import BaseInferenceToolkitError

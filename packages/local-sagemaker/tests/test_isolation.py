@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine_support.clients import BUCKET, running_engine, toolkit_request, training_request
+from engine_support.sources import archive_of, source_archive
 from local_sagemaker import isolation
 from local_sagemaker.isolation import Isolation
-from test_training import archive_of, source_archive
 
 
 def works(kind):

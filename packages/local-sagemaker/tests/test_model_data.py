@@ -7,14 +7,14 @@ import tarfile
 import pytest
 
 from engine_support.clients import BUCKET, unique
-from local_sagemaker import model_data
-from test_endpoints import (
+from engine_support.endpoints import (
     deploy_config,
     invoke,
     make_config,
     make_model,
     store_archive,
 )
+from local_sagemaker import model_data
 
 LISTING = """
 import json, os, pathlib, sys

@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, unique
+from engine_support.endpoints import make_config, make_model, store_archive
 from local_sagemaker import ROLE_ARN
-from test_endpoints import make_config, make_model, store_archive
 
 PRIMARY = {"Image": INFERENCE_IMAGE}
 

@@ -10,14 +10,14 @@ from botocore.exceptions import ClientError
 from debugger_support import recordings
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, running_engine, training_request, unique
+from engine_support.profiles import FOREVER, profiled, until_sampled
+from engine_support.rules import HOOK, rule
 from local_sagemaker import rule_evaluation, rule_statuses
 from local_sagemaker.rule_evaluation import RuleEvaluation, RuleEvaluations
 from local_sagemaker.rule_kinds import PROFILER_RULES
 from local_sagemaker.s3 import S3
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
-from test_rule_statuses import HOOK, rule
-from test_sampler import FOREVER, profiled, until_sampled
 
 REPORT = "ProfilerReport-1790000000"
 

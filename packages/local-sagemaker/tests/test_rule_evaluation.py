@@ -11,6 +11,7 @@ from smdebug_rulesconfig import ActionList, Email, StopTraining
 from debugger_support.processes import wait_until
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from engine_support.clients import BUCKET, Clients, running_engine, training_request, unique
+from engine_support.rules import HOOK, IMAGE, rule
 from local_sagemaker import engine, rule_evaluation, rule_statuses
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.rule_evaluation import RuleEvaluations
@@ -19,7 +20,6 @@ from local_sagemaker.s3 import S3
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
 from open_debugger import RULES, evaluate
-from test_rule_statuses import HOOK, IMAGE, rule
 
 ILL, WELL = 1e-12, 0.1  # gradients
 CUSTOM = """

@@ -6,18 +6,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, training_request
+from engine_support.rules import HOOK, rule
 from local_sagemaker import rule_statuses
 from local_sagemaker.rule_kinds import PROFILER_RULES, TENSOR_RULES
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
 
-IMAGE = "503895931360.dkr.ecr.us-east-1.amazonaws.com/sagemaker-debugger-rules:latest"
-HOOK = {"S3OutputPath": f"s3://{BUCKET}/tensors"}
 PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles"}
-
-
-def rule(name, **members):
-    return {"RuleConfigurationName": name, "RuleEvaluatorImage": IMAGE, **members}
 
 
 def first(*rules, **members):

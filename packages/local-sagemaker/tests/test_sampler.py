@@ -1,7 +1,6 @@
 """The sampler beside a profiled job: what it leaves, and that it neither outlives nor fails it."""
 
 import itertools
-import json
 import subprocess
 
 import pytest
@@ -10,33 +9,13 @@ from smdebug.profiler.system_metrics_reader import S3SystemMetricsReader
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, running_engine, unique
+from engine_support.profiles import FOREVER, PLACE, files, lines, profiled, samples, until_sampled
 from local_sagemaker import cluster, sampler
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.instance import Instance
 from local_sagemaker.sampler import PROGRAM, sampling
 
-PLACE = f"s3://{BUCKET}/profiles"
 SAMPLED = "wait until sampled"  # in a job's command
-FOREVER = "while :; do sleep 0.05; done"
-
-
-def profiled(interval=None, **members):
-    asked = {"ProfilingIntervalInMilliseconds": interval} if interval else {}
-    return {"ProfilerConfig": {"S3OutputPath": PLACE, **asked, **members}}
-
-
-def files(aws, name, part="system"):
-    return aws.keys(f"profiles/{name}/profiler-output/{part}/")
-
-
-def lines(aws, key):
-    body = aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
-    return [json.loads(line) for line in body.splitlines()]
-
-
-def samples(aws, name, node="algo-1"):
-    found = [key for key in files(aws, name) if key.endswith(f".{node}.json")]
-    return [line for key in found for line in lines(aws, key)]
 
 
 def processes(name):
@@ -46,15 +25,6 @@ def processes(name):
 
 def samplers(name):
     return [each for each in processes(name) if PROGRAM in each.cmdline()]
-
-
-def until_sampled(aws, name, least=2):
-    """Wait until so many moments of a running job were sampled, and are on S3."""
-
-    def moments():
-        return {line["Timestamp"] for line in samples(aws, name)}
-
-    wait_until(lambda: len(moments()) >= least)
 
 
 @pytest.fixture

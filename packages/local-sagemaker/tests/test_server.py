@@ -16,9 +16,9 @@ from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine, unique
+from engine_support.endpoints import deploy, invoke, make_config, make_model, store_model
+from engine_support.tuning_requests import tuning_request
 from local_sagemaker import engine
-from test_endpoints import deploy, invoke, make_config, make_model, store_model
-from test_tuning import tuning_request
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 MB = 1024 * 1024

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
 from engine_support.clients import INFERENCE_IMAGE
-from test_endpoints import INFERENCE, deploy, deploy_files, error_of, invoke
+from engine_support.endpoints import INFERENCE, deploy, deploy_files, error_of, invoke
 
 OLD_IMAGE = INFERENCE_IMAGE.replace("2.6.0-cpu-py312", "1.12.1-cpu-py38")
 # A module of another name; the content type chooses what the handler does.

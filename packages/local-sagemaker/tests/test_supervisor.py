@@ -11,8 +11,8 @@ import pytest
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import running_engine, unique
+from engine_support.endpoints import deploy, serving
 from local_sagemaker.isolation import SUPERVISOR
-from test_endpoints import deploy, serving
 
 
 class Supervised:

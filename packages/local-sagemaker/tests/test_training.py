@@ -1,11 +1,9 @@
 """Training jobs: their walk, what they see, what they leave, and how they fail."""
 
-import io
 import itertools
 import json
 import os
 import re
-import tarfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,32 +14,13 @@ from botocore.exceptions import ClientError
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE, toolkit_request, training_request, unique
+from engine_support.sources import archive_of, source_archive
 
 CORES = os.cpu_count()
 
 
-def archive_of(aws, key):
-    """Names and contents of the files in a tar.gz on S3."""
-    content = aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    with tarfile.open(fileobj=io.BytesIO(content)) as source:
-        return {m.name: source.extractfile(m).read() for m in source if m.isfile()}
-
-
 def steps(job):
     return [step["Status"] for step in job["SecondaryStatusTransitions"]]
-
-
-def source_archive(aws, **files):
-    """Store a sourcedir.tar.gz with these files; return its address."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as target:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name.replace("__", "/") + ".py")
-            member.size = len(text)
-            target.addfile(member, io.BytesIO(text.encode()))
-    key = f"{unique('code')}/sourcedir.tar.gz"
-    aws.s3.put_object(Bucket=BUCKET, Key=key, Body=buffer.getvalue())
-    return f"s3://{BUCKET}/{key}"
 
 
 # The walk

@@ -14,7 +14,7 @@ from engine_support.clients import served
 from local_sagemaker.refusals import BUCKET_WORDS, KEY_WORDS, s3_uris
 from local_sagemaker.validation import service_model
 
-PAGE = (Path(__file__).parent.parent / "docs/local-sagemaker.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/local-sagemaker.md").read_text()
 MOTO = {
     "logs": LogsResponse,
     "cloudwatch": CloudWatchResponse,

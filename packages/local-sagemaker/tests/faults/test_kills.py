@@ -16,10 +16,10 @@ import pytest
 
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine, training_request
+from engine_support.endpoints import deploy, invoke
 from engine_support.faults.ledger import ANYTHING, Ledger, judge
 from engine_support.faults.survey import all_over, illegal, survey
 from engine_support.faults.workload import GROUP, VERSIONED, Jobs, Objects, Things
-from test_endpoints import deploy, invoke
 
 POINTS = int(os.environ.get("FAULT_POINTS", "10"))
 SEED = int(os.environ.get("FAULT_SEED", "20261121"))

@@ -9,11 +9,10 @@ import time
 from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
-from engine_support.clients import BUCKET, training_request
+from engine_support.clients import BUCKET, INFERENCE_IMAGE, training_request
 from engine_support.faults.ledger import ANYTHING, Ledger
+from engine_support.tuning_requests import tuning_request
 from local_sagemaker import ROLE_ARN
-from test_endpoints import INFERENCE_IMAGE
-from test_tuning import tuning_request
 
 VERSIONED = "versioned"
 ENDED = {"Completed", "Failed", "Stopped"}
