@@ -137,8 +137,8 @@ def _mode() -> str:
 
 
 def _local() -> Line:
-    if missing := workspace.missing_engine():
-        return Line("local", False, workspace.without_engine(missing))
+    if not workspace.has_engine():
+        return Line("local", False, workspace.without_engine())
     text = "nothing needs checking: all runs on this machine. COURSE_MODE=aws asks about AWS"
     return Line("local", True, text)
 

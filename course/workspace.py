@@ -27,18 +27,7 @@ LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine 
 TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
 ENDPOINT_INSTANCE = "ml.m5.large"
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
-# The optional packages `engine` of pyproject.toml, which the student's environment leaves out.
-ENGINE = (
-    "moto",
-    "optuna",
-    "waitress",
-    "regex",
-    "isal",
-    "cryptography",
-    "sagemaker-training",
-    "sagemaker-pytorch-training",
-    "sagemaker-inference",
-)
+ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
 NO_PROFILE = (
     "set AWS_PROFILE to one that `aws configure list-profiles` names, or make it with "
@@ -164,23 +153,21 @@ def chosen_debugger(mode: str) -> str:
     return debugger
 
 
-def missing_engine() -> list[str]:
-    """The packages of the local engine that are not installed in this environment."""
-    missing = []
-    for name in ENGINE:
-        try:
-            version(name)
-        except PackageNotFoundError:
-            missing.append(name)
-    return missing
+def has_engine() -> bool:
+    """Whether the local engine is installed in this environment."""
+    try:
+        version(ENGINE)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
-def without_engine(missing: list[str]) -> str:
+def without_engine() -> str:
     """What to do where the local engine cannot run."""
     return (
-        f"local mode needs the engine, and this environment lacks its packages "
-        f"({', '.join(missing)}), as the one of environment.yml does. Either run `make install` "
-        "and take .venv as the kernel, or work on AWS: COURSE_MODE=aws"
+        f"local mode needs the package {ENGINE}, which this environment lacks, as the one of "
+        "environment.yml does. Either run `make install` and take .venv as the kernel, or work on "
+        "AWS: COURSE_MODE=aws"
     )
 
 
@@ -188,8 +175,8 @@ def _use_local_engine() -> None:
     """Point this process at the engine that is running, or start one for this repository."""
     if "LOCAL_SAGEMAKER_URL" in os.environ:  # inside `local-sagemaker run`
         return
-    if missing := missing_engine():
-        raise WorkspaceError(without_engine(missing))
+    if not has_engine():
+        raise WorkspaceError(without_engine())
     engine = [sys.executable, "-m", "local_sagemaker.cli"]
     state = ["--state", str(ROOT / ".local_sagemaker")]
     if subprocess.run([*engine, "status", *state], capture_output=True).returncode != 0:

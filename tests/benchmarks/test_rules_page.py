@@ -6,7 +6,7 @@ from benchmarks import rules_page
 from benchmarks.illnesses import HEALTHY, ILL
 from open_debugger import RULES, catalogue
 
-PAGE = Path(__file__).parent.parent / "docs" / "debugger-rules.md"
+from benchmarks.rules_matrix import PAGE
 
 
 def cells(line):

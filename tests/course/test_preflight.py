@@ -490,9 +490,9 @@ def test_outside_studio_the_mode_is_local_unless_set(machine):
 
 
 def test_local_mode_without_the_engine(machine):
-    machine.setattr(workspace, "ENGINE", ("numpy", "no-such-engine"))
+    machine.setattr(workspace, "ENGINE", "no-such-engine")
     (line,) = course.preflight().lines
-    assert not line.ok and "(no-such-engine)" in line.text and "make install" in line.text
+    assert not line.ok and "package no-such-engine," in line.text and "make install" in line.text
 
 
 @pytest.fixture

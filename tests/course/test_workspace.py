@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -164,22 +163,22 @@ def test_reports_lie_beside_the_notebooks_or_where_they_are_told_to(clean, capsy
 
 
 def test_local_mode_without_the_engine_says_what_to_do(clean):
-    clean.setattr(workspace, "ENGINE", ("numpy", "no-such-engine"))
-    with pytest.raises(WorkspaceError, match=r"\(no-such-engine\).*make install.*COURSE_MODE=aws"):
+    clean.setattr(workspace, "ENGINE", "no-such-engine")
+    with pytest.raises(WorkspaceError, match=r"no-such-engine,.*make install.*COURSE_MODE=aws"):
         connect()
 
 
 def test_an_engine_elsewhere_needs_none_here(clean):
     """Inside `local-sagemaker run` the engine's own environment is another process's."""
-    clean.setattr(workspace, "ENGINE", ("no-such-engine",))
+    clean.setattr(workspace, "ENGINE", "no-such-engine")
     clean.setenv("LOCAL_SAGEMAKER_URL", "http://127.0.0.1:1")
     workspace._use_local_engine()
 
 
-def test_the_engines_packages_are_those_of_the_project():
+def test_the_engine_is_what_the_extra_local_installs():
     project = tomllib.loads((workspace.ROOT / "pyproject.toml").read_text())["project"]
-    extra = project["optional-dependencies"]["engine"]
-    assert set(workspace.ENGINE) == {re.match(r"[\w-]+", line)[0] for line in extra}
+    assert project["optional-dependencies"]["local"] == [workspace.ENGINE]
+    assert workspace.has_engine()
 
 
 def test_aws_mode_without_credentials_says_what_to_check(clean):
@@ -217,8 +216,7 @@ def run_first_cell(environment, folder):
 def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
     """The repository's own state folder is used, so the test works on a copy of the package."""
     copied = tmp_path / "repository"
-    for name in ("course", "local_sagemaker"):
-        shutil.copytree(workspace.ROOT / name, copied / name)
+    shutil.copytree(workspace.ROOT / "course", copied / "course")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "COURSE_"))}
     environment.pop("LOCAL_SAGEMAKER_URL", None)
     environment["PYTHONPATH"] = str(copied)

@@ -8,7 +8,15 @@ import yaml
 
 from course.workspace import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGES = ROOT / "packages"
+
+
+def project(folder):
+    return tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+
+
+PROJECT, DEBUGGER = project(ROOT), project(PACKAGES / "open-debugger")
+ENGINE = project(PACKAGES / "local-sagemaker")
 SPEC = yaml.safe_load((ROOT / "environment.yml").read_text())
 CONDA_NAMES = {"pytorch": "torch"}  # conda's name, and pip's
 
@@ -62,18 +70,22 @@ def test_python_is_one_that_the_project_takes():
     assert version(CONDA["python"]) in {"3.11", "3.12"}
 
 
-@pytest.mark.parametrize("name", sorted(packages(PROJECT["dependencies"])))
-def test_each_dependency_of_the_project_is_there(name):
+NEEDED = packages(PROJECT["dependencies"] + DEBUGGER["dependencies"]).keys() - {"open-debugger"}
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_each_dependency_of_course_and_debugger_is_there(name):
     assert name in CONDA | PIP
 
 
-@pytest.mark.parametrize("name", sorted(packages(PROJECT["optional-dependencies"]["engine"])))
+@pytest.mark.parametrize("name", sorted(packages(ENGINE["dependencies"]).keys() - NEEDED))
 def test_nothing_of_the_engine_is_there(name):
     assert name not in CONDA | PIP
 
 
-def test_the_project_itself_is_there_without_its_extras():
-    assert [line for line in PIP_LINES if line.startswith("-e")] == ["-e ."]
+def test_the_debugger_and_then_the_course_are_there_without_extras():
+    installed = [line for line in PIP_LINES if line.startswith("-e")]
+    assert installed == ["-e packages/open-debugger", "-e ."]
 
 
 def test_no_address_is_named():

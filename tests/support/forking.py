@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-ENTRY_POINTS = Path(__file__).parent.parent / "entry_points"
+ENTRY_POINTS = Path(__file__).parents[2] / "entry_points"
 IMPORTED = ["torch", "torchvision.transforms.v2", "torchvision.models", "pytest", "safetensors"]
 IMPORTED += ["train", "learning", "loading", "networks", "checkpoints", "records.debugging"]
 
