@@ -1,0 +1,73 @@
+"""`make test-notebooks`: all notebooks by nbval, in local mode and in AWS mode without AWS.
+
+Both runs have a few drawn photos of 12 breeds. The one in AWS mode asks a stand-in for AWS: the
+local engine behind AWS's own addresses. The requests of both runs are recorded side by side; then
+`tools.dry_run.audit` compares them, and judges those of AWS mode by `docs/policy.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from course.sample_photos import sample
+from course.workspace import ROOT
+from tools.dry_run import audit
+
+FOLDER = ROOT / "build" / "smoke"
+BREEDS, PHOTOS = 12, (8, 3, 3)  # for train, valid and test, of each breed
+CELL_TIMEOUT_S = 300
+# Another region and another role than local mode's, so that neither can hide.
+REGION = "eu-west-1"
+ROLE = "arn:aws:iam::123456789012:role/service-role/local-sagemaker"
+
+
+def start(mode: str, photos: Path) -> subprocess.Popen:
+    """Start nbval on the notebooks in `mode`; the requests are recorded in `record(mode)`."""
+    environment = {
+        **os.environ,
+        "COURSE_MODE": mode,
+        "COURSE_DATA": str(photos),
+        "COURSE_REPORTS": str(FOLDER / mode),
+    }
+    options = ["--record", str(record(mode))]
+    if mode == "aws":
+        environment |= {"COURSE_ROLE": ROLE, "AWS_REGION": REGION}
+        options += ["--as-aws", "--deny", "iam:SimulatePrincipalPolicy"]
+    engine = [sys.executable, "-m", "local_sagemaker.cli", "run", *options, "--"]
+    pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
+    nbval = ["--nbval-lax", f"--nbval-cell-timeout={CELL_TIMEOUT_S}", "notebooks"]
+    with log(mode).open("wb") as output:
+        return subprocess.Popen(
+            [*engine, *pytest, *nbval], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+
+
+def record(mode: str) -> Path:
+    """Where the requests of a run lie."""
+    return FOLDER / f"{mode}.jsonl"
+
+
+def log(mode: str) -> Path:
+    """Where the output of a run lies."""
+    return FOLDER / f"{mode}.log"
+
+
+def main() -> int:
+    """Run the notebooks in both modes at once, and audit their requests; return the exit code."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    photos = sample.make(FOLDER / "photos", BREEDS, PHOTOS)
+    runs = {mode: start(mode, photos) for mode in ("local", "aws")}
+    codes = {mode: run.wait() for mode, run in runs.items()}
+    for mode in runs:
+        print(f"\n-- the notebooks in {mode} mode\n{log(mode).read_text()}", flush=True)
+    if any(codes.values()):
+        return 1
+    return audit.main([str(record("local")), str(record("aws")), "--role", ROLE])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
