@@ -1,4 +1,4 @@
-"""`make course-aws-dry`: would AWS have taken every request of the course, and nothing more?
+"""`make test-notebooks`: would AWS have taken every request of the course, and nothing more?
 
 python -m tools.dry_run.audit LOCAL.jsonl AWS.jsonl [--role ARN] [--policies FILE]
 
@@ -175,8 +175,8 @@ def _surplus(policies: dict[str, Policy]) -> Iterator[str]:
         }
         for sid, action in sorted(set(SPARE[who]) - written):
             yield (
-                f"tools/dry_run/audit.py speaks for {action} ({sid}), which the {who} policy does not "
-                "hold: take it out there"
+                f"tools/dry_run/audit.py speaks for {action} ({sid}), which the {who} policy does "
+                "not hold: take it out there"
             )
 
 

@@ -1,0 +1,167 @@
+"""`make docs`: write the tables in docs/*.md anew, from the code that they describe.
+
+    python -m tools.docs
+
+A generated block stands between two comments, and everything else is left alone:
+
+    <!-- generated: options -->
+    ...
+    <!-- end -->
+
+Each block has one function here. The packages write their own pages: their `docs/generate.py` are
+run as well.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from argparse import Action
+from collections.abc import Callable, Sequence
+from unittest.mock import patch
+
+from course import images, searches
+from course.preflight import JOBS_AT_ONCE
+from course.searches import Search
+from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
+
+DOCS = ROOT / "docs"
+BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
+
+import arguments  # noqa: E402
+import inference  # noqa: E402
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as Markdown, with a line end behind it."""
+    lines = [" | ".join(map(str, cells)) for cells in (head, ["---"] * len(head), *rows)]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def published() -> str:
+    """The searches of published projects, as command lines and ranges."""
+    return _commands(searches.PUBLISHED)
+
+
+def recommended() -> str:
+    """The course's search and the recommended ones."""
+    return _commands((searches.COURSE, *searches.RECOMMENDED))
+
+
+def _commands(group: Sequence[Search]) -> str:
+    rows = []
+    for search in group:
+        usual = ", ".join(f"`--{name}`" for name in search.usual)
+        what = f"{search.what} (usual: {usual})" if usual else search.what
+        spans = "<br>".join(f"`--{name}` {span}" for name, span in search.ranges.items())
+        rows.append([search.name, what, f"`{searches.command(search)}`", spans])
+    return table(["name", "what it is", "command", "ranges"], rows)
+
+
+def choices() -> str:
+    """What the recommended searches choose for each option, and why."""
+    rows = [
+        [f"`--{option}`", *(searches.value(s, option) for s in searches.RECOMMENDED), why]
+        for option, why in searches.REASONS.items()
+    ]
+    return table(["option", *(search.name for search in searches.RECOMMENDED), "why"], rows)
+
+
+def options() -> str:
+    """The options of `train.py`, as its `--help` has them."""
+    with patch.dict("os.environ", clear=True):  # a folder's default is a variable of the job
+        parser = arguments.build_parser()
+    actions = [action for action in parser._actions if action.dest != "help"]
+    return table(["option", "default", "what it does"], [_option(action) for action in actions])
+
+
+def _option(action: Action) -> list[str]:
+    text, _, variable = (action.help or "").removesuffix("]").partition(" [$")
+    text = re.sub(r"--[a-z-]+", r"`\g<0>`", text)
+    default = "" if action.default is None else str(action.default)
+    return [f"`{action.option_strings[0]}`", f"`{variable}`" if variable else default, text]
+
+
+def limits() -> str:
+    """The limits of a request to the endpoint."""
+    rows = [
+        ["body", f"{inference.MAX_BYTES:,} bytes", "SageMaker's own, for real-time endpoints"],
+        [
+            "pixels",
+            f"{inference.MAX_PIXELS:,}",
+            "of all photos of a request together: a file of 12 kB can unpack to gigabytes",
+        ],
+        ["photos", inference.MAX_PHOTOS, "in one request"],
+        [
+            "sides",
+            f"{inference.MAX_RATIO} : 1",
+            "the shorter is enlarged to what the network looks at",
+        ],
+    ]
+    return table(["what", "limit", "why"], rows)
+
+
+def quotas() -> str:
+    """The quotas that a new account has to ask for."""
+    gpu, cpu = (TRAINING_INSTANCES[device] for device in ("gpu", "cpu"))
+    jobs, endpoint = JOBS_AT_ONCE, ENDPOINT_INSTANCE
+    rows = [
+        [f"`{gpu} for training job usage`", jobs, f"notebooks 02 ({jobs} jobs at a time) and 03"],
+        [f"`{endpoint} for endpoint usage`", 1, "notebook 04"],
+        [
+            f"`{cpu} for training job usage`",
+            jobs,
+            "while there is no GPU, with `COURSE_DEVICE=cpu`",
+        ],
+    ]
+    return table(["quota", "ask for", "used by"], rows)
+
+
+def containers() -> str:
+    """The container images, and how long AWS patches them."""
+    used = [("training", images.TRAINING), ("endpoint", images.INFERENCE)]
+    rows = [
+        [f"{what}, {device.upper()}", f"`{tag}`", images.PATCHED_UNTIL[tag]]
+        for what, tags in used
+        for device, tag in tags.items()
+    ]
+    return table(["used for", "image", "patched until"], rows)
+
+
+PAGES: dict[str, list[Callable[[], str]]] = {
+    "training.md": [published, recommended, choices, options],
+    "serving.md": [limits],
+    "aws.md": [quotas, containers],
+}
+
+
+def rewritten(text: str, blocks: dict[str, Callable[[], str]]) -> str:
+    """A page with its generated blocks written anew.
+
+    Raises:
+        ValueError: a block of the page has no function, or a function has no block.
+    """
+    found = [name for _, name, _ in BLOCK.findall(text)]
+    if sorted(found) != sorted(blocks):
+        raise ValueError(f"the page has the generated blocks {found}, expected {list(blocks)}")
+    return BLOCK.sub(lambda block: block[1] + blocks[block[2]]() + block[3], text)
+
+
+def main() -> None:
+    """Write the blocks of all pages."""
+    for name, functions in PAGES.items():
+        page = DOCS / name
+        try:
+            text = rewritten(page.read_text(), {each.__name__: each for each in functions})
+        except ValueError as error:
+            sys.exit(f"{page.relative_to(ROOT)}: {error}")
+        page.write_text(text)
+    for script in sorted(ROOT.glob("packages/*/docs/generate.py")):
+        subprocess.run([sys.executable, script], check=True)
+
+
+if __name__ == "__main__":
+    main()
