@@ -210,9 +210,14 @@ def _augmented(request):
     source |= {"S3DataType": "AugmentedManifestFile", "AttributeNames": ["image-ref"]}
 
 
+def _groups(request):
+    request["InputDataConfig"][0]["DataSource"]["S3DataSource"]["InstanceGroupNames"] = ["g"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (_groups, "'train' has InstanceGroupNames.*no instance groups"),
         (_pipe, "'train' asks for the input mode Pipe.*File or FastFile"),
         (_files, "'train' has no S3DataSource.*FileSystemDataSource"),
         (_augmented, "S3DataType AugmentedManifestFile.*S3Prefix and ManifestFile"),

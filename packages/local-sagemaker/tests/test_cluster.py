@@ -101,28 +101,20 @@ def test_each_instance_has_an_opt_ml_of_its_own_and_the_models_are_combined(aws)
     assert output == {"algo-1": b"algo-1\n", "algo-2": b"algo-2\n"}
 
 
-def test_channels_are_divided_and_given_to_the_groups_they_name(aws):
+def test_a_sharded_channel_is_divided_between_the_instances(aws):
     for number in range(4):
         aws.s3.put_object(Bucket=BUCKET, Key=f"shards/{number}", Body=b"x")
-    groups = [
-        {"InstanceGroupName": name, "InstanceType": "ml.m5.large", "InstanceCount": count}
-        for name, count in (("data", 1), ("dnn", 2))
-    ]
     given = channel("train", f"s3://{BUCKET}/shards")
-    given["DataSource"]["S3DataSource"] |= {
-        "S3DataDistributionType": "ShardedByS3Key",
-        "InstanceGroupNames": ["dnn"],
-    }
+    given["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
     job = aws.trained(
-        "ls input/data/train 2>/dev/null | tr '\\n' ' '; echo end",
-        ResourceConfig={"InstanceGroups": groups, "VolumeSizeInGB": 1},
-        InputDataConfig=[given],
+        "ls input/data/train | tr '\\n' ' '; echo end", InputDataConfig=[given], **of(2)
     )
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    listed = [lines[0].split() for lines in logs_by_host(aws, job["TrainingJobName"]).values()]
-    assert listed[0] == ["end"]
-    assert sorted(listed[1] + listed[2]) == ["0", "1", "2", "3", "end", "end"]
-    assert len(listed[1]) == len(listed[2]) == 3
+    first, second = (
+        lines[0].split() for lines in logs_by_host(aws, job["TrainingJobName"]).values()
+    )
+    assert sorted(first + second) == ["0", "1", "2", "3", "end", "end"]
+    assert len(first) == len(second) == 3
 
 
 def test_when_one_instance_fails_the_others_end_and_the_job_says_which(aws):
@@ -163,32 +155,6 @@ def test_a_job_wider_than_the_machine_runs_and_lets_others_follow(aws):
     for name in names:
         assert aws.job(name)["TrainingJobStatus"] == "Completed"
     assert len(logs_by_host(aws, names[0])) == 5
-
-
-def test_instance_groups_are_told_to_their_instances(aws):
-    groups = [
-        {"InstanceGroupName": "data", "InstanceType": "ml.m5.large", "InstanceCount": 1},
-        {"InstanceGroupName": "dnn", "InstanceType": "ml.c5.xlarge", "InstanceCount": 2},
-    ]
-    job = aws.trained(
-        "cat input/config/resourceconfig.json",
-        ResourceConfig={"InstanceGroups": groups, "VolumeSizeInGB": 1},
-    )
-    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    told = [json.loads(lines[0]) for lines in logs_by_host(aws, job["TrainingJobName"]).values()]
-    assert [(one["current_group_name"], one["current_instance_type"]) for one in told] == [
-        ("data", "ml.m5.large"),
-        ("dnn", "ml.c5.xlarge"),
-        ("dnn", "ml.c5.xlarge"),
-    ]
-    assert told[0]["instance_groups"] == [
-        {"instance_group_name": "data", "instance_type": "ml.m5.large", "hosts": ["algo-1"]},
-        {
-            "instance_group_name": "dnn",
-            "instance_type": "ml.c5.xlarge",
-            "hosts": ["algo-2", "algo-3"],
-        },
-    ]
 
 
 def test_more_instances_than_an_account_has_are_refused(aws):

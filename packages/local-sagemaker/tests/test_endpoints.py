@@ -248,3 +248,22 @@ def test_what_does_not_exist_is_not_configured_or_deployed(aws):
         member = "".join(word.title() for word in kind.split("_")) + "Name"
         with pytest.raises(ClientError, match="Could not find"):
             getattr(aws.sagemaker, f"delete_{kind}")(**{member: "nobody"})
+
+
+AT_ONCE = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
+BLUE_GREEN = {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": AT_ONCE}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        ("create_endpoint", {"DeploymentConfig": BLUE_GREEN}),
+        ("update_endpoint", {"DeploymentConfig": BLUE_GREEN}),
+        ("update_endpoint", {"RetainDeploymentConfig": True}),
+    ],
+)
+def test_a_deployment_that_shifts_traffic_in_steps_is_refused(aws, operation, members):
+    request = {"EndpointName": "e", "EndpointConfigName": "c"}
+    with pytest.raises(ClientError, match=f"{next(iter(members))} is not served here") as caught:
+        getattr(aws.sagemaker, operation)(**request, **members)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"

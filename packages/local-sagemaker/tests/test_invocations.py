@@ -1,4 +1,4 @@
-"""InvokeEndpoint and its streaming form: headers, limits, errors, metrics."""
+"""InvokeEndpoint: headers, limits, errors, metrics."""
 
 import socket
 import time
@@ -104,17 +104,6 @@ def test_a_model_error_has_awss_members_and_words(aws, endpoint):
     assert said.endswith(f'". See {group} in account 123456789012 for more information.')
 
 
-def test_the_answer_comes_as_an_event_stream(aws, endpoint):
-    ask = aws.runtime.invoke_endpoint_with_response_stream
-    answer = ask(EndpointName=endpoint, Body=b"70000", Accept="x/bytes")
-    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
-    assert b"".join(parts) == bytes(70000)
-    assert answer["ContentType"] == "x/bytes"
-    assert answer["InvokedProductionVariant"] == "AllTraffic"
-    with pytest.raises(aws.runtime.exceptions.ModelError, match="not a number"):
-        ask(EndpointName=endpoint, Body=b"not a number", ContentType="x/raise")
-
-
 def test_an_endpoint_that_is_not_in_service(aws):
     failed = deploy(aws, "raise ImportError('no dogs')")["EndpointName"]
     error = error_of(aws, failed)
@@ -188,13 +177,3 @@ def test_a_process_that_takes_no_requests_is_an_unavailable_service(tmp_path):
     with pytest.raises(invocations.ApiError, match="takes no requests") as caught:
         invocations._ask(variant, b"x", {})
     assert (caught.value.code, caught.value.status) == ("ServiceUnavailable", 503)
-
-
-def test_an_event_is_what_botocore_reads():
-    from botocore.eventstream import EventStreamBuffer
-
-    buffer = EventStreamBuffer()
-    buffer.add_data(invocations.event(b"\x00dog"))
-    (message,) = list(buffer)
-    assert message.payload == b"\x00dog"
-    assert message.headers[":event-type"] == "PayloadPart"

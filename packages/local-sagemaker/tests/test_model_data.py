@@ -77,20 +77,16 @@ def test_every_kind_of_source_finds_its_place(aws):
     aws.s3.put_object(Bucket=BUCKET, Key=f"{prefix}/weights/part.bin", Body=b"x")
     aws.s3.put_object(Bucket=BUCKET, Key=f"{prefix}/card.txt", Body=b"x")
     folder = {"S3Uri": f"s3://{BUCKET}/{prefix}/", "S3DataType": "S3Prefix"}
-    extra = {"S3Uri": store_archive(aws, {"extra.txt": "x"}), "S3DataType": "S3Object"}
     code = store_archive(aws, {"serve.py": LISTING, "beside.txt": "x"})
-    channel = {"ChannelName": "lora", "S3DataSource": extra | {"CompressionType": "Gzip"}}
     model = make_model(
         aws,
         None,
         ModelDataSource={"S3DataSource": folder | {"CompressionType": "None"}},
-        AdditionalModelDataSources=[channel],
         Environment={"SAGEMAKER_PROGRAM": "serve.py", "SAGEMAKER_SUBMIT_DIRECTORY": code},
     )
     made = deploy_config(aws, make_config(aws, a=model))
     assert made["EndpointStatus"] == "InService", made["FailureReason"]
     assert json.loads(invoke(aws, made["EndpointName"])["Body"].read()) == [
-        "additional-model-data-sources/lora/extra.txt",
         "code/beside.txt",
         "model/card.txt",
         "model/weights/part.bin",

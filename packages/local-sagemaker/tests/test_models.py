@@ -8,6 +8,8 @@ from engine_support.endpoints import make_config, make_model, store_archive
 from local_sagemaker import ROLE_ARN
 
 PRIMARY = {"Image": INFERENCE_IMAGE}
+SOURCE = {"S3Uri": f"s3://{BUCKET}/m", "S3DataType": "S3Prefix", "CompressionType": "None"}
+ADDITIONAL = {"ChannelName": "more", "S3DataSource": SOURCE}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,10 @@ def refused(call, **request):
         ({"PrimaryContainer": {}}, "PrimaryContainer.Image '' has no local runtime"),
         ({"PrimaryContainer": {**PRIMARY, "Mode": "MultiModel"}}, "Mode MultiModel is not served"),
         ({"PrimaryContainer": {"ModelPackageName": "p"}}, "ModelPackageName is not served"),
+        (
+            {"PrimaryContainer": {**PRIMARY, "AdditionalModelDataSources": [ADDITIONAL]}},
+            "PrimaryContainer.AdditionalModelDataSources is not served",
+        ),
         (
             {"PrimaryContainer": {**PRIMARY, "ModelDataUrl": f"s3://{BUCKET}/absent.tar.gz"}},
             f"Could not find model data at s3://{BUCKET}/absent.tar.gz.",
@@ -103,6 +109,11 @@ def test_a_description_gives_back_the_request_and_no_empty_members(aws):
         ({"ModelName": "nobody"}, {}, 'Could not find model "arn:aws:sagemaker:us-east-1:'),
         ({"AcceleratorType": "ml.eia1.medium"}, {}, "AcceleratorType is not served"),
         ({"ManagedInstanceScaling": {"Status": "ENABLED"}}, {}, "ManagedInstanceScaling is not"),
+        (
+            {"RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}},
+            {},
+            "RoutingConfig.RoutingStrategy LEAST_OUTSTANDING_REQUESTS is not served",
+        ),
         ({"EnableSSMAccess": True}, {}, "ProductionVariants[0].EnableSSMAccess is not served"),
         (
             {},

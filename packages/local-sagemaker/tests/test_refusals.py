@@ -45,6 +45,11 @@ def test_a_service_that_is_not_here(aws, service, call, members, name):
             {"FeatureGroupName": "f", "RecordIdentifierValueAsString": "r"},
         ),
         ("sagemaker", "list_domains", {}),
+        (
+            "sagemaker-runtime",
+            "invoke_endpoint_with_response_stream",
+            {"EndpointName": "e", "Body": b"x"},
+        ),
     ],
 )
 def test_an_operation_that_is_not_here(aws, service, call, members):

@@ -20,14 +20,6 @@ def test_requests_go_to_all_instances(tmp_path):
     assert {hosted.pick() for _ in range(60)} == set(hosted.instances)
 
 
-def test_least_outstanding_requests_picks_the_idle_instance(tmp_path):
-    strategy = {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}
-    hosted = variant(tmp_path, 2, RoutingConfig=strategy)
-    busy, idle = hosted.instances
-    busy.in_flight.add("a request")
-    assert {hosted.pick() for _ in range(20)} == {idle}
-
-
 def test_a_variant_without_instances_is_unreachable(tmp_path):
     with pytest.raises(Unreachable, match="no instance"):
         variant(tmp_path, 0).pick()

@@ -60,6 +60,11 @@ def _check_source(source: dict | None, name: str) -> None:
             f"the channel '{name}' has no S3DataSource: local_sagemaker has S3, and neither file "
             "systems (FileSystemDataSource) nor data sets (DatasetSource)"
         )
+    if source.get("InstanceGroupNames"):
+        raise invalid(
+            f"the channel '{name}' has InstanceGroupNames: local_sagemaker has no instance groups; "
+            "every instance gets the channel"
+        )
     if source["S3DataType"] not in ("S3Prefix", "ManifestFile"):
         raise invalid(
             f"the channel '{name}' has the S3DataType {source['S3DataType']}: local_sagemaker has "

@@ -15,8 +15,6 @@ from local_sagemaker.isolation import isolation
 NETS = 254 * 256
 _nets = itertools.count(secrets.randbelow(NETS))
 
-HOMOGENEOUS = "homogeneousCluster"  # the group's name on SageMaker when no groups were asked for
-
 
 @dataclass(frozen=True)
 class Host:
@@ -25,15 +23,6 @@ class Host:
     name: str
     address: str
     instance_type: str = ""
-    group: str = HOMOGENEOUS
-
-
-def instance_count(resources: dict) -> int:
-    """How many instances a ResourceConfig asks for."""
-    groups = resources.get("InstanceGroups", [])
-    if groups:
-        return sum(group["InstanceCount"] for group in groups)
-    return resources.get("InstanceCount", 1)
 
 
 def hosts(resources: dict) -> list[Host]:
@@ -42,20 +31,14 @@ def hosts(resources: dict) -> list[Host]:
     No other job has these addresses, so that two jobs may listen on the same port at a time.
     Without a mount namespace the names would not resolve: the one host is ``localhost``.
     """
-    members = [(HOMOGENEOUS, resources.get("InstanceType", ""))] * instance_count(resources)
-    if groups := resources.get("InstanceGroups"):
-        members = [
-            (group["InstanceGroupName"], group["InstanceType"])
-            for group in groups
-            for _ in range(group["InstanceCount"])
-        ]
+    instance_type = resources.get("InstanceType", "")
     if not isolation().real_opt_ml:
-        return [Host("localhost", "127.0.0.1", kind, group) for group, kind in members[:1]]
+        return [Host("localhost", "127.0.0.1", instance_type)]
     upper, lower = divmod(next(_nets) % NETS, 256)
     net = f"127.{1 + upper}.{lower}"
     return [
-        Host(f"algo-{number}", f"{net}.{number}", kind, group)
-        for number, (group, kind) in enumerate(members, 1)
+        Host(f"algo-{number}", f"{net}.{number}", instance_type)
+        for number in range(1, resources.get("InstanceCount", 1) + 1)
     ]
 
 

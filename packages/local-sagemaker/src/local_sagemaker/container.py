@@ -28,6 +28,7 @@ PYTORCH_IMAGE = re.compile(
 )
 WHOLE_PICKLES = (2, 6)  # before this version torch.load takes whole pickled models by itself
 ML = "/opt/ml"
+GROUP = "homogeneousCluster"  # the instance group that SageMaker names for a job without groups
 # Where a job keeps what is stored while it runs, unless it says otherwise.
 LOCAL_PATHS = {
     "CheckpointConfig": f"{ML}/checkpoints",
@@ -115,9 +116,15 @@ def write_configuration(ml: Path, job: dict, host: Host, hosts: list[Host]) -> N
         "resourceconfig": {
             "current_host": host.name,
             "current_instance_type": host.instance_type,
-            "current_group_name": host.group,
+            "current_group_name": GROUP,
             "hosts": sorted(each.name for each in hosts),
-            "instance_groups": _groups(hosts),
+            "instance_groups": [
+                {
+                    "instance_group_name": GROUP,
+                    "instance_type": host.instance_type,
+                    "hosts": [each.name for each in hosts],
+                }
+            ],
             "network_interface_name": "lo",
         },
         "inputdataconfig": {
@@ -176,14 +183,6 @@ def local_path(job: dict, member: str) -> str:
     if member == "ProfilerConfig":
         asked = asked.get("ProfilingParameters", {})
     return asked.get("LocalPath") or LOCAL_PATHS[member]
-
-
-def _groups(hosts: list[Host]) -> list[dict]:
-    groups: dict[str, dict] = {}
-    for host in hosts:
-        group = {"instance_group_name": host.group, "instance_type": host.instance_type}
-        groups.setdefault(host.group, {**group, "hosts": []})["hosts"].append(host.name)
-    return list(groups.values())
 
 
 def input_mode(job: dict, channel: dict) -> str:

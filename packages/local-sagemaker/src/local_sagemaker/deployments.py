@@ -7,28 +7,11 @@ from local_sagemaker.models import check_count
 from local_sagemaker.validation import invalid
 from local_sagemaker.variants import HostedVariant
 
-ALL_AT_ONCE = "local_sagemaker shifts traffic ALL_AT_ONCE, without alarms"
+NOT_IN_DEPLOYMENTS = {
+    "DeploymentConfig": "all traffic goes to the new instances at once, without alarms",
+    "RetainDeploymentConfig": "no endpoint has a DeploymentConfig",
+}
 RETAINED = {"DesiredInstanceCount": "Count", "DesiredWeight": "Weight"}  # VariantPropertyType
-
-
-def termination_wait_s(how: dict | None) -> int:
-    """How long the former fleet stays after the traffic's shift, by a DeploymentConfig.
-
-    Raises:
-        ApiError: another shift is asked for than the one that is done here.
-    """
-    if not how:
-        return 0
-    resources.refuse(
-        how,
-        "DeploymentConfig.",
-        {"RollingUpdatePolicy": ALL_AT_ONCE, "AutoRollbackConfiguration": ALL_AT_ONCE},
-    )
-    policy = how.get("BlueGreenUpdatePolicy", {})
-    routing = policy.get("TrafficRoutingConfiguration", {})
-    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
-        raise invalid(f"TrafficRoutingConfiguration.Type {routing['Type']}: {ALL_AT_ONCE}")
-    return routing.get("WaitIntervalInSeconds", 0) + policy.get("TerminationWaitInSeconds", 0)
 
 
 def retain(former: dict, deployment: dict, excluded: list[dict]) -> None:

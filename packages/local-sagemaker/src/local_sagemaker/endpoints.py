@@ -66,7 +66,7 @@ class Endpoints:
     def _of_older_engine(self, endpoint: dict) -> dict:
         """An endpoint's description that does not hold yet what the endpoint serves."""
         name, config = endpoint["EndpointName"], endpoint["EndpointConfigName"]
-        changes: dict = {"Deployment": None, "LastDeploymentConfig": None}
+        changes: dict = {"Deployment": None}
         try:
             changes["Pending"] = self.models.deployment(config)
         except ApiError as error:
@@ -89,29 +89,25 @@ class Endpoints:
     # Operations
 
     def create(self, request: dict) -> dict:
-        wait_s = deployments.termination_wait_s(request.get("DeploymentConfig"))
+        resources.refuse(request, "", deployments.NOT_IN_DEPLOYMENTS)
         deployment = self.models.deployment(request["EndpointConfigName"])
         new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
-        last = {"LastDeploymentConfig": request.get("DeploymentConfig")}
         with self.store.lock:
-            answer = resources.make(self.store, "Endpoint", request, **new, **last)
-            self._deploy(request["EndpointName"], "Creating", deployment, wait_s)
+            answer = resources.make(self.store, "Endpoint", request, **new)
+            self._deploy(request["EndpointName"], "Creating", deployment)
         return answer
 
     def update(self, request: dict) -> dict:
+        resources.refuse(request, "", deployments.NOT_IN_DEPLOYMENTS)
         name = request["EndpointName"]
         with self.store.lock:
             resources.get(self.store, "Endpoint", name)
             deployment = self.models.deployment(request["EndpointConfigName"])
             endpoint = self._in_service(name)
-            kept = endpoint["LastDeploymentConfig"]
-            how = kept if request.get("RetainDeploymentConfig") else request.get("DeploymentConfig")
-            wait_s = deployments.termination_wait_s(how)
             if request.get("RetainAllVariantProperties"):
                 excluded = request.get("ExcludeRetainedVariantProperties", [])
                 deployments.retain(endpoint["Deployment"], deployment, excluded)
-            self.store.update(KIND, name, LastDeploymentConfig=how)
-            self._deploy(name, "Updating", deployment, wait_s)
+            self._deploy(name, "Updating", deployment)
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def rescale(self, request: dict) -> dict:
@@ -179,7 +175,6 @@ class Endpoints:
         name: str,
         status: str,
         deployment: dict,
-        wait_s: int = 0,
         following: dict | None = None,
     ) -> None:
         """Start `deployment` beside what serves; `following` is deployed after it."""
@@ -190,12 +185,10 @@ class Endpoints:
             }
             self.deploying[name] = fleet
             self._note(name, status, Pending=following or deployment)
-        arguments = (name, fleet, deployment, wait_s, following)
+        arguments = (name, fleet, deployment, following)
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
 
-    def _run(
-        self, name: str, fleet: Fleet, deployment: dict, wait_s: int, following: dict | None
-    ) -> None:
+    def _run(self, name: str, fleet: Fleet, deployment: dict, following: dict | None) -> None:
         """Put the fleet in service when all its instances answer; then end the former one."""
         reason = _attempt(lambda: variants.start(_instances(fleet)))
         with self.store.lock:
@@ -208,7 +201,6 @@ class Endpoints:
         if reason is not None:
             self._fail(name, reason, in_service=former is not None)
             return
-        self.closing.wait(wait_s if former else 0)
         variants.close(_instances(former or {}))
         if not self.closing.is_set():
             self._serve(name, deployment)

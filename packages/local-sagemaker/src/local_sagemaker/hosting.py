@@ -76,7 +76,6 @@ class HostedInstance:
         self.tail: deque[str] = deque(maxlen=40)
         self.process = None
         self.in_service = False
-        self.in_flight: set[object] = set()  # connections of requests that are not answered yet
         self.soon_ended = 0  # processes in a row
         self.closed = threading.Event()
         self._lock = threading.Lock()  # a process is started, or the instance closed
@@ -198,7 +197,6 @@ class HostedInstance:
             connection.connect()
         except OSError as error:
             raise Unreachable(f"the variant {self.name} takes no requests: {error}") from None
-        self.in_flight.add(connection)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -209,7 +207,6 @@ class HostedInstance:
         except (OSError, http.client.HTTPException) as error:
             raise Died(str(error)) from None
         finally:
-            self.in_flight.discard(connection)
             connection.close()
         self.answered = True
         return answer.status, found, content

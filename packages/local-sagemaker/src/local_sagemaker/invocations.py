@@ -1,12 +1,10 @@
-"""SageMaker Runtime: InvokeEndpoint, and InvokeEndpointWithResponseStream."""
+"""SageMaker Runtime: InvokeEndpoint."""
 
 from __future__ import annotations
 
 import json
 import random
-import struct
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 MAX_BODY = 6_291_456  # bytes, InvokeEndpoint's limit both ways
 SERVERLESS_MAX_BODY = 4 * 1024 * 1024  # bytes, of a serverless variant
 PREFIX = "X-Amzn-SageMaker-"
-STREAM = "application/vnd.amazon.eventstream"
 # What the PyTorch containers' handlers, or this machine, have no counterpart for.
 REFUSED = {
     "Target-Model": "this is not a multi-model endpoint, leave TargetModel out",
@@ -61,11 +58,10 @@ class Result:
 
 
 class Invocations:
-    """The runtime operations on the endpoints of one engine."""
+    """InvokeEndpoint on the endpoints of one engine."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self.endpoints = endpoints
-        self.ways = {"invocations": _plain, "invocations-response-stream": _streamed}
 
     def invoke(self, name: str, way: str, environ: dict, start_response: Callable) -> list[bytes]:
         """Answer a request (WSGI) to ``/endpoints/<name>/<way>``: bytes in, bytes out."""
@@ -79,7 +75,7 @@ class Invocations:
 
     def _invoke(self, name: str, way: str, environ: dict) -> Answer:
         begun = time.perf_counter()
-        if way not in self.ways:
+        if way != "invocations":
             text = f"local_sagemaker does not do {way}: the endpoint has no AsyncInferenceConfig"
             raise ApiError("ValidationError", text)
         endpoint = self._endpoint(name)
@@ -87,7 +83,7 @@ class Invocations:
         variant = self._choose(name, _header(environ, "Target-Variant"))
         size = int(environ.get("CONTENT_LENGTH") or 0)
         _check_size(size, variant)
-        body, headers = environ["wsgi.input"].read(size), _passed(environ, way)
+        body, headers = environ["wsgi.input"].read(size), _passed(environ)
         instance, result = _ask(variant, body, headers)
         capture = endpoint["Deployment"]["DataCaptureConfig"] if endpoint["Deployment"] else None
         self._count(variant, result, time.perf_counter() - begun)
@@ -98,7 +94,7 @@ class Invocations:
         taken = (headers["Content-Type"], body), (result.content_type, result.body)
         inference_id = _header(environ, "Inference-Id")
         self.endpoints.capture.take(capture, name, variant.name, *taken, inference_id)
-        return self.ways[way](variant, result)
+        return _answer(variant, result)
 
     def _endpoint(self, name: str) -> dict:
         endpoint = self.endpoints.store.get("endpoint", name)
@@ -181,50 +177,26 @@ def _header(environ: dict, name: str) -> str | None:
     return environ.get(f"HTTP_{PREFIX}{name}".upper().replace("-", "_"))
 
 
-def _passed(environ: dict, way: str) -> dict[str, str]:
+def _passed(environ: dict) -> dict[str, str]:
     """The headers that the container sees."""
-    accept = environ.get("HTTP_ACCEPT") if way == "invocations" else _header(environ, "Accept")
     headers = {
         "Content-Type": environ.get("CONTENT_TYPE") or "application/octet-stream",
-        "Accept": accept,
+        "Accept": environ.get("HTTP_ACCEPT"),
         f"{PREFIX}Custom-Attributes": _header(environ, "Custom-Attributes"),
         f"{PREFIX}Inference-Id": _header(environ, "Inference-Id"),
     }
     return {name: value for name, value in headers.items() if value is not None}
 
 
-def _common(variant: HostedVariant, result: Result) -> list[tuple[str, str]]:
-    headers = [("x-Amzn-Invoked-Production-Variant", variant.name)]
+def _answer(variant: HostedVariant, result: Result) -> Answer:
+    headers = [
+        ("Content-Type", result.content_type),
+        ("x-Amzn-Invoked-Production-Variant", variant.name),
+    ]
     custom = f"{PREFIX}Custom-Attributes"
     if custom.lower() in result.headers:
         headers.append((custom, result.headers[custom.lower()]))
-    return headers
-
-
-def _plain(variant: HostedVariant, result: Result) -> Answer:
-    headers = [("Content-Type", result.content_type), *_common(variant, result)]
     return "200 OK", headers, result.body
-
-
-def _streamed(variant: HostedVariant, result: Result) -> Answer:
-    """The answer as one part of an event stream: these containers' handlers answer at once."""
-    headers = [("Content-Type", STREAM), (f"{PREFIX}Content-Type", result.content_type)]
-    return "200 OK", headers + _common(variant, result), event(result.body)
-
-
-def event(payload: bytes) -> bytes:
-    """A PayloadPart in AWS's event stream encoding (prelude, headers, payload, checksums)."""
-    headers = b""
-    for name, value in {
-        ":message-type": "event",
-        ":event-type": "PayloadPart",
-        ":content-type": "application/octet-stream",
-    }.items():
-        headers += struct.pack(">B", len(name)) + name.encode()
-        headers += struct.pack(">BH", 7, len(value)) + value.encode()  # 7: a string
-    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
-    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + payload
-    return message + struct.pack(">I", zlib.crc32(message))
 
 
 def _container(instance: HostedInstance) -> str:

@@ -163,12 +163,10 @@ class TrainingJob:
                 container.relocate_drivers(instance.ml)
 
     def _fetch(self, channel: dict) -> None:
-        """Give a channel to all instances, or to those of the groups that it names."""
-        groups = channel["DataSource"]["S3DataSource"].get("InstanceGroupNames")
-        receivers = [each for each in self.instances if not groups or each.host.group in groups]
-        for number, each in enumerate(receivers):
+        hosts = len(self.instances)
+        for number, each in enumerate(self.instances):
             data = each.ml / "input/data"
-            channels.fetch(self.jobs.s3, self.description, channel, data, number, len(receivers))
+            channels.fetch(self.jobs.s3, self.description, channel, data, number, hosts)
 
     def _find_buckets(self) -> None:
         """Fail now rather than after the training if there is no place for its results."""

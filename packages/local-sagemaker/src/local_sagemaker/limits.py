@@ -62,9 +62,10 @@ def _check_resources(resources: dict) -> None:
         arn = resources["TrainingPlanArn"]
         raise invalid(f"ResourceConfig.TrainingPlanArn: there is no training plan {arn}")
     if "InstanceGroups" in resources:
-        if {"InstanceType", "InstanceCount"} & resources.keys():
-            raise invalid("ResourceConfig: InstanceGroups exclude InstanceType and InstanceCount")
-        return
+        raise invalid(
+            "ResourceConfig.InstanceGroups: local_sagemaker has no instance groups; name "
+            "InstanceType and InstanceCount"
+        )
     for member in ("InstanceType", "InstanceCount"):
         if not resources.get(member):
             raise missing(f"resourceConfig.{member[0].lower()}{member[1:]}")

@@ -19,20 +19,16 @@ class HostingFailed(Exception):
     """A model does not come into service; the text is the endpoint's FailureReason."""
 
 
-def sources(definition: dict) -> list[tuple[dict, str]]:
-    """Each of a container definition's S3 sources, and its place below ``/opt/ml``.
+def sources(definition: dict) -> list[dict]:
+    """The S3 sources of a container definition's model, as ``S3ModelDataSource``.
 
-    A source is an ``S3ModelDataSource``; ``ModelDataUrl`` is short for a ``tar.gz``.
+    ``ModelDataUrl`` is short for a ``tar.gz``.
     """
     found = []
     if url := definition.get("ModelDataUrl"):
-        plain = {"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"}
-        found.append((plain, "model"))
+        found.append({"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"})
     if source := definition.get("ModelDataSource", {}).get("S3DataSource"):
-        found.append((source, "model"))
-    for extra in definition.get("AdditionalModelDataSources", []):
-        place = f"additional-model-data-sources/{extra['ChannelName']}"
-        found.append((extra["S3DataSource"], place))
+        found.append(source)
     return found
 
 
@@ -64,8 +60,8 @@ def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | No
     """
     (ml / "model").mkdir(parents=True)
     begun = time.monotonic()
-    for source, place in sources(definition):
-        _fetch_one(s3, source, ml / place, scratch / "fetched")
+    for source in sources(definition):
+        _fetch_one(s3, source, ml / "model", scratch / "fetched")
     submitted = definition.get("Environment", {}).get(SUBMIT, "")
     if submitted.startswith("s3://"):  # SDK v2 for images that are older than PyTorch 1.3
         code = {"S3Uri": submitted, "S3DataType": "S3Object", "CompressionType": "Gzip"}

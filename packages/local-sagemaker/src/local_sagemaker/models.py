@@ -15,6 +15,7 @@ NOT_IN_CONTAINERS = {
     "ModelPackageName": "name Image and ModelDataUrl instead",
     "InferenceSpecificationName": "it belongs to a model package",
     "MultiModelConfig": "one model an endpoint; make one endpoint for each model",
+    "AdditionalModelDataSources": "put all files into ModelDataUrl or ModelDataSource",
     "ContainerMetricsConfig": "containers publish no metrics of their own here",
 }
 NOT_IN_CONFIGS = {
@@ -33,6 +34,7 @@ NOT_IN_VARIANTS = {
     "CapacityReservationConfig": "this machine is all there is",
     "AcceleratorPartitionLayouts": "this machine's GPUs are used as they are",
 }
+RANDOM = "RANDOM"  # the RoutingStrategy, AWS's default
 # Accepted, without effect: the endpoint's log says so.
 WITHOUT_EFFECT = {
     "VpcConfig": "the process has this machine's network",
@@ -62,7 +64,7 @@ class Models:
             "InferenceExecutionConfig.Mode ",
             {"Direct": "models of one container are invoked as a whole"},
         )
-        for source, _ in model_data.sources(definition):
+        for source in model_data.sources(definition):
             self._check_source(source)
         return resources.make(self.store, "Model", request)
 
@@ -151,6 +153,12 @@ def _check_variant(variant: dict, where: str) -> None:
             "every variant names its model"
         )
     resources.refuse(variant, where, NOT_IN_VARIANTS)
+    strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", RANDOM)
+    resources.refuse(
+        {strategy: strategy != RANDOM},
+        f"{where}RoutingConfig.RoutingStrategy ",
+        {strategy: f"each request goes to an instance at random ({RANDOM})"},
+    )
     if "ServerlessConfig" not in variant and "InstanceType" not in variant:
         raise invalid(f"{where}InstanceType is missing")
     check_count(variant.get("InitialInstanceCount", 1), variant.get("InstanceType", ""))

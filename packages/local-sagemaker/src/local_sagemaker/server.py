@@ -36,7 +36,7 @@ from local_sagemaker.wsgi import NO_ROOM, create_server
 log = logging.getLogger(__name__)
 
 MOTO_SERVICES = {"s3", "logs", "monitoring", "iam", "sts"}
-INVOCATION = re.compile(r"/endpoints/([^/]+)/([a-z-]*invocations[a-z-]*)")
+INVOCATION = re.compile(r"/endpoints/([^/]+)/((?:async-)?invocations)")
 
 
 class Engine:

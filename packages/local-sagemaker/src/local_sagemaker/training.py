@@ -11,7 +11,6 @@ from local_sagemaker import (
     ACCOUNT,
     REGION,
     channels,
-    cluster,
     container,
     limits,
     outputs,
@@ -177,9 +176,7 @@ def check_definition(request: dict) -> None:
 
 
 def _check_instances(resources: dict) -> None:
-    count = cluster.instance_count(resources)
-    if count < 1:
-        raise invalid("ResourceConfig.InstanceGroups have no instance: a training job needs one")
+    count = resources["InstanceCount"]
     if count > MOST_INSTANCES:
         raise ApiError(
             "ResourceLimitExceeded",

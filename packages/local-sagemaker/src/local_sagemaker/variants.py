@@ -20,20 +20,16 @@ class HostedVariant:
         """`spec` is a ProductionVariant with ``Container``, ``Weight`` and ``Count``."""
         self.endpoints, self.endpoint, self.spec = endpoints, endpoint, spec
         self.name, self.weight = spec["VariantName"], spec["Weight"]
-        strategy = spec.get("RoutingConfig", {}).get("RoutingStrategy", "RANDOM")
-        self.least_outstanding = strategy == "LEAST_OUTSTANDING_REQUESTS"
         self.instances = [self._instance() for _ in range(spec["Count"])]
 
     def _instance(self) -> HostedInstance:
         return HostedInstance(self.endpoints, self.endpoint, self.spec)
 
     def pick(self) -> HostedInstance:
-        """An instance for the next request, as the variant's routing strategy says."""
+        """An instance for the next request, at random."""
         instances = self.instances
         if not instances:
             raise Unreachable(f"the variant {self.name} has no instance")
-        if self.least_outstanding:
-            return min(instances, key=lambda instance: len(instance.in_flight))
         return random.choice(instances)
 
     def scale(self, count: int) -> None:

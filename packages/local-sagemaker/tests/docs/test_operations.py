@@ -38,8 +38,7 @@ def names(text: str) -> set[str]:
 def test_the_table_lists_each_operation_of_sagemaker_that_is_done(aws):
     rows = [line for line in section("SageMaker").splitlines() if line.startswith("| `")]
     listed = set().union(*(names(row.split("|")[1]) for row in rows))
-    runtime = {"InvokeEndpoint", "InvokeEndpointWithResponseStream"}
-    assert listed == set(served(aws.sagemaker)) | runtime
+    assert listed == set(served(aws.sagemaker)) | {"InvokeEndpoint"}
 
 
 def by_word(done: bool) -> set[str]:
