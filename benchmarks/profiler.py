@@ -1,13 +1,13 @@
 """What the profiler costs, beside its goals: `make bench`, or this file alone.
 
-    python benchmarks/profiler.py [--seconds 20] [monitor steps report]
+    python benchmarks/profiler.py [--seconds 20] [monitor steps]
 
 `monitor`: the processor time of the sampler's own process at 500 ms, while it watches this process.
 `steps`: what recording its parts costs a training step, as `run_pass` makes one, with and without
 the recorder: a network each, which take turns in passes of ten steps, so that what else happens on
 the machine hits both alike. The recorder's own time is told besides, on steps that do nothing: on a
 busy machine it is the only figure that is not lost in the noise.
-`report`: the report of a six-hour recording, see `report.py` beside this file.
+The report's cost is measured in `packages/open-debugger/benchmarks/report.py`.
 """
 
 import argparse
@@ -23,7 +23,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the engine's jobs
 sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
 
 import psutil
-import report
 import torch
 from torch import nn
 
@@ -41,12 +40,12 @@ SIDE, BATCH, CLASSES, BLOCK = 96, 16, 133, 10
 def measure_monitor(seconds: float, folder: Path) -> None:
     """Print the sampler's processor time by the clock, of one core and of the machine."""
     with sampler.running(folder, INTERVAL_MS):
-        (sampler,) = psutil.Process().children()
+        (process,) = psutil.Process().children()
         time.sleep(2)  # its start is no matter of its interval
-        before, begin = _processor(sampler), time.perf_counter()
+        before, begin = _processor(process), time.perf_counter()
         time.sleep(seconds)
-        used, passed = _processor(sampler) - before, time.perf_counter() - begin
-        resident = sampler.memory_info().rss
+        used, passed = _processor(process) - before, time.perf_counter() - begin
+        resident = process.memory_info().rss
     share, cores = used / passed, os.cpu_count() or 1
     print(f"sampling every {INTERVAL_MS} ms for {passed:.0f} s, {len(psutil.pids())} processes")
     print(
@@ -127,16 +126,9 @@ def _own_cost(folder: Path, count: int = 20_000) -> float:
     return (used[0] - used[1]) / count
 
 
-def measure_report(_seconds: float, _folder: Path) -> None:
-    """Print what reading, judging and reporting six hours at 500 ms takes."""
-    print("report of 6 hours at 500 ms, 8 cores and 4 GPUs")
-    report.show(report.measure(hours=6, interval=0.5))
-
-
 SECTIONS: dict[str, Callable[[float, Path], None]] = {
     "monitor": measure_monitor,
     "steps": measure_steps,
-    "report": measure_report,
 }
 
 

@@ -1,6 +1,6 @@
 """Named search spaces for a tuning job of `train.py`: published projects', the course's, and ours.
 
-`python -m course.searches` prints them as the tables of `docs/training.md`.
+`docs/training.md` has them as tables, which `make docs` writes.
 """
 
 from __future__ import annotations
@@ -254,12 +254,12 @@ def table() -> pd.DataFrame:
     rows = {}
     for search in NAMED.values():
         more = [f"{name} {span}" for name, span in search.ranges.items() if name not in columns]
-        values = [str(_value(search, option)) for option in columns]
+        values = [str(value(search, option)) for option in columns]
         rows[search.name] = [search.what, *values, "; ".join(more)]
     return pd.DataFrame.from_dict(rows, "index", columns=["what", *columns, "and"])
 
 
-def _value(search: Search, option: str) -> Span | int | float | str:
+def value(search: Search, option: str) -> Span | int | float | str:
     """What a search says of an option: its range, or its fixed value, or nothing."""
     return search.ranges.get(option, search.hyperparameters.get(option, ""))
 
@@ -268,31 +268,3 @@ def command(search: Search) -> str:
     """The command line of the search's fixed options; its ranges are to be added."""
     options = (f"--{name} {value}" for name, value in search.hyperparameters.items())
     return " ".join(["python train.py", *options])
-
-
-def page_tables() -> str:
-    """The tables of `docs/training.md` as Markdown: published projects, our recipes, and why."""
-    return "\n\n".join([_commands(PUBLISHED), _commands((COURSE, *RECOMMENDED)), _choices()])
-
-
-def _commands(searches: tuple[Search, ...]) -> str:
-    lines = ["| name | what it is | command | ranges |", "|---|---|---|---|"]
-    for search in searches:
-        usual = ", ".join(f"`--{name}`" for name in search.usual)
-        what = f"{search.what} (usual: {usual})" if usual else search.what
-        spans = "<br>".join(f"`--{name}` {span}" for name, span in search.ranges.items())
-        lines.append(f"| {search.name} | {what} | `{command(search)}` | {spans} |")
-    return "\n".join(lines)
-
-
-def _choices() -> str:
-    names = " | ".join(search.name for search in RECOMMENDED)
-    lines = [f"| option | {names} | why |", "|---" * (len(RECOMMENDED) + 2) + "|"]
-    for option, why in REASONS.items():
-        values = " | ".join(str(_value(search, option)) for search in RECOMMENDED)
-        lines.append(f"| `--{option}` | {values} | {why} |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(page_tables())

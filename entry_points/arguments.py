@@ -101,27 +101,38 @@ def _add_hyperparameters(group) -> None:
     def number(flag: str, kind, default, text: str) -> None:
         group.add_argument(flag, type=kind, default=default, help=text)
 
-    choice("--model", ARCHITECTURES, "resnet50", "architecture")
-    choice("--optimizer", OPTIMIZERS, "adamw", "optimiser; sgd runs with momentum")
+    choice("--model", ARCHITECTURES, "resnet50", "the network: resnet50, resnet18 or vgg16")
+    choice("--optimizer", OPTIMIZERS, "adamw", "adamw, adam, or sgd with momentum")
     number("--lr", _number(float, 0, above=True), 1e-3, "peak learning rate, see --warmup")
     number("--eps", _number(float, 0, above=True), 1e-8, "denominator's floor (adam, adamw)")
     number("--weight-decay", part, 1e-2, "weight decay (L2 penalty for sgd and adam)")
-    number("--momentum", part, 0.9, "momentum (sgd)")
-    choice("--schedule", SCHEDULES, "cosine", "how the rate goes on after the warm-up")
+    number("--momentum", part, 0.9, "share of the last step that the next one keeps (sgd)")
+    choice("--schedule", SCHEDULES, "cosine", "after the warm-up: cosine falls, constant stays")
     number("--warmup", share, 0.1, "share of the steps in which the rate rises to --lr")
     number("--label-smoothing", share, 0.0, "share of the target given to all classes alike")
     number("--batch-size", whole, 32, "photos a step, over all processes together")
     number("--epochs", whole, 5, "passes over the training photos")
     number(
-        "--image-size", _number(int, 32), None, "pixels a side; 224 with ImageNet weights, else 64"
+        "--image-size",
+        _number(int, 32),
+        None,
+        "pixels a side; default: 224 on ImageNet's weights, else 64",
     )
-    choice("--train-layers", TRAIN_LAYERS, "auto", "what learns; auto: head on ImageNet, else all")
-    number(
-        "--head-epochs", _number(int, 0), 0, "of these, the first in which the head learns alone"
+    choice(
+        "--train-layers",
+        TRAIN_LAYERS,
+        "auto",
+        "what learns: the head, the last-stage with it, or all; auto: the head on ImageNet's "
+        "weights, else all",
     )
+    number("--head-epochs", _number(int, 0), 0, "the first epochs, in which the head learns alone")
     number("--body-lr", part, 1.0, "learning rate of what is not the head, as a multiple of --lr")
     choice(
-        "--batch-norm", BATCH_NORMS, "auto", "statistics; auto: frozen on ImageNet, else trained"
+        "--batch-norm",
+        BATCH_NORMS,
+        "auto",
+        "whether its statistics train or stay frozen; auto: frozen on ImageNet's weights, else "
+        "train",
     )
     number(
         "--feature-views",
@@ -132,28 +143,40 @@ def _add_hyperparameters(group) -> None:
     )
     number("--head-layers", whole, 1, "fully connected layers of the head")
     number("--hidden-units", whole, 512, "units of each hidden layer of the head")
-    number("--dropout", share, None, "of VGG16's classifier; default: 0.5 on ImageNet, else 0")
-    choice(
-        "--augmentation", AUGMENTATIONS, "crop", "of training photos; each adds to the one before"
+    number(
+        "--dropout",
+        share,
+        None,
+        "of VGG16's head; default: 0.5 on ImageNet's weights, else 0",
     )
     choice(
-        "--weights", WEIGHTS, "auto", "start; auto: ImageNet's where they can be had, else random"
+        "--augmentation",
+        AUGMENTATIONS,
+        "crop",
+        "of training photos, each with those before it: none, flip, crop (random resized), colour",
+    )
+    choice(
+        "--weights",
+        WEIGHTS,
+        "auto",
+        "start from imagenet's weights or random ones; auto: ImageNet's where they can be had",
     )
     choice(
         "--precision",
         PRECISIONS,
         "auto",
-        "auto: bf16 where the processor or GPU has it natively, else fp16 on a GPU, else fp32",
+        "fp32, bf16 or fp16; auto: bf16 where the processor or GPU has it natively, else fp16 on a "
+        "GPU, else fp32",
     )
     number("--seed", _number(int, 0), 0, "of the weights, the order and the augmentation")
     number("--num-workers", _number(int, 0), None, "loader processes; default: none for small sets")
     number("--max-damaged", _number(int, 0), 10, "training stops if more photos cannot be decoded")
-    choice("--nan-loss", NAN_LOSSES, "stop", "what a loss that is no number does to the run")
+    choice("--nan-loss", NAN_LOSSES, "stop", "what a loss that is no number does: stop or continue")
     choice(
         "--decode",
         DECODING,
         "reduced",
-        "photos at no more than the size needed, small sets once; or whole, anew in each epoch",
+        "reduced: at the size needed, small sets once; full: whole photos, anew in each epoch",
     )
 
 

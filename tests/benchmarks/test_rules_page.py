@@ -1,12 +1,9 @@
 """`docs/debugger-rules.md`: it has every rule and run, and says what the code says."""
 
-from pathlib import Path
-
 from benchmarks import rules_page
 from benchmarks.illnesses import HEALTHY, ILL
-from open_debugger import RULES, catalogue
-
 from benchmarks.rules_matrix import PAGE
+from open_debugger import RULES, catalogue
 
 
 def cells(line):

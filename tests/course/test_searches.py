@@ -10,6 +10,7 @@ import pytest
 import torch
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
+import arguments
 from course import searches
 from course.workspace import ROOT
 from local_sagemaker import ranges as engine
@@ -25,6 +26,14 @@ def asked(search):
         kind = f"{parameter.__name__}ParameterRanges"
         request.setdefault(kind, []).append(parameter.as_tuning_range(name))
     return request
+
+
+def parsed(words):
+    """What `train.py` makes of its options."""
+    folders = ["--train-dir", "a", "--valid-dir", "b", "--model-dir", "m"]
+    known, unknown = arguments.parse([*folders, *map(str, words)])
+    assert unknown == []
+    return vars(known)
 
 
 def ends(name):
@@ -55,6 +64,17 @@ class TestEach:
         assert not search.hyperparameters.keys() & search.ranges.keys()
         assert set(search.usual) <= search.hyperparameters.keys() | search.ranges.keys()
         assert "model" in search.hyperparameters
+
+    def test_its_command_says_exactly_what_it_fixes(self, name):
+        search = searches.NAMED[name]
+        fixed = {option.replace("-", "_"): v for option, v in search.hyperparameters.items()}
+        words = searches.command(search).removeprefix("python train.py").split()
+        assert parsed(words) == parsed([]) | fixed
+
+    def test_train_py_understands_both_ends_of_each_range(self, name):
+        for option, span in searches.NAMED[name].ranges.items():
+            found = [parsed([f"--{option}", end])[option.replace("-", "_")] for end in span.ends]
+            assert found == list(span.ends)
 
     def test_notebook_03_finds_the_best_batch_size(self, name):
         sizes = searches.NAMED[name].ranges["batch-size"]

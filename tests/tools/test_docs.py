@@ -1,0 +1,46 @@
+"""`tools/docs.py` writes blocks anew, and nothing else. (`make test-docs`: they are current.)"""
+
+import pytest
+
+import arguments
+from tools import docs
+
+PAGE = (
+    "# A\n<!-- generated: one -->\nold\n<!-- end -->\ntext\n<!-- generated: two -->\n<!-- end -->\n"
+)
+
+
+def test_blocks_are_written_anew_and_the_rest_is_left():
+    new = docs.rewritten(PAGE, {"one": lambda: "1\n", "two": lambda: "2\n"})
+    assert new == PAGE.replace("old", "1").replace("two -->\n", "two -->\n2\n")
+
+
+@pytest.mark.parametrize("names", [["one"], ["one", "two", "three"]])
+def test_a_block_without_a_function_and_the_reverse_are_errors(names):
+    with pytest.raises(ValueError, match=r"the page has the generated blocks \['one', 'two'\]"):
+        docs.rewritten(PAGE, dict.fromkeys(names, str))
+
+
+def test_a_table_is_markdown():
+    assert docs.table(["a", "b"], [[1, "x"]]) == "| a | b |\n| --- | --- |\n| 1 | x |\n"
+
+
+def test_every_option_is_there_with_its_default_and_its_choices(monkeypatch):
+    monkeypatch.setenv("SM_CHANNEL_TRAIN", "/somewhere")  # as in a job: not to be in the table
+    lines = dict(line[2:-2].split(" | ", 1) for line in docs.options().splitlines()[2:])
+    actions = [a for a in arguments.build_parser()._actions if a.dest != "help"]
+    assert list(lines) == [f"`{action.option_strings[0]}`" for action in actions]
+    for action in actions:
+        assert all(
+            choice in lines[f"`{action.option_strings[0]}`"] for choice in action.choices or ()
+        )
+    assert lines["`--lr`"].startswith("0.001 | ")
+    assert lines["`--train-dir`"] == "`SM_CHANNEL_TRAIN` | training photos"
+
+
+def test_every_page_has_its_blocks():
+    for name, functions in docs.PAGES.items():
+        blocks = {function.__name__: function for function in functions}
+        assert docs.rewritten((docs.DOCS / name).read_text(), blocks).count("<!-- end -->") == len(
+            blocks
+        )

@@ -1,0 +1,134 @@
+"""`make lint-lessons`: advice on the notebooks' form. It never fails.
+
+    python -m tools.lint_lessons
+
+Prints one line for each finding. The notebooks' contents are tested elsewhere: they are executed,
+their links, commands and exercises exist, and their outputs name no machine.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from tools.run import NOTEBOOKS
+
+FIRST_CELL = "import course\n\nws = course.connect()"
+LONGEST_CELL, MEDIAN_CELL, LONGEST_FUNCTION = 20, 6, 10  # lines
+OPENING = ("**You learn**", "**You need**", "**Time**", "**Cost**")
+ENDING = ["Recap", "Exercises", "Clean-up"]
+
+
+def code(notebook: NotebookNode) -> list[str]:
+    """The sources of the code cells."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook: NotebookNode) -> list[str]:
+    """The sources of the Markdown cells."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+
+
+def first_cell(notebook: NotebookNode) -> Iterator[str]:
+    """The first code cell settles where the notebook runs."""
+    if code(notebook)[0] != FIRST_CELL:
+        yield f"the first code cell is not {FIRST_CELL!r}"
+
+
+def cells(notebook: NotebookNode) -> Iterator[str]:
+    """Code cells and functions are short."""
+    lengths = [len(source.splitlines()) for source in code(notebook)]
+    if max(lengths) > LONGEST_CELL:
+        yield f"the longest code cell has {max(lengths)} lines, more than {LONGEST_CELL}"
+    if statistics.median(lengths) > MEDIAN_CELL:
+        yield f"the median code cell has more than {MEDIAN_CELL} lines"
+    for source in code(notebook):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                if length > LONGEST_FUNCTION:
+                    yield f"function {node.name} has {length} lines, more than {LONGEST_FUNCTION}"
+
+
+def opening(notebook: NotebookNode) -> Iterator[str]:
+    """The first cell has a title and a table of what one learns, needs, waits and pays."""
+    text = prose(notebook)[0]
+    if not re.match(r"# \d+ · ", text):
+        yield "the title is not '# NUMBER · NAME'"
+    for row in OPENING:
+        if not re.search(rf"^\| {re.escape(row)} \| .+ \| .+ \|$", text, re.M):
+            yield f"the opening table has no row {row}"
+
+
+def sections(notebook: NotebookNode) -> Iterator[str]:
+    """Sections are numbered, and end with a recap, exercises and the clean-up."""
+    text = "\n\n".join(prose(notebook))
+    headings = re.findall(r"^## (.+)$", text, re.M)
+    if headings[-len(ENDING) :] != ENDING:
+        yield f"the last sections are not {', '.join(ENDING)}"
+    numbers = [heading.split()[0] for heading in headings if heading not in ENDING]
+    chapter = numbers[0].partition(".")[0] if numbers else ""
+    if numbers != [f"{chapter}.{i}" for i in range(1, len(numbers) + 1)]:
+        yield f"the sections are not numbered one after another: {', '.join(numbers)}"
+    recap = re.search(r"^## Recap\n(.+?)^## ", text, re.M | re.S)
+    if recap and len(re.findall(r"^- ", recap[1], re.M)) < 3:
+        yield "the recap has fewer than three points"
+
+
+def share_of_prose(notebook: NotebookNode) -> Iterator[str]:
+    """There is as much prose as code."""
+    if len(prose(notebook)) < 0.6 * len(code(notebook)):
+        yield "there are fewer than six cells of prose to ten of code"
+    words = sum(len(source.split()) for source in prose(notebook))
+    lines = sum(len(source.splitlines()) for source in code(notebook))
+    if words < 3 * lines:
+        yield "there are fewer than three words of prose to a line of code"
+
+
+def questions(notebook: NotebookNode) -> Iterator[str]:
+    """At least two questions, each answered below, with something to run in between."""
+    asked, run, answered = False, False, 0
+    for cell in notebook.cells:
+        run |= cell.cell_type == "code"
+        for word in re.findall(r"\*\*(Question|Answer)\.\*\*", cell.source):
+            if word == "Question":
+                if asked:
+                    yield f"a question before the last one is answered: {cell.source[:60]!r}"
+                asked, run = True, False
+            else:
+                if not asked or not run:
+                    yield f"an answer without a question and a run above it: {cell.source[:60]!r}"
+                asked, answered = False, answered + 1
+    if asked:
+        yield "the last question has no answer"
+    if answered < 2:
+        yield "there are fewer than two questions with answers"
+
+
+CHECKS = (first_cell, cells, opening, sections, share_of_prose, questions)
+
+
+def findings(path: Path) -> list[str]:
+    """What is to be said about a notebook's form."""
+    notebook = nbformat.read(path, as_version=4)
+    return [finding for check in CHECKS for finding in check(notebook)]
+
+
+def main() -> None:
+    """Print the findings of all lessons."""
+    found = 0
+    for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
+        for finding in findings(path):
+            print(f"{path.name}: {finding}")
+            found += 1
+    print(f"{found} findings" if found else "no findings")
+
+
+if __name__ == "__main__":
+    main()
