@@ -119,19 +119,27 @@ def test_objective_and_ranges_may_stand_in_the_single_definition(aws):
     assert aws.tuning_job(start(aws, request))["ObjectiveStatusCounters"]["Succeeded"] == 1
 
 
-def test_of_several_instance_configurations_the_first_is_taken(aws):
+def test_resources_in_the_other_member_are_shown_in_both(aws):
     request = tuning_request(jobs=1, parallel=1)
     definition = request["TrainingJobDefinition"]
-    one = definition.pop("ResourceConfig")
-    other = {**one, "InstanceType": "ml.c5.xlarge"}
-    instances = {"InstanceConfigs": [other, one], "AllocationStrategy": "Prioritized"}
-    definition["HyperParameterTuningResourceConfig"] = instances
+    resources = definition.pop("ResourceConfig")
+    definition["HyperParameterTuningResourceConfig"] = resources
     tuning = aws.tuning_job(start(aws, request))
     trained = aws.job(tuning["BestTrainingJob"]["TrainingJobName"])
-    assert trained["ResourceConfig"] == other
+    assert trained["ResourceConfig"] == resources
     shown = tuning["TrainingJobDefinition"]  # SDK v2's attach reads the one it did not send
-    assert shown["ResourceConfig"] == other
-    assert shown["HyperParameterTuningResourceConfig"] == instances
+    assert shown["ResourceConfig"] == resources
+    assert shown["HyperParameterTuningResourceConfig"] == resources
+
+
+def test_a_choice_between_kinds_of_instances_is_refused(aws):
+    request = tuning_request(jobs=1, parallel=1)
+    one = request["TrainingJobDefinition"].pop("ResourceConfig")
+    resources = {"InstanceConfigs": [one, {**one, "InstanceType": "ml.c5.xlarge"}]}
+    request["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"] = resources
+    with pytest.raises(ClientError, match="InstanceConfigs: local_sagemaker does not") as caught:
+        start(aws, request)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 
 def test_categories_reach_the_script_without_the_quotes_of_sdk_v2(aws, tmp_path):

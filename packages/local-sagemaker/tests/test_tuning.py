@@ -155,13 +155,6 @@ def test_the_grid_is_run_once(aws):
     assert limits["MaxNumberOfTrainingJobs"] == 3  # as SDK v2's attach expects
 
 
-def test_resources_may_stand_in_the_other_member(aws):
-    request = tuning_request(jobs=1, parallel=1)
-    definition = request["TrainingJobDefinition"]
-    definition["HyperParameterTuningResourceConfig"] = definition.pop("ResourceConfig")
-    assert aws.tuning_job(start(aws, request))["HyperParameterTuningJobStatus"] == "Completed"
-
-
 def test_a_name_is_used_once(aws):
     request = tuning_request(jobs=1, parallel=1)
     start(aws, request)

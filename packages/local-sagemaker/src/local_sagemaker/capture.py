@@ -16,14 +16,13 @@ import threading
 import uuid
 from pathlib import Path
 
-from local_sagemaker.s3 import S3
+from local_sagemaker.s3 import S3, split
+from local_sagemaker.validation import invalid
 
 log = logging.getLogger(__name__)
 FLUSH_S = 2  # AWS writes after minutes; nobody should wait longer here
-CSV, JSON = (
-    "text/csv",
-    "application/json",
-)  # what is kept as text unless the configuration says more
+# What is kept as text unless the configuration says more.
+CSV, JSON = "text/csv", "application/json"
 
 
 class Capture:
@@ -72,6 +71,34 @@ class Capture:
                     self.s3.put_file(f"{place}/{name}", file)
                 except Exception:  # the bucket is gone, say: the endpoint serves on, as on AWS
                     log.exception("captured data could not be written to %s", place)
+
+
+def check(config: dict | None) -> None:
+    """Refuse a DataCaptureConfig whose destination is no S3 address.
+
+    Raises:
+        ApiError: ValidationException.
+    """
+    if not config:
+        return
+    try:
+        split(config["DestinationS3Uri"])
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
+def summary(config: dict | None, serves: bool) -> dict | None:
+    """A DataCaptureConfigSummary; `serves` says whether anything is in service."""
+    if not config:
+        return None
+    enabled = config.get("EnableCapture", False)
+    return {
+        "EnableCapture": enabled,
+        "CaptureStatus": "Started" if enabled and serves else "Stopped",
+        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
+        "DestinationS3Uri": config["DestinationS3Uri"],
+        "KmsKeyId": config.get("KmsKeyId", ""),
+    }
 
 
 def _line(

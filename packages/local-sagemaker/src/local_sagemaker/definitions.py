@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from local_sagemaker import ranges, training
 from local_sagemaker.validation import invalid
 
+KIND = "tuning-job"  # in the store
 OBJECTIVE = "HyperParameterTuningJobObjective"
 OBJECTIVE_PARAMETER = "_tuning_objective_metric"  # SageMaker tells the script what is tuned
 NOT_OF_A_TRAINING_JOB = {
@@ -121,7 +122,7 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
         **item,
         "StaticHyperParameters": told,
         "OutputDataConfig": training.with_key(item["OutputDataConfig"]),
-        # Shown even where it was said in the other member: SDK v2's attach reads it here.
+        # Shown even where the request has the other member: SDK v2's attach reads it here.
         "ResourceConfig": _resources(item),
     }
     if "HyperParameterRanges" in item:
@@ -130,14 +131,19 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
 
 
 def _resources(members: dict) -> dict:
-    """The ResourceConfig of a definition, which may say it in either of two members.
+    """The ResourceConfig of a definition, which may have it in either of two members.
 
-    Of several instance configurations, which AWS tries in turn, the first is taken.
+    Raises:
+        ApiError: ValidationException, if it names several kinds of instances to choose from.
     """
     tuned = members.get("HyperParameterTuningResourceConfig", {})
-    first = (tuned.get("InstanceConfigs") or [{}])[0]
+    if "InstanceConfigs" in tuned:
+        raise invalid(
+            "HyperParameterTuningResourceConfig.InstanceConfigs: local_sagemaker does not choose "
+            "between kinds of instances; name one InstanceType and InstanceCount"
+        )
     wanted = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "VolumeKmsKeyId")
-    translated = {name: value for name, value in {**tuned, **first}.items() if name in wanted}
+    translated = {name: value for name, value in tuned.items() if name in wanted}
     return members.get("ResourceConfig", translated)
 
 

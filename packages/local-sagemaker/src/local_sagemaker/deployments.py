@@ -71,17 +71,3 @@ def variant_summary(spec: dict, hosted: HostedVariant | None, endpoint: dict) ->
         return shown | {"CurrentServerlessConfig": serverless}
     count = len(hosted.instances) if hosted else 0
     return shown | {"CurrentInstanceCount": count, "DesiredInstanceCount": wanted["Count"]}
-
-
-def capture_summary(config: dict | None, serves: bool) -> dict | None:
-    """A DataCaptureConfigSummary; `serves` says whether anything is in service."""
-    if not config:
-        return None
-    enabled = config.get("EnableCapture", False)
-    return {
-        "EnableCapture": enabled,
-        "CaptureStatus": "Started" if enabled and serves else "Stopped",
-        "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
-        "DestinationS3Uri": config["DestinationS3Uri"],
-        "KmsKeyId": config.get("KmsKeyId", ""),
-    }

@@ -8,8 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_sagemaker import deployments, resources, variants
-from local_sagemaker.capture import Capture
+from local_sagemaker import capture, deployments, resources, variants
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.hosting import REASON_LENGTH, HostedInstance
 from local_sagemaker.invocations import Invocations
@@ -38,7 +37,7 @@ class Endpoints:
         self.hosted: dict[str, Fleet] = {}
         self.deploying: dict[str, Fleet] = {}
         self.closing = threading.Event()
-        self.capture = Capture(s3)
+        self.capture = capture.Capture(s3)
         self.invoke = Invocations(self).invoke
         self.handlers: dict[str, Callable[[dict], dict]] = {
             **self.models.handlers,
@@ -139,9 +138,7 @@ class Endpoints:
                 ],
                 "StartTime": endpoint["LastModifiedTime"],
             }
-        endpoint["DataCaptureConfig"] = deployments.capture_summary(
-            shown["DataCaptureConfig"], bool(fleet)
-        )
+        endpoint["DataCaptureConfig"] = capture.summary(shown["DataCaptureConfig"], bool(fleet))
         return endpoint
 
     def delete(self, request: dict) -> dict:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from local_sagemaker import container, model_data, resources
+from local_sagemaker import capture, container, model_data, resources
 from local_sagemaker.limits import check_unique
-from local_sagemaker.s3 import S3, split
+from local_sagemaker.s3 import S3
 from local_sagemaker.store import Store
 from local_sagemaker.validation import ApiError, invalid
 
@@ -86,8 +86,7 @@ class Models:
         for number, variant in enumerate(variants):
             _check_variant(variant, f"ProductionVariants[{number}].")
             resources.get(self.store, "Model", variant["ModelName"])
-        if capture := request.get("DataCaptureConfig"):
-            _check_address(capture["DestinationS3Uri"])
+        capture.check(request.get("DataCaptureConfig"))
         return resources.make(self.store, "EndpointConfig", request)
 
     def deployment(self, config_name: str) -> dict:
@@ -180,13 +179,6 @@ def check_count(count: int, instance_type: str) -> None:
             f"delta of {count} Instances. Please use AWS Service Quotas to request an increase "
             "for this quota.",
         )
-
-
-def _check_address(address: str) -> None:
-    try:
-        split(address)
-    except ValueError as error:
-        raise invalid(str(error)) from None
 
 
 def _notes(request: dict) -> list[str]:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION, completion, definitions, summaries, training
-from local_sagemaker import warm_start as warm
+from local_sagemaker import (
+    ACCOUNT,
+    REGION,
+    completion,
+    definitions,
+    summaries,
+    training,
+    warm_start,
+)
+from local_sagemaker.definitions import KIND
 from local_sagemaker.listing import cut, page
 from local_sagemaker.statuses import ENDED
 from local_sagemaker.store import Store
@@ -15,7 +23,6 @@ from local_sagemaker.validation import ApiError, invalid
 if TYPE_CHECKING:
     from local_sagemaker.tuning_job import Algorithm, TuningJob
 
-KIND = "tuning-job"
 BY_NAME = {"SortBy": "Name", "SortOrder": "Ascending"}  # the API's defaults for tuning jobs
 
 
@@ -93,9 +100,7 @@ class TuningJobs:
         job["ConsumedResources"] = {"RuntimeInSeconds": round(end - job["CreationTime"])}
         if best := summaries.best(found, goal):
             job["BestTrainingJob"] = best
-        if job.get("WarmStartConfig", {}).get("WarmStartType") == "IdenticalDataAndAlgorithm":
-            job["OverallBestTrainingJob"] = self._overall_best(job, found, goal)
-        return job
+        return job | warm_start.overall_best(self.store, job, found, goal)
 
     def list(self, request: dict) -> dict:
         found = []
@@ -181,15 +186,6 @@ class TuningJobs:
     def _described(self, job: dict) -> dict:
         return job | summaries.counters(summaries.all_of(self.store, job))
 
-    def _overall_best(self, job: dict, own: list[dict], goal: str) -> dict | None:
-        """The best of this job's and its parents' training jobs."""
-        found = [{**s, "TuningJobName": job["HyperParameterTuningJobName"]} for s in own]
-        for name in warm.parent_names(job):
-            if parent := self.store.get(KIND, name):  # it may have been deleted since
-                of_parent = summaries.all_of(self.store, parent)
-                found += [{**s, "TuningJobName": name} for s in of_parent]
-        return summaries.best(found, goal)
-
     # Checks
 
     def _checked(self, request: dict) -> list[Algorithm]:
@@ -198,32 +194,19 @@ class TuningJobs:
         Raises:
             ApiError: ValidationException, naming the member and the way out.
         """
-        from local_sagemaker import tuning_job
+        from local_sagemaker import hyperband, tuning_job
 
         config = request["HyperParameterTuningJobConfig"]
         if "Autotune" in request:
             raise invalid("Autotune: local_sagemaker does not choose settings; name them")
         _check_config(config)
+        hyperband.check(config)
         found = definitions.of(request)
         for definition in found:
             definitions.check(definition)
         algorithms = tuning_job.algorithms(config, found)
-        for name in warm.parent_names(request):
-            self._learn(algorithms, name)
+        warm_start.learn(self.store, request, algorithms)
         return algorithms
-
-    def _learn(self, algorithms: list[Algorithm], name: str) -> None:
-        """Give each search what the same definition of a parent found."""
-        parent = self.store.get(KIND, name)
-        warm.check_parent(name, parent)
-        old = definitions.of(definitions.completed(parent))
-        pairs = warm.pairs([a.definition for a in algorithms], name, old)
-        for algorithm, before in zip(algorithms, pairs, strict=True):
-            for summary in summaries.all_of(self.store, parent):
-                value = summaries.objective(summary)
-                if value is not None and summary.get("TrainingJobDefinitionName") == before.name:
-                    trained = self.store.get(training.KIND, summary["TrainingJobName"])
-                    algorithm.search.learn(trained["HyperParameters"], value)
 
 
 def _goal(job: dict) -> str:
@@ -239,7 +222,3 @@ def _check_config(config: dict) -> None:
     ends = "MaxRuntimeInSeconds" in limits or config.get("TuningJobCompletionCriteria")
     if strategy != "Grid" and "MaxNumberOfTrainingJobs" not in limits and not ends:
         raise invalid("ResourceLimits needs MaxNumberOfTrainingJobs or MaxRuntimeInSeconds")
-    if strategy == "Hyperband" and config["TrainingJobEarlyStoppingType"] != "Off":
-        raise invalid("TrainingJobEarlyStoppingType must be Off for the Hyperband strategy")
-    if "StrategyConfig" in config and strategy != "Hyperband":
-        raise invalid(f"StrategyConfig is for the Hyperband strategy, not for {strategy}")

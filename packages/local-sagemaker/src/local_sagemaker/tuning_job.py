@@ -11,9 +11,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local_sagemaker import completion, early_stopping, stored_metrics, summaries
+from local_sagemaker import completion, early_stopping, hyperband, stored_metrics, summaries
 from local_sagemaker.cloudwatch import TRAINING_METRICS
 from local_sagemaker.definitions import Definition
+from local_sagemaker.hyperband import Hyperband
 from local_sagemaker.ranges import combinations
 from local_sagemaker.search import Search
 from local_sagemaker.validation import ApiError, invalid
@@ -40,7 +41,7 @@ class Algorithm:
     definition: Definition
     search: Search
     size: float  # different choices of values
-    resources: tuple[int, int]  # Hyperband's least and most epochs
+    hyperband: Hyperband | None
     started: int = 0
     earlier: list[list[float]] = field(default_factory=list)
 
@@ -83,15 +84,11 @@ def algorithms(config: dict, found: list[Definition]) -> list[Algorithm]:
 
 def _algorithm(config: dict, definition: Definition, index: int) -> Algorithm:
     strategy, seed = config["Strategy"], config.get("RandomSeed")
-    low, high, pruner = 1, 1, None
-    if strategy == "Hyperband":
-        static = definition.members["StaticHyperParameters"]
-        low, high = early_stopping.hyperband_resources(config, static)
-        pruner = early_stopping.hyperband(low, high)
+    rungs = hyperband.of(config, definition.members["StaticHyperParameters"])
     seed = None if seed is None else (seed + index) % 2**32  # numpy takes no larger seed
     goal = definition.objective["Type"]
-    search = Search(strategy, definition.ranges, goal, seed, pruner)
-    return Algorithm(definition, search, combinations(definition.ranges), (low, high))
+    search = Search(strategy, definition.ranges, goal, seed, rungs.pruner if rungs else None)
+    return Algorithm(definition, search, combinations(definition.ranges), rungs)
 
 
 class TuningJob:
@@ -204,14 +201,14 @@ class TuningJob:
 
     def _follow(self, run: Run) -> None:
         """Look at what a job has printed since the last look; stop it if that promises nothing."""
-        hyperband = self.config["Strategy"] == "Hyperband"
-        if not hyperband and self.config["TrainingJobEarlyStoppingType"] == "Off":
+        rungs = run.algorithm.hyperband
+        if not rungs and self.config["TrainingJobEarlyStoppingType"] == "Off":
             return
-        shall_stop = self._hyperband_stops if hyperband else self._median_stops
         series = self._series(run)
         while run.epochs < len(series) and not run.stopped:
             run.epochs += 1
-            if shall_stop(run, series[: run.epochs]):
+            printed = series[: run.epochs]
+            if rungs.stops(run.trial, printed) if rungs else self._median_stops(run, printed):
                 self._stop_job(run)
 
     def _series(self, run: Run) -> list[float]:
@@ -222,13 +219,6 @@ class TuningJob:
 
     def _median_stops(self, run: Run, series: list[float]) -> bool:
         return early_stopping.is_worse_than_median(series, run.algorithm.earlier, self.goal)
-
-    def _hyperband_stops(self, run: Run, series: list[float]) -> bool:
-        epoch, (_, most) = len(series), run.algorithm.resources
-        if epoch < most:
-            run.trial.report(series[-1], epoch)
-            return run.trial.should_prune()
-        return epoch > most  # in the last one it is about to end by itself, with its model
 
     # The end
 

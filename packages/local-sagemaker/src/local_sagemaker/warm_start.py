@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from local_sagemaker import definitions, statuses, summaries
 from local_sagemaker.definitions import OBJECTIVE_PARAMETER, Definition
-from local_sagemaker.statuses import ENDED
+from local_sagemaker.store import Store
 from local_sagemaker.validation import invalid
 
+if TYPE_CHECKING:
+    from local_sagemaker.tuning_job import Algorithm
 
-def parent_names(request: dict) -> list[str]:
+
+def learn(store: Store, request: dict, algorithms: list[Algorithm]) -> None:
+    """Give the searches of a new tuning job what its parents found, each definition its own.
+
+    Raises:
+        ApiError: ValidationException for a parent that is not there, has not ended or does not fit.
+    """
+    for name in _parent_names(request):
+        parent = store.get(definitions.KIND, name)
+        _check_parent(name, parent)
+        old = definitions.of(definitions.completed(parent))
+        pairs = _pairs([algorithm.definition for algorithm in algorithms], name, old)
+        for algorithm, before in zip(algorithms, pairs, strict=True):
+            for summary in summaries.all_of(store, parent):
+                value = summaries.objective(summary)
+                if value is not None and summary.get("TrainingJobDefinitionName") == before.name:
+                    trained = store.get(statuses.KIND, summary["TrainingJobName"])
+                    algorithm.search.learn(trained["HyperParameters"], value)
+
+
+def overall_best(store: Store, job: dict, own: list[dict], goal: str) -> dict[str, dict | None]:
+    """OverallBestTrainingJob, the best of a job and its parents, where Describe has that member.
+
+    Args:
+        own: the summaries of the job's own training jobs.
+        goal: ``Maximize`` or ``Minimize``.
+    """
+    if job.get("WarmStartConfig", {}).get("WarmStartType") != "IdenticalDataAndAlgorithm":
+        return {}
+    found = [{**s, "TuningJobName": job["HyperParameterTuningJobName"]} for s in own]
+    for name in _parent_names(job):
+        if parent := store.get(definitions.KIND, name):  # it may have been deleted since
+            of_parent = summaries.all_of(store, parent)
+            found += [{**s, "TuningJobName": name} for s in of_parent]
+    return {"OverallBestTrainingJob": summaries.best(found, goal)}
+
+
+def _parent_names(request: dict) -> list[str]:
     """The names of a tuning job's parents; none without a WarmStartConfig.
 
     Raises:
@@ -20,7 +62,7 @@ def parent_names(request: dict) -> list[str]:
     return names
 
 
-def check_parent(name: str, parent: dict | None) -> None:
+def _check_parent(name: str, parent: dict | None) -> None:
     """A parent is there and has ended.
 
     Raises:
@@ -29,14 +71,14 @@ def check_parent(name: str, parent: dict | None) -> None:
     if parent is None:
         raise invalid(f"WarmStartConfig: there is no hyperparameter tuning job '{name}'")
     status = parent["HyperParameterTuningJobStatus"]
-    if status not in ENDED:
+    if status not in statuses.ENDED:
         raise invalid(
             f"WarmStartConfig: the parent '{name}' is {status}; it must be Completed, Stopped or "
             "Failed"
         )
 
 
-def pairs(children: list[Definition], name: str, parents: list[Definition]) -> list[Definition]:
+def _pairs(children: list[Definition], name: str, parents: list[Definition]) -> list[Definition]:
     """For each new definition the one of the parent `name` that it goes on with.
 
     Raises:
