@@ -28,6 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from local_sagemaker import quotable
+
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
 CREATE TABLE resources (
@@ -124,6 +126,7 @@ class Store:
             ) from None
         try:
             self._open()
+            self.folder = self._quotable()
         except BaseException:
             self._held.close()
             raise
@@ -143,6 +146,13 @@ class Store:
                 f"cannot open the database {file}: {error}. Nothing was changed: put back a copy "
                 "of it, or name another folder with --state"
             ) from None
+
+    def _quotable(self) -> Path:
+        try:
+            return quotable.path(self.folder)
+        except OSError as error:
+            self._db.close()
+            raise StateError(str(error)) from None
 
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -175,6 +185,7 @@ class Store:
     def close(self) -> None:
         with self.lock:
             self._db.close()
+        quotable.forget(self.folder)
         self._held.close()
 
     def query(self, sql: str, arguments: Iterable = ()) -> list[tuple]:
