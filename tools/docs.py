@@ -1,4 +1,4 @@
-"""`make docs`: write the tables in docs/*.md anew, from the code that they describe.
+"""`make docs`: write the tables in the docs anew, from the code that they describe.
 
     python -m tools.docs
 
@@ -14,19 +14,22 @@ run as well.
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from argparse import Action
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from unittest.mock import patch
+
+import nbformat
 
 from course import images, searches
 from course.preflight import JOBS_AT_ONCE
 from course.searches import Search
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
 
-DOCS = ROOT / "docs"
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
@@ -131,10 +134,63 @@ def containers() -> str:
     return table(["used for", "image", "patched until"], rows)
 
 
+def imports() -> str:
+    """What the notebooks import of ours, and where each module is tested."""
+    rows = []
+    for module, users in sorted(_users().items()):
+        file, tests = _places(module)
+        said = ast.get_docstring(ast.parse((ROOT / file).read_text())) or ""
+        used = ", ".join(sorted(users))
+        first = said.partition("\n")[0].replace("|", "\\|")
+        rows.append([f"[`{module}`](../{file})", first, used, f"[tests](../{tests})"])
+    return table(["module", "what it is", "imported by", "its tests"], rows)
+
+
+def _users() -> dict[str, set[str]]:
+    """The modules of `course` and `open_debugger`, and the lessons whose cells import them."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for lesson in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+        for cell in nbformat.read(lesson, as_version=4).cells:
+            if cell.cell_type == "code":
+                for module in _imported(ast.parse(cell.source)):
+                    users[module].add(lesson.stem[:2])
+    return users
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    """The modules of ours that a cell imports; a package that only hands on names, as itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] in SOURCES)
+
+
+def _places(module: str) -> tuple[str, str]:
+    """The file of a module and that of its tests, or their folders, relative to the root."""
+    source, tests = SOURCES[module.partition(".")[0]]
+    path = f"{source}/{module.replace('.', '/')}"
+    below = module.partition(".")[2].replace(".", "/")
+    if (ROOT / f"{path}.py").is_file():
+        folder, _, name = below.rpartition("/")
+        return f"{path}.py".removeprefix("./"), "/".join(
+            filter(None, [tests, folder, f"test_{name}.py"])
+        )
+    return f"{path}/__init__.py".removeprefix("./"), "/".join(filter(None, [tests, below]))
+
+
+SOURCES = {  # where our packages lie, and their tests
+    "course": (".", "tests/course"),
+    "open_debugger": ("packages/open-debugger/src", "packages/open-debugger/tests"),
+}
 PAGES: dict[str, list[Callable[[], str]]] = {
-    "training.md": [published, recommended, choices, options],
-    "serving.md": [limits],
-    "aws.md": [quotas, containers],
+    "docs/training.md": [published, recommended, choices, options],
+    "docs/serving.md": [limits],
+    "docs/aws.md": [quotas, containers],
+    "notebooks/README.md": [imports],
 }
 
 
@@ -153,11 +209,11 @@ def rewritten(text: str, blocks: dict[str, Callable[[], str]]) -> str:
 def main() -> None:
     """Write the blocks of all pages."""
     for name, functions in PAGES.items():
-        page = DOCS / name
+        page = ROOT / name
         try:
             text = rewritten(page.read_text(), {each.__name__: each for each in functions})
         except ValueError as error:
-            sys.exit(f"{page.relative_to(ROOT)}: {error}")
+            sys.exit(f"{name}: {error}")
         page.write_text(text)
     for script in sorted(ROOT.glob("packages/*/docs/generate.py")):
         subprocess.run([sys.executable, script], check=True)

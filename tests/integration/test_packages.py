@@ -1,4 +1,4 @@
-"""Each package is whole by itself: its wheel runs its example with its declared dependencies alone."""
+"""Each package is whole: its wheel runs its example with its declared dependencies alone."""
 
 from __future__ import annotations
 
