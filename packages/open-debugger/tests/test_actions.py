@@ -1,29 +1,11 @@
-"""What rules do when they fire, against a real SageMaker API."""
+"""`open_debugger/actions.py`: what rules do when they fire."""
 
 import json
 
 import pytest
 from smdebug_rulesconfig import SMS, ActionList, Email, StopTraining
 
-from engine_support.clients import unique
 from open_debugger import actions
-
-FOREVER = "while :; do sleep 0.05; done"
-
-
-@pytest.fixture
-def account(aws, monkeypatch):
-    """The engine, where boto3 looks for it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    return aws
-
-
-def stop(prefix):
-    (action,) = actions.parse(json.dumps({"name": "stoptraining", "training_job_prefix": prefix}))
-    return action.invoke()
 
 
 def test_actions_as_the_sdks_send_them():
@@ -50,28 +32,19 @@ def test_an_action_that_there_is_not():
         actions.parse('{"name": "Shout"}')
 
 
-def test_the_one_job_that_begins_so_is_stopped(account):
-    name = account.train(FOREVER, TrainingJobName=unique("Begins-So"))
-    assert stop(name[:-1]) == f"The training job {name} was told to stop."
-    assert account.job(name)["TrainingJobStatus"] == "Stopped"
-    assert stop(name).startswith("No training job was stopped: 0 in progress")
-
-
-def test_of_several_jobs_that_begin_so_only_the_one_of_that_name_is_stopped(account):
-    name = unique("Twice")
-    names = [account.train(FOREVER, TrainingJobName=each) for each in (name, f"{name}-more")]
-    said = stop(name[:-1])
-    assert said.startswith("No training job was stopped: 2 in progress have names that begin with")
-    assert stop(name) == f"The training job {name} was told to stop."
-    assert account.job(name)["TrainingJobStatus"] == "Stopped"
-    stop(f"{name}-more")
-    assert account.job(names[1])["TrainingJobStatus"] == "Stopped"
-
-
-def test_without_an_account_it_says_so(account, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    said = stop("anything")
+def test_without_an_account_it_says_so(monkeypatch):
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    action = {"name": "stoptraining", "training_job_prefix": "anything"}
+    done = actions.Actions(json.dumps(action))
+    done.invoke()
+    (said,) = done.notes
     assert said.startswith("The training job 'anything' could not be stopped: Could not connect")
 
 

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-from sagemaker.core.debugger import rule_configs
 
 from debugger_support.saved_tensors import SavedTensors
 from open_debugger.catalogue import RULES, RuleError, defaults, make, values
@@ -84,16 +83,6 @@ def test_the_regexes_are_parameters_with_awss_defaults(trial, rule, name):
     assert set(wanted) <= set(make(rule, trial, {}).regex)
     other = make(rule, trial, {name: "a.*, b.*"})
     assert {"a.*", "b.*"} <= set(other.regex) and not set(wanted) & set(other.regex)
-
-
-def test_each_configuration_of_the_sdk_that_is_not_for_another_framework_has_its_rule():
-    others = {"SimilarAcrossRuns", "TreeDepth", "Confusion", "NLPSequenceRatio"}
-    others |= {"StalledTrainingRule", "FeatureImportanceOverweight", "CreateXgboostReport"}
-    named = {
-        rule_configs.__dict__[name]()["DebugRuleConfiguration"]["RuleConfigurationName"]
-        for name in ("vanishing_gradient", "all_zero", "exploding_tensor", "unchanged_tensor")
-    }
-    assert named <= set(RULES) and not others & set(RULES)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from debugger_support.saved_tensors import SavedTensors
-from engine_support.clients import BUCKET, unique
+from debugger_support.services import BUCKET, unique
 from open_debugger import evaluate
 
 # In the manner of the examples of AWS's documentation
@@ -151,11 +151,8 @@ def test_a_file_that_cannot_be_imported(saved, tmp_path, text, words):
     assert words in found.details and "broken.py" in found.details
 
 
-def test_from_s3(aws, saved, source, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    key = f"{unique('rules')}/my_rules.py"
+def test_from_s3(reached, saved, source):
+    aws, key = reached, f"{unique('rules')}/my_rules.py"
     aws.s3.put_object(Bucket=BUCKET, Key=key, Body=SOURCE.encode())
     found = judged(saved, f"s3://{BUCKET}/{key}", "Large", threshold="2.5")
     assert found.status == "IssuesFound"

@@ -2,13 +2,9 @@
 
 import gc
 import weakref
-from collections import OrderedDict
 
 import numpy as np
 import pytest
-import torch
-import torchvision
-from sagemaker.core.debugger import CollectionConfig, Rule, rule_configs
 
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from open_debugger import RULES, RuleError, TrialError, evaluate, trials
@@ -53,20 +49,12 @@ def test_each_rule_has_its_own_result_in_the_given_order(saved):
     assert results["VanishingGradient"].details == "nothing found in 1 tensors"
 
 
-def test_rules_may_be_named_in_four_ways(saved):
+def test_rules_may_be_named_in_three_ways(saved):
     saved.save({GRADIENT: [1e-3]})
-    sdk = Rule.sagemaker(
-        rule_configs.vanishing_gradient(),
-        name="of-the-sdk",
-        rule_parameters={"threshold": "0.01"},
-        collections_to_save=[CollectionConfig("gradients")],
-    )
-    sdk.prepare_actions("job")
     rules = [
         "VanishingGradient",
         ("ExplodingTensor", {"only_nan": True}),
         configuration("VanishingGradient", "mine", threshold="1e-2"),
-        sdk,
     ]
     results = evaluate(saved.folder, rules)
     found = {result.name: (result.rule, result.status) for result in results}
@@ -74,9 +62,8 @@ def test_rules_may_be_named_in_four_ways(saved):
         "VanishingGradient": ("VanishingGradient", "NoIssuesFound"),
         "ExplodingTensor": ("ExplodingTensor", "NoIssuesFound"),
         "mine": ("VanishingGradient", "IssuesFound"),
-        "of-the-sdk": ("VanishingGradient", "IssuesFound"),
     }
-    assert results["mine"].parameters == results["of-the-sdk"].parameters == {"threshold": 0.01}
+    assert results["mine"].parameters == {"threshold": 0.01}
     assert results["ExplodingTensor"].parameters["tensor_regex"] is None
 
 
@@ -206,62 +193,6 @@ def test_no_rules_have_no_results(saved):
         0,
         0,
     )
-
-
-# The names by which smdebug's hook saves real networks
-
-
-def hooked(model, folder, regex):
-    """The names of a network's tensors that match, after one step with smdebug's hook."""
-    import smdebug.pytorch as smd
-
-    for module in model.modules():
-        if getattr(module, "inplace", False):
-            module.inplace = False
-    criterion = torch.nn.CrossEntropyLoss()
-    hook = smd.Hook(out_dir=str(folder), include_regex=[regex])
-    hook.register_module(model)
-    hook.register_loss(criterion)
-    hook.set_mode(smd.modes.TRAIN)
-    criterion(model(torch.randn(2, 3, 32, 32)), torch.tensor([0, 1])).backward()
-    hook.close()
-    return folder
-
-
-def test_the_rules_find_their_tensors_in_a_resnet(tmp_path):
-    block = torchvision.models.resnet.BasicBlock
-    model = torchvision.models.ResNet(block, [1, 1, 1, 1], num_classes=3)
-    place = hooked(model, tmp_path / "trial", "relu|^ResNet_input|CrossEntropyLoss")
-    rules = [
-        "DeadRelu",
-        "PoorWeightInitialization",
-        ("CheckInputImages", {"regex": "ResNet_input_0", "threshold_samples": 2}),
-        (
-            "ClassImbalance",
-            {
-                "labels_regex": "CrossEntropyLoss_input_1",
-                "predictions_regex": "CrossEntropyLoss_input_0",
-                "argmax": True,
-                "samples": 2,
-            },
-        ),
-    ]
-    results = evaluate(place, rules)
-    assert results["DeadRelu"].datapoints == 9  # each block's ReLU is called twice
-    assert [result.status for result in results if result.status == "Error"] == []
-
-
-def test_vggs_relus_have_numbers_and_awss_regex_finds_none(tmp_path):
-    layers = torchvision.models.vgg.make_layers([4, "M", 4, "M"])
-    parts = {"features": layers, "flat": torch.nn.Flatten(), "head": torch.nn.Linear(256, 3)}
-    model = torch.nn.Sequential(OrderedDict(parts))
-    place = hooked(model, tmp_path / "trial", r"features\.\d+_output")
-    default, named = evaluate(
-        place,
-        ["DeadRelu", configuration("DeadRelu", "named", tensor_regex=r"features\.(1|4)_output")],
-    )
-    assert default.status == "Error" and "features.1_output_0" in default.details
-    assert (named.status, named.datapoints) == ("NoIssuesFound", 2)
 
 
 def test_an_open_trial_is_evaluated_as_often_as_one_likes_and_read_after_it(saved, fetched):

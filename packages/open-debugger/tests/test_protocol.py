@@ -15,8 +15,8 @@ from open_debugger import protocol
 with protocol.standard_output() as output:
     print("what a rule prints")
     subprocess.run(["echo", "what its child prints"])
-    protocol.tell(output, "a", "InProgress", None, results=True)
     print(protocol.told_to_end(0), file=sys.stderr)
+    protocol.tell(output, "a", "InProgress", None, results=True)
     while not protocol.told_to_end(60):
         protocol.tell(output, "a", "NoIssuesFound", "said")
 """

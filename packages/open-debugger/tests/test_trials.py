@@ -9,8 +9,7 @@ import pytest
 from smdebug.core.modes import ModeKeys
 
 from debugger_support.saved_tensors import LOSS, SavedTensors
-from engine_support.clients import BUCKET, unique
-from local_sagemaker.client_environment import aws_variables
+from debugger_support.services import BUCKET, unique
 from open_debugger import TrialError, evaluate
 from open_debugger.trials import open_trial
 
@@ -197,10 +196,8 @@ def test_a_worker_that_wrote_nothing_is_missing_in_the_end_and_not_before(tmp_pa
 
 
 @pytest.fixture
-def prefix(aws, monkeypatch):
-    """A key prefix of its own; S3 is the engine's."""
-    for name, value in aws_variables(aws.url).items():
-        monkeypatch.setenv(name, value)
+def prefix(reached):
+    """A key prefix of its own."""
     return f"tensors/{unique()}/debug-output"
 
 

@@ -35,6 +35,14 @@ GPU_SHARES = {"data": 0.02, "host_to_device": 0.02, "forward": 0.3, "backward": 
 CPU_SHARES = {"data": 0.03, "forward": 0.31, "backward": 0.6}
 WAITING = {"data": 0.78, "host_to_device": 0.01, "forward": 0.06, "backward": 0.11}
 KEYS = dict(zip(PARTS, ("Data", "HostToDevice", "Forward", "Backward", "Optimizer"), strict=True))
+# A report of one of AWS's own profiler rules.
+RULE_REPORT = {
+    "RuleTriggered": 3,
+    "Violations": 7,
+    "Details": {"algo-1": {"gpu0": {"gpu_max": 91.0}}, "last_timestamp": 1790000100000000},
+    "Datapoints": 400,
+    "RuleParameters": "threshold_p95:70\nthreshold_p5:10\npatience:1000",
+}
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from open_debugger import RuleResult, evaluate  # first: it imports smdebug without torch
+
+# isort: split
+from smdebug.core.collection import DEFAULT_PYTORCH_COLLECTIONS
+from smdebug.core.collection_manager import CollectionManager
 from smdebug.core.modes import ModeKeys
 from smdebug.core.writer import FileWriter
-from smdebug.pytorch.collection import CollectionManager
-
-from open_debugger import RuleResult, evaluate
 
 LOSS = "CrossEntropyLoss_output_0"
+# Those of `smdebug.pytorch.collection`, which imports torch: test_real_networks.py compares them.
+COLLECTIONS = {
+    "weights": "^(?!gradient).*weight",
+    "biases": "^(?!gradient).*bias",
+    "gradients": "^gradient",
+    "losses": "[Ll]oss_(?!input).*output",
+}
 
 
 class SavedTensors:
@@ -23,7 +33,9 @@ class SavedTensors:
         self.folder, self.steps, self.mode_steps = folder, 0, dict.fromkeys(ModeKeys, 0)
         manager = CollectionManager()
         manager.set_num_workers(workers)
-        for name, regex in collections.items():
+        for name in DEFAULT_PYTORCH_COLLECTIONS:
+            manager.create_collection(name)
+        for name, regex in {**COLLECTIONS, **collections}.items():
             manager.get(name).include(regex)
         for worker in range(workers):
             manager.export(str(folder), f"worker_{worker}_collections.json")

@@ -1,12 +1,11 @@
-"""`open_debugger/profiler/cloudwatch.py`: what CloudWatch has of a job, from a real engine."""
+"""`open_debugger/profiler/cloudwatch.py`: what CloudWatch has of a job."""
 
 import time
 from datetime import UTC, datetime
 
 import pytest
 
-from engine_support.clients import unique
-from local_sagemaker.client_environment import aws_variables
+from debugger_support.services import unique
 from open_debugger.profiler.cloudwatch import NAMESPACE, read
 from open_debugger.profiler.recording import Metric, RecordingError
 
@@ -113,9 +112,8 @@ def test_values_of_weeks_ago_come_in_coarser_periods(aws):
         assert series.values[0] == pytest.approx(min(period // 60, 10) / 2 - 0.5)
 
 
-def test_a_job_that_cloudwatch_does_not_know_is_an_error(aws, monkeypatch):
-    for name, value in aws_variables(aws.url).items():
-        monkeypatch.setenv(name, value)
+@pytest.mark.usefixtures("reached")
+def test_a_job_that_cloudwatch_does_not_know_is_an_error():
     with pytest.raises(
         RecordingError, match=r"no metrics of no-job in /aws/sage.* \d{4}-.* UTC and"
     ):

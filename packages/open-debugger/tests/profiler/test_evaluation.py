@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sagemaker.core.debugger import ProfilerRule, rule_configs
 
 from debugger_support import minimal
 from debugger_support.recordings import make
@@ -45,20 +44,10 @@ def config(**parameters) -> dict:
         ("LowGPUUtilization", "LowGPUUtilization", 50),
         (("LowGPUUtilization", {"window": "30"}), "LowGPUUtilization", 30),
         (config(window="30", scan_interval_us="5"), "MyRule", 30),
-        (
-            ProfilerRule.sagemaker(rule_configs.LowGPUUtilization(window=30)),
-            "LowGPUUtilization",
-            30,
-        ),
-        (
-            ProfilerRule.sagemaker(rule_configs.LowGPUUtilization(window=30), name="MyRule"),
-            "MyRule",
-            30,
-        ),
         ({"RuleConfigurationName": "LowGPUUtilization"}, "LowGPUUtilization", 50),
     ],
 )
-def test_a_rule_is_given_by_name_with_parameters_or_as_the_sdk_has_it(starved, rule, name, window):
+def test_a_rule_is_given_by_name_with_parameters_or_as_the_api_has_it(starved, rule, name, window):
     (finding,) = evaluate(starved, [rule])
     assert (finding.name, finding.rule) == (name, "LowGPUUtilization")
     assert finding.status == "IssuesFound" and finding.parameters["window"] == window
@@ -91,7 +80,7 @@ def test_a_rule_that_breaks_is_its_own_error(starved, monkeypatch):
 
 
 def test_the_report_sums_up_and_its_rules_follow(starved):
-    rule = ProfilerRule.sagemaker(rule_configs.ProfilerReport(Dataloader_min_threshold=10))
+    rule = ("ProfilerReport", {"Dataloader_min_threshold": "10"})
     summed, *rules = evaluate(starved, [rule])
     assert (summed.name, summed.rule, summed.status) == ("ProfilerReport",) * 2 + ("IssuesFound",)
     assert [each.name for each in rules] == list(PROFILER_RULES)

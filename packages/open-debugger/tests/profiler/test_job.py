@@ -1,12 +1,10 @@
-"""`open_debugger/profiler/job.py`: what SageMaker says of a job, from boto3 and from SDK v3."""
+"""`open_debugger/profiler/job.py`: what SageMaker says of a job."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from botocore.exceptions import ClientError
 
-from local_sagemaker.client_environment import aws_variables
-from open_debugger.profiler.job import describe, from_description
+from open_debugger.profiler.job import from_description
 from open_debugger.profiler.recording import Job, Phase
 
 AT = datetime(2026, 9, 21, 14, 14, tzinfo=UTC)
@@ -73,44 +71,3 @@ def test_a_cluster_of_groups_has_all_their_instances():
     ]
     job = from_description({**DESCRIPTION, "ResourceConfig": {"InstanceGroups": groups}})
     assert (job.instance_type, job.instances) == ("ml.g5.xlarge, ml.c5.xlarge", 6)
-
-
-def test_a_job_of_an_engine_is_described(aws, monkeypatch):
-    name = aws.trained("exit 3")["TrainingJobName"]
-    job = describe(name, aws.sagemaker)
-    assert (job.name, job.status, job.instance_type) == (name, "Failed", "ml.m5.large")
-    assert "exit code: 3" in job.failure.lower() or "ExitCode 3" in job.failure
-    phases = [phase.name for phase in job.phases]
-    assert phases[0] == "Starting" and "Training" in phases
-    assert job.created <= job.started <= job.ended
-    for variable, value in aws_variables(aws.url).items():
-        monkeypatch.setenv(variable, value)
-    assert describe(name) == job
-    with pytest.raises(ClientError, match="DescribeTrainingJob"):
-        describe("no-such-job")
-
-
-def test_sdk_v3_s_training_job_becomes_the_same_job(monkeypatch):
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    from sagemaker.core.resources import TrainingJob
-    from sagemaker.core.shapes import ResourceConfig, SecondaryStatusTransition
-
-    transitions = [
-        SecondaryStatusTransition(status="Starting", start_time=AT,
-                                  end_time=AT + timedelta(seconds=90)),
-        SecondaryStatusTransition(status="Training", start_time=AT + timedelta(seconds=90)),
-    ]  # fmt: skip
-    resource = TrainingJob(
-        training_job_name="dogs",
-        training_job_status="Failed",
-        resource_config=ResourceConfig(instance_type="ml.g4dn.xlarge", instance_count=2,
-                                       volume_size_in_gb=30),
-        creation_time=AT,
-        training_start_time=AT + timedelta(seconds=60),
-        training_end_time=AT + timedelta(seconds=960),
-        billable_time_in_seconds=900,
-        failure_reason="AlgorithmError: out of memory",
-        secondary_status_transitions=transitions,
-    )  # fmt: skip
-    assert from_description(resource) == JOB
-    assert from_description(TrainingJob(training_job_name="dogs")) == Job("dogs", "Unknown")

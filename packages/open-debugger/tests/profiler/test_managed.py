@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from debugger_support.recordings import RULE_REPORT
 from open_debugger.profiler.lines import LeftOut
 from open_debugger.profiler.managed import collect, parameters, parse
-
-REPORT = {
-    "RuleTriggered": 3,
-    "Violations": 7,
-    "Details": {"algo-1": {"gpu0": {"gpu_max": 91.0}}, "last_timestamp": 1790000100000000},
-    "Datapoints": 400,
-    "RuleParameters": "threshold_p95:70\nthreshold_p5:10\npatience:1000",
-}
 
 
 def collected(**files):
@@ -25,21 +18,23 @@ def collected(**files):
 
 
 def test_a_report_is_read_as_it_is():
-    wider = {**REPORT, "Details": {}, "RuleParameters": "", "Later": [1]}
-    assert collected(A=json.dumps(REPORT).encode(), B=json.dumps(wider).encode()) == (
-        {"A": REPORT, "B": wider},
+    wider = {**RULE_REPORT, "Details": {}, "RuleParameters": "", "Later": [1]}
+    assert collected(A=json.dumps(RULE_REPORT).encode(), B=json.dumps(wider).encode()) == (
+        {"A": RULE_REPORT, "B": wider},
         [],
     )
 
 
 def test_of_a_rule_s_reports_the_first_is_taken():
-    files = [(f"{at}/profiler-reports/A.json", json.dumps({**REPORT, "Violations": at}).encode())
-             for at in (1, 2)]  # fmt: skip
+    files = [
+        (f"{at}/profiler-reports/A.json", json.dumps({**RULE_REPORT, "Violations": at}).encode())
+        for at in (1, 2)
+    ]
     assert collect(files, LeftOut())["A"]["Violations"] == 1
 
 
 def test_what_a_report_may_lack_is_empty():
-    report = {key: REPORT[key] for key in ("RuleTriggered", "Violations", "Datapoints")}
+    report = {key: RULE_REPORT[key] for key in ("RuleTriggered", "Violations", "Datapoints")}
     assert parse(json.dumps(report).encode()) == {**report, "Details": {}, "RuleParameters": ""}
 
 
@@ -57,13 +52,13 @@ def test_what_a_report_may_lack_is_empty():
 )
 def test_what_is_no_report_is_refused(change, why):
     with pytest.raises(ValueError, match=why):
-        parse(json.dumps({**REPORT, **change}).encode())
+        parse(json.dumps({**RULE_REPORT, **change}).encode())
 
 
 def test_a_damaged_report_is_said_and_the_others_are_read():
-    good = json.dumps(REPORT).encode()
+    good = json.dumps(RULE_REPORT).encode()
     reports, notes = collected(A=good[:-1], B=good, C=b"[1]", D=b"\xff\xfe")
-    assert reports == {"B": REPORT}
+    assert reports == {"B": RULE_REPORT}
     assert notes == [
         "profiler-reports/A.json, profiler-reports/D.json: nothing was read "
         "(not a rule's report: not JSON).",
@@ -79,12 +74,12 @@ def test_no_bytes_raise(data):
 
 def test_parameters_are_numbers_where_they_are():
     text = "threshold:50\nshare:0.2\nmode:None\nname: a:b \nbelow:-3\nnothing"
-    assert parameters({**REPORT, "RuleParameters": text}) == {
+    assert parameters({**RULE_REPORT, "RuleParameters": text}) == {
         "threshold": 50,
         "share": 0.2,
         "mode": None,
         "name": "a:b",
         "below": -3,
     }
-    assert isinstance(parameters(REPORT)["patience"], int)
-    assert parameters({**REPORT, "RuleParameters": ""}) == {}
+    assert isinstance(parameters(RULE_REPORT)["patience"], int)
+    assert parameters({**RULE_REPORT, "RuleParameters": ""}) == {}

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_profiler_managed import REPORT
 
-from debugger_support.recordings import SCENES, START, line, make, write
-from engine_support.clients import BUCKET, unique
-from local_sagemaker.client_environment import aws_variables
+from debugger_support.recordings import RULE_REPORT, SCENES, START, line, make, write
+from debugger_support.services import BUCKET, unique
 from open_debugger.profiler.reader import read
 from open_debugger.profiler.recording import Job, Metric, RecordingError
 
@@ -97,17 +95,15 @@ def test_what_was_synchronised_is_taken_before_the_archive(made, root):
     assert_same(read(root.parent), made)
 
 
-def test_a_bucket_is_read(made, root, aws, monkeypatch):
-    for name, value in aws_variables(aws.url).items():
-        monkeypatch.setenv(name, value)
-    prefix = unique("recorded")
+def test_a_bucket_is_read(made, root, reached):
+    aws, prefix = reached, unique("recorded")
     for file in root.rglob("*.json"):
         key = f"{prefix}/profiler-output/{file.relative_to(root).as_posix()}"
         aws.s3.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
     for key in (f"{prefix}/", f"{prefix}0/profiler-output/system/incremental/x/1.algo-9.json"):
         aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"")  # what only begins alike
     report = f"{prefix}/rule-output/ProfilerReport-1/profiler-output/profiler-reports/Batch.json"
-    aws.s3.put_object(Bucket=BUCKET, Key=report, Body=json.dumps(REPORT))
+    aws.s3.put_object(Bucket=BUCKET, Key=report, Body=json.dumps(RULE_REPORT))
     for place in (f"s3://{BUCKET}/{prefix}", f"s3://{BUCKET}/{prefix}/profiler-output/"):
         found = read(place)
         assert found.managed.keys() == {"Batch"}
@@ -239,12 +235,12 @@ def test_shares_are_of_cpu_time_where_nothing_ran_on_a_device(tmp_path):
 def test_rule_reports_are_read_from_beside_the_recording_or_alone(root):
     reports = root.parent / "rule-output/ProfilerReport/profiler-output/profiler-reports"
     reports.mkdir(parents=True)
-    (reports / "BatchSize.json").write_text(json.dumps(REPORT))
+    (reports / "BatchSize.json").write_text(json.dumps(RULE_REPORT))
     for place in (root, root.parent, root.parent.parent):
-        assert read(place).managed == {"BatchSize": REPORT}
+        assert read(place).managed == {"BatchSize": RULE_REPORT}
     for place in (root.parent / "rule-output", reports):
         found = read(place)
-        assert (found.managed, len(found.system)) == ({"BatchSize": REPORT}, 0)
+        assert (found.managed, len(found.system)) == ({"BatchSize": RULE_REPORT}, 0)
     shutil.copytree(reports, root.parent / "any")
     (root.parent / "any" / "Other.json").write_text("[]")
     found = read(root.parent / "any")

@@ -200,7 +200,7 @@ def test_a_child_that_has_ended_still_counts_with_its_time():
 FAMILY = f"""
 import subprocess, sys, time
 sys.path.insert(0, {str(PROGRAM.parent)!r})
-import monitor, psutil
+import psutil, sampler
 family = subprocess.Popen(["/bin/sh", "-c", "sleep 600 & wait"])
 ended = subprocess.Popen(["true"])
 while not psutil.Process(family.pid).children():
@@ -530,7 +530,7 @@ TRAINING = f"""
 import os, sys, time
 sys.path.insert(0, {str(PROGRAM.parent)!r})
 from pathlib import Path
-from open_debugger.profiler import sampler
+import sampler
 with sampler.running(Path(sys.argv[1]), 100, "algo-1"):
     if os.fork() == 0:
         time.sleep(600)
@@ -552,11 +552,11 @@ def test_beside_a_training_it_samples_its_tree_and_ends_with_it(tmp_path, capsys
 def test_a_training_that_is_killed_leaves_no_sampler(tmp_path):
     training = subprocess.Popen([sys.executable, "-c", TRAINING, tmp_path], stdout=-3)
     at_least(tmp_path, 2)
-    (sampler,) = processes_with(str(PROGRAM) + " " + str(tmp_path))
-    (loader,) = [p for p in psutil.Process(training.pid).children() if p != sampler]
+    (sampling,) = processes_with(str(PROGRAM) + " " + str(tmp_path))
+    (loader,) = [p for p in psutil.Process(training.pid).children() if p != sampling]
     training.kill()  # nobody asks after it: it is a zombie, and its loader holds the pipe
     try:
-        sampler.wait(timeout=30)
+        sampling.wait(timeout=30)
         assert loader.is_running()
     finally:
         loader.kill()
@@ -587,8 +587,8 @@ def test_a_sampler_that_fails_is_one_line(tmp_path, capsys):
     (tmp_path / "system").write_text("")
     before = set(psutil.Process().children())
     with sampler.running(tmp_path, 100):
-        (sampler,) = set(psutil.Process().children()) - before
-        wait_until(lambda: sampler.status() == psutil.STATUS_ZOMBIE)
+        (sampling,) = set(psutil.Process().children()) - before
+        wait_until(lambda: sampling.status() == psutil.STATUS_ZOMBIE)
     on, off = capsys.readouterr().out.splitlines()
     assert on.startswith("monitor=on")
     assert off.startswith("monitor=off: it ended before the training: monitor: ")

@@ -3,10 +3,7 @@
 import re
 from html.parser import HTMLParser
 
-import nbformat
 import pytest
-from nbconvert import HTMLExporter
-from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from debugger_support import recordings
 from open_debugger.profiler import report
@@ -94,6 +91,10 @@ def test_there_is_no_frame_of_no_report(tmp_path):
 
 
 def test_frame_and_summary_are_in_the_notebooks_export(tmp_path, monkeypatch):
+    import nbformat  # both take seconds, and no other test needs them
+    from nbconvert import HTMLExporter
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report.html").write_text("<p>here</p>")
     shown = report.summary(recordings.make("starved", seconds=30), [], DATA)

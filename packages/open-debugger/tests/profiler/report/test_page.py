@@ -1,23 +1,18 @@
-"""The report in a browser: Chromium opens the file, and nothing is mocked."""
+"""The report in a browser: Chromium opens the file of a starved run, and nothing is mocked."""
 
 import re
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import pytest
-from playwright.sync_api import Page, sync_playwright
 
 from debugger_support import recordings
+from debugger_support.browser import opening
 from open_debugger.profiler import report
 from open_debugger.profiler.finding import Diagnosis, Finding
-from open_debugger.profiler.recording import PARTS, Job, Metric, Recording
+from open_debugger.profiler.recording import PARTS, Metric
 from open_debugger.profiler.report import sections
-from tools import screenshot
 
 A4 = 703  # px between the margins of 12 mm
-READY = "html[data-ready]"
 DATA = Diagnosis(
     "data",
     "The GPU waited for data: 78 % of a step passed before its batch was there.",
@@ -34,74 +29,6 @@ FOUND = [
     ),
     Finding("Outlier", "StepOutlier", "Error", "too few steps"),
 ]
-
-
-@dataclass
-class Opened:
-    """A page and what it said and asked for."""
-
-    page: Page
-    errors: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def data(self, id: str) -> dict:
-        """The traces of a plot by their series, as lists."""
-        script = """id => document.getElementById(`plot-${id}`).data.map(t => ({
-            name: t.meta.series, role: t.meta.role, color: (t.line || t.marker || {}).color,
-            x: [...t.x], y: [...t.y], customdata: t.customdata, visible: t.visible, mode: t.mode,
-            connectgaps: t.connectgaps, z: t.z}))"""
-        traces = self.page.evaluate(script, id)
-        return {(t["name"], t["role"]): t for t in traces}
-
-    def resize(self, width: int) -> None:
-        """Change the window's width, and wait for the charts."""
-        self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.wait_for_function(
-            "() => [...document.querySelectorAll('.plot')].every(e => "
-            "Math.abs(e.clientWidth - e.querySelector('.main-svg').clientWidth) < 2)"
-        )
-
-    def ranges(self) -> dict:
-        """The time axes' ranges of all plots on the shared axis."""
-        script = """() => Object.fromEntries([...document.querySelectorAll('#timelines .plot')]
-            .map(gd => [gd.id, gd._fullLayout.xaxis.range]))"""
-        return self.page.evaluate(script)
-
-    def area(self, id: str) -> dict:
-        """Where a plot's inner area is on the screen."""
-        there = "{block: 'center', behavior: 'instant'}"
-        self.page.evaluate(f"document.getElementById('plot-{id}').scrollIntoView({there})")
-        return self.page.locator(f"#plot-{id} .nsewdrag").bounding_box()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    found = screenshot.browser()
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@contextmanager
-def opening(browser, file, width=1280, ready=True, **options):
-    context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-    opened = Opened(context.new_page())
-    said = lambda m: opened.errors.append(m.text) if m.type in ("error", "warning") else None  # noqa: E731
-    opened.page.on("console", said)
-    opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
-    opened.page.on("dialog", lambda dialog: (opened.errors.append("dialog"), dialog.dismiss()))
-    opened.page.on("request", lambda request: opened.requests.append(request.url))
-    opened.page.goto(file.as_uri())
-    if ready:
-        opened.page.wait_for_selector(READY, timeout=60_000)
-    try:
-        yield opened
-    finally:
-        context.close()
-    outside = [url for url in opened.requests if not url.startswith(("data:", "blob:"))]
-    assert outside == [file.as_uri()], "the report asked for something else than itself"
-    assert opened.errors == []
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +60,10 @@ def shared(kept):
 # ----------------------------------------------------------------------------------------- the page
 
 
-@pytest.mark.parametrize("width", [1280, 768, 390])
+WIDTHS = [1280, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 390))]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_at_every_width_the_page_does_not_scroll_sideways(shared, width):
     shared.resize(width)
     wide = shared.page.evaluate("document.documentElement.scrollWidth")
@@ -362,15 +292,8 @@ def test_a_series_can_be_hidden(shared):
     assert shared.data("cpu")["cpu1", "value"]["visible"] is True
 
 
-def downloaded(opened, name):
-    with opened.page.expect_download() as waiting:
-        opened.page.locator(f"[data-csv={name}]").click()
-    assert waiting.value.suggested_filename == f"{name}.csv"
-    return pd.read_csv(waiting.value.path())
-
-
 def test_the_numbers_come_as_csv(shared, starved):
-    rows = downloaded(shared, "timelines")
+    rows = shared.csv("timelines")
     gpu = rows[(rows["chart"] == "GPU utilization") & (rows["series"] == "gpu0")]
     recorded = starved.system[Metric("algo-1", "gpu", "gpu0", "GPUUtilization")]
     assert gpu["value"].tolist() == pytest.approx(list(recorded.values))
@@ -379,11 +302,11 @@ def test_the_numbers_come_as_csv(shared, starved):
     steps = rows[(rows["chart"] == "Step time") & (rows["series"] == "valid")]
     assert len(steps) == (starved.steps["phase"] == "valid").sum()
     assert set(rows[rows["chart"] == "What the run did"]["series"]) >= {"training", "evaluation"}
-    counts = downloaded(shared, "histogram")
+    counts = shared.csv("histogram")
     assert counts["steps"].sum() == (starved.steps["phase"] == "train").sum()
-    usage = downloaded(shared, "system-usage")
+    usage = shared.csv("system-usage")
     assert usage.loc[usage["Metric"] == "CPU utilization", "Samples"].tolist() == [2400]
-    assert downloaded(shared, "operators")["Device seconds"].tolist() == [2, 5, 3]  # as sorted
+    assert shared.csv("operators")["Device seconds"].tolist() == [2, 5, 3]  # as sorted
 
 
 def test_the_charts_follow_light_and_dark_while_open(shared):
@@ -458,114 +381,3 @@ def test_a_finger_scrolls_the_page_over_a_chart_and_taps_for_values(browser, fil
         page.wait_for_function(
             "() => document.querySelector('#plot-memory .hoverlayer').textContent.includes('UTC')"
         )
-
-
-# ------------------------------------------------------------------------------- special recordings
-
-
-def test_a_spike_survives_in_a_long_recording_of_many_cores_and_gaps_stay_open(browser, tmp_path):
-    recording = recordings.make("healthy", seconds=3600, cores=12)
-    metric = Metric("algo-1", "gpu", "gpu0", "GPUUtilization")
-    series = recording.system[metric]
-    series.values[:] = 50
-    series.values[4321] = 100
-    keep = (series.times < recording.start + 1000) | (series.times > recording.start + 1500)
-    recording.system[metric] = type(series)(series.times[keep], series.values[keep])
-    file = report.write(recording, [], DATA, tmp_path / "long.html")
-    assert file.stat().st_size < 6_000_000
-    with opening(browser, file) as opened:
-        drawn = opened.data("gpu")
-        band, line = drawn["gpu0", "band"], drawn["gpu0", "value"]
-        assert max(y for y in band["y"] if y is not None) == 100
-        highest = max(range(len(line["x"])), key=lambda i: line["customdata"][i][1] or 0)
-        assert line["x"][highest] == pytest.approx(4321 / 2, abs=4)
-        assert [y for y in line["y"] if y is None] == [None] and not line["connectgaps"]
-        inside = [x for x, y in zip(band["x"], band["y"], strict=True) if y is not None]
-        assert not any(1001 < x < 1499 for x in inside)
-        heat = opened.data("cpu-map")[None, "heat"]
-        assert heat["y"] == [f"cpu{n}" for n in range(12)]
-        values = recording.select("cpu", "CPUUtilization")["cpu7"].values
-        assert np.mean(heat["z"][7]) == pytest.approx(values.mean(), abs=0.1)
-        rows = downloaded(opened, "timelines")
-        spike = rows[rows["series"] == "gpu0"].groupby("chart")["max"].max()
-        assert spike["GPU utilization"] == 100
-
-
-def no_steps():
-    recording = recordings.make("starved", seconds=30)
-    empty = Recording("x")
-    recording.steps, recording.spans, recording.operators = (
-        empty.steps,
-        empty.spans,
-        empty.operators,
-    )
-    return recording
-
-
-def no_system():
-    recording = recordings.make("starved", seconds=30)
-    recording.system = {}
-    return recording
-
-
-def no_parts():
-    recording = recordings.make("starved", seconds=30)
-    recording.steps[list(PARTS)] = np.nan
-    recording.steps["images"] = np.nan
-    recording.steps["epoch"] = np.nan
-    return recording
-
-
-def unknown():
-    recording = recordings.make("starved", seconds=30)
-    for series in recording.system.values():
-        series.values[:] = np.nan
-    recording.steps.loc[recording.steps.index[3], "seconds"] = np.nan
-    return recording
-
-
-CASES = {
-    "empty": (lambda: Recording("/home/x/nothing"), "Nothing was recorded that could be drawn"),
-    "no steps": (no_steps, "--profile-steps 10"),
-    "no system": (no_system, "No system metrics (CPU, GPU, memory, disk, network) were recorded."),
-    "no parts": (no_parts, "The parts of a step were not measured"),
-    "three seconds": (lambda: recordings.make("cpu_data", seconds=3), "No GPU in this run."),
-    "only NaN": (unknown, "What the run did"),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_whatever_is_missing_the_report_opens_and_says_so(browser, tmp_path, case):
-    make, said = CASES[case]
-    with opening(browser, report.write(make(), FOUND, DATA, tmp_path / "r.html"), 390) as opened:
-        text = opened.page.locator("body").inner_text()
-        assert said in text
-        assert not re.search(r"\b(nan|NaN|None|undefined|/home)\b", text)
-        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert opened.page.locator("html").get_attribute("data-ready") == ""
-
-
-def test_a_failed_job_says_why_and_nothing_of_it_is_run(browser, tmp_path):
-    evil = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
-    recording = recordings.make("three_seconds")
-    recording.job = Job(evil, "Failed", "ml.<b>", failure=f"AlgorithmError: {evil}")
-    recording.notes, recording.source = [evil], f"s3://{evil}"
-    recording.operators.loc[0, "name"] = evil
-    recording.run["Model"] = recording.loaders[0]["Name"] = evil
-    recording.managed = {evil: {"RuleTriggered": 1, "RuleParameters": evil}}
-    recording.spans.loc[0, "name"] = evil
-    recording.system = {m._replace(node=evil): s for m, s in recording.system.items()}
-    recording.system |= {
-        m._replace(node="algo-2"): s for m, s in list(recording.system.items())[:3]
-    }
-    finding = Finding(
-        evil, evil, evil, evil, evil, {evil: evil}, {evil: evil}, details={evil: evil}
-    )
-    diagnosis = Diagnosis(evil, evil, evil, evil, 0.5)
-    with opening(
-        browser, report.write(recording, [finding], diagnosis, tmp_path / "r.html")
-    ) as opened:
-        text = opened.page.locator("body").inner_text()
-        assert text.count("alert(1)") > 10 and f"AlgorithmError: {evil}" in text
-        assert opened.page.locator("img").count() == 0
-        assert opened.page.locator(".verdict.bad").count() == 1
