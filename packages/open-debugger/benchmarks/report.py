@@ -1,9 +1,9 @@
-"""What a report of a long run costs: `make bench` (in `profiler.py`), or this file alone.
+"""What the report of a long run costs: `make bench` in this package's folder.
 
     python benchmarks/report.py [--hours 6] [--interval 0.5]
 
-A recording of eight cores and four GPUs is made up and laid out as files; a process of its own then
-reads it, runs the rules, and writes the report. Seconds and peak memory stand beside their goals.
+One process makes up a recording of eight cores and four GPUs and writes its files; another reads
+them, runs the rules and writes the report. Seconds and peak memory stand beside their goals.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def _child(what: str, place: Path, hours: float, interval: float) -> str:
 
 
 def _write(place: Path, hours: float, interval: float) -> None:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests"))  # whose helpers make up recordings
     from debugger_support import recordings
 
     large = {"cores": 8, "gpus": 4, "seconds": 3600 * hours, "interval": interval}

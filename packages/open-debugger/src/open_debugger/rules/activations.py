@@ -66,10 +66,12 @@ def _percentages(active: np.ndarray) -> np.ndarray:
 
 
 class DeadRelu(ActivationRule):
-    """ReLUs that let nothing through any more.
+    """ReLUs whose output is 0 for nearly all inputs.
 
-    Condition: ActivationRule's, where an output is active if it is > 0. Source: AWS's description
-    of the rule. Our choice: what a unit is, and its activity.
+    Condition, for each tensor at each saved step: the percentage of inactive units >
+    `threshold_layer`. A unit is inactive if less than `threshold_inactivity` percent of its outputs
+    are > 0. Source: AWS's description of the rule. Our choice: a unit is an index of a tensor's
+    second dimension, and its outputs are those of all samples and positions.
     """
 
     advice = DEAD
@@ -91,12 +93,14 @@ class DeadRelu(ActivationRule):
 
 
 class SaturatedActivation(ActivationRule):
-    """Tanh or sigmoid layers at the ends of their range, where their gradient is nearly 0.
+    """Tanh or sigmoid layers work at the ends of their range, where the gradient is nearly 0.
 
-    Condition: ActivationRule's, where an input x is active if `threshold_tanh_min` < x <
-    `threshold_tanh_max`, or the same with sigmoid, by the tensor's name. Source: AWS's description
-    of the rule; it derives these limits from a gradient of 1e-7. Our choices: what a unit is, and
-    its activity; a name that has neither word counts as tanh, whose range is the narrower.
+    Condition, for each tensor at each saved step: the percentage of inactive units >
+    `threshold_layer`. A unit is inactive if less than `threshold_inactivity` percent of its inputs
+    x lie within `threshold_tanh_min` < x < `threshold_tanh_max`, or the same with sigmoid, by the
+    tensor's name. Source: AWS's description of the rule, which derives these limits from a gradient
+    of 1e-7. Our choices: a unit is as in DeadRelu; a name with neither word counts as tanh, whose
+    range is the narrower.
     """
 
     advice = SATURATED

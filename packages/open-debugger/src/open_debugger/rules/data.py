@@ -14,7 +14,7 @@ NORMALISE = "Normalise images with their channels' mean and deviation (ImageNet'
 
 
 class CheckInputImages(TensorRule):
-    """Images that nobody normalised.
+    """Input images are not normalised.
 
     Condition, each time that `threshold_samples` images more of a mode have been saved:
     abs(mean(x)) > `threshold_mean` for a channel x of these images. Source: AWS's description of
@@ -76,7 +76,7 @@ class _Images:
 
 
 class ClassImbalance(TensorRule):
-    """Some classes are seen so rarely that they are not learnt.
+    """Some classes are too rare to be learnt.
 
     Conditions, each time that `samples` labels more have been saved in training steps, any of:
     max(n) / min(n) > `threshold_imbalance`, with n the number of labels of each class that is

@@ -10,7 +10,7 @@ from open_debugger.trials import Trial
 
 
 class VanishingGradient(TensorRule):
-    """A layer learns nothing, because hardly any gradient reaches it.
+    """A layer learns nothing, because its gradients are nearly 0.
 
     Condition, for each tensor of the collection `gradients` at each saved step:
     mean(abs(g)) < `threshold`. Source: AWS's description of the rule. A gradient that is NaN is
@@ -30,7 +30,7 @@ class VanishingGradient(TensorRule):
 
 
 class ExplodingTensor(TensorRule):
-    """A value is no number any more.
+    """A tensor has values that are NaN or infinite.
 
     Condition, for each tensor at each saved step: the number of values that are NaN (or, unless
     `only_nan`, infinite) > 0. Source: AWS's description of the rule. All tensors are looked at if

@@ -89,7 +89,7 @@ class LossRule(TensorRule):
 
 
 class Overfit(LossRule):
-    """The network learns its training data by heart.
+    """The validation loss is much higher than the training loss.
 
     Condition: (V - T) / T > `ratio_threshold` in each of the last `patience` passes, where V is a
     pass's mean validation loss and T the mean of the training losses saved since the pass before,
@@ -136,7 +136,7 @@ class Overfit(LossRule):
 
 
 class Overtraining(LossRule):
-    """Training goes on though nothing gets better any more.
+    """Training continues although neither loss improves.
 
     Condition: the training loss has not fallen by `delta` below its best value for
     `patience_train` saved steps, and the validation loss not for `patience_validation` passes.
@@ -195,7 +195,7 @@ class _Best:
 
 
 class LossNotDecreasing(LossRule):
-    """The loss does not fall.
+    """The loss does not decrease.
 
     Condition, every `num_steps` steps: 100 (p - c) / abs(p) < `diff_percent`, where c is the loss
     now and p the one that was saved at least `num_steps` steps before. A loss that is NaN does not

@@ -23,7 +23,7 @@ STUCK = "The loss does not fall from the start: look at the initialisation and t
 
 
 class PoorWeightInitialization(TensorRule):
-    """The network begins where it cannot learn from.
+    """The initial weights keep the network from learning.
 
     Conditions, in the first `steps` saved training steps, any of:
     max(v) / min(v) > `threshold`, with v the variances of the tensors that match
@@ -90,7 +90,7 @@ class PoorWeightInitialization(TensorRule):
 
 
 class UnchangedTensor(TensorRule):
-    """A tensor stays as it is.
+    """A tensor does not change from step to step.
 
     Condition, for each tensor at each saved step: it and its value at the step before are
     numpy.allclose, in the last `num_steps` steps at which it was saved. Source: AWS's description
@@ -134,7 +134,7 @@ class UnchangedTensor(TensorRule):
 
 
 class WeightUpdateRatio(TensorRule):
-    """Weights change too much, or hardly.
+    """Weights change too much or too little in a step.
 
     Condition, for each tensor w of the collection `weights` at each saved training step s, with p
     an earlier one and r = mean(abs(w(s) - w(p))) / (mean(abs(w(p))) + `epsilon`):
@@ -197,7 +197,7 @@ class WeightUpdateRatio(TensorRule):
 
 
 class TensorVariance(TensorRule):
-    """Values are spread too far, or not at all.
+    """The variance of a tensor is too high or too low.
 
     Condition, for each tensor of more than one value at each saved step:
     var(x) > `max_threshold` or var(x) < `min_threshold`. Source: AWS's description of the rule.
@@ -237,7 +237,7 @@ class TensorVariance(TensorRule):
 
 
 class AllZero(TensorRule):
-    """A tensor is nothing but zeros.
+    """All values of a tensor are 0, or nearly all.
 
     Condition, for each tensor at each saved step: the percentage of values that are 0 >=
     `threshold`. Source: AWS's description of the rule. All tensors are looked at if neither

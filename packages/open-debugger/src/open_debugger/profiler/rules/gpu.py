@@ -26,8 +26,9 @@ BIN = 2  # percent of utilization in a bin of LoadBalancing's histograms
 
 @dataclass(frozen=True)
 class LowGPUUtilization(PatientRule):
-    """A GPU's 95th percentile in a window is below `threshold_p95`: it is hardly used; or it is
-    not, but the 5th is below `threshold_p5`: it is used by fits and starts. Percent."""
+    """In a window of samples, the 95th percentile of a GPU's utilization is below `threshold_p95`
+    percent: the GPU is hardly used. Or only the 5th percentile is below `threshold_p5` percent: it
+    is used in bursts."""
 
     threshold_p95: float = 70
     threshold_p5: float = 10
@@ -129,8 +130,8 @@ MEMORY_ADVICE = (
 
 @dataclass(frozen=True)
 class BatchSize(PatientRule):
-    """The 95th percentiles of CPU (all cores), GPU and GPU memory are all below their thresholds
-    in a window: the machine has room for a larger batch. Percent."""
+    """In a window of samples, the 95th percentiles of CPU (all cores), GPU and GPU memory are all
+    below their thresholds in percent: the machine has room for a larger batch."""
 
     cpu_threshold_p95: float = 70
     gpu_threshold_p95: float = 70
