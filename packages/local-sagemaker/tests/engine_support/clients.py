@@ -28,6 +28,7 @@ BUCKET = "work"
 OWN_LINE = re.compile(r"local_sagemaker: \S+ asks for ")
 ENDED = {"Completed", "Failed", "Stopped", "InService"}
 _numbers = itertools.count(1)
+_session = boto3.Session()  # reads the services' models once, which takes as long as many requests
 
 
 def unique(prefix: str = "job") -> str:
@@ -45,7 +46,7 @@ class Clients:
         self.runtime = self.client("sagemaker-runtime")
 
     def client(self, service: str, **config):
-        client = boto3.client(
+        client = _session.client(
             service,
             endpoint_url=self.url,
             region_name=REGION,

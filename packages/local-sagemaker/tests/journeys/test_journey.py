@@ -1,4 +1,4 @@
-"""A stranger's script on SDK v3, with the network cut off: train, tune, deploy, invoke, delete."""
+"""A stranger's script on SDK v3, with the network cut off."""
 
 import json
 import re
@@ -10,24 +10,47 @@ import pytest
 
 from debugger_support.processes import processes_with
 from engine_support.network import cut_off
+from local_sagemaker import ACCOUNT, ROLE_ARN
 
 JOURNEY = Path(__file__).parent / "journey/journey.py"
 
 
-@pytest.mark.timeout(180)
-def test_the_whole_way_without_a_network(tmp_path):
-    run = [sys.executable, "-m", "local_sagemaker.cli", "run", "--state", str(tmp_path / "state")]
-    done = subprocess.run(
-        [*cut_off(), *run, "--", sys.executable, str(JOURNEY)], capture_output=True, text=True
-    )
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What the script printed; the SDK takes so long to import that it runs once."""
+    folder = tmp_path_factory.mktemp("journey")
+    run = [sys.executable, "-m", "local_sagemaker.cli", "run", "--state", str(folder / "state")]
+    words = [*cut_off(), *run, "--", sys.executable, str(JOURNEY)]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    # The SDK's progress panels may stand before a word on its line.
-    told = dict(re.findall(r"\b(TRAINED|BEST|ANSWER|LEFT) (.*)", done.stdout))
-    status, address = told["TRAINED"].split()
+    assert processes_with(str(folder)) == []
+    assert "Traceback" not in (folder / "state/engine.log").read_text()
+    return done.stdout
+
+
+def told(said, *words):
+    """What stands behind some words in capitals; the SDK's panels may stand before one."""
+    return dict(re.findall(rf"\b({'|'.join(words)}) (.*)", said))
+
+
+@pytest.mark.timeout(240)
+def test_the_whole_way_without_a_network(said):
+    found = told(said, "TRAINED", "BEST", "ANSWER", "LEFT")
+    status, address = found["TRAINED"].split()
     assert status == "Completed" and address.endswith("/output/model.tar.gz")
-    assert re.fullmatch(r"pytorch-training-\d+-\d+-00[12]-\w+", told["BEST"])
-    assert json.loads(told["ANSWER"]) == pytest.approx([3, 6, 600], rel=0.01)
-    assert told["LEFT"] == "[] []"
-    assert processes_with(str(tmp_path)) == []
-    log = (tmp_path / "state/engine.log").read_text()
-    assert "Traceback" not in log
+    assert re.fullmatch(r"pytorch-training-\d+-\d+-00[12]-\w+", found["BEST"])
+    assert json.loads(found["ANSWER"]) == pytest.approx([3, 6, 600], rel=0.01)
+    assert found["LEFT"] == "[] []"
+
+
+def test_the_sdk_finds_its_role_and_bucket_with_nothing_named(said):
+    found = told(said, "FOUND", "ABROAD")
+    assert found["FOUND"].split() == [ACCOUNT, ROLE_ARN, f"sagemaker-us-east-1-{ACCOUNT}"]
+    assert found["ABROAD"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/local-sagemaker/SageMaker"
+
+
+def test_the_processes_of_two_instances_reduce_over_gloo(said):
+    """Started by the SDK's Torchrun, which fixes the port."""
+    lines = sorted(re.findall(r"\bLOGGED (\S+)-\d+ (rank=.*)", said))
+    told = [f"rank={n} of 2 on algo-{n + 1} port=7777 sum=3" for n in (0, 1)]
+    assert lines == [("algo-1", told[0]), ("algo-2", told[1])]

@@ -1,23 +1,33 @@
-"""Train, tune, deploy, invoke, delete: what any SDK v3 user writes, with nothing local in it."""
+"""Train, tune, train on several instances, deploy, invoke, delete.
+
+What any user of SDK v3 writes, with nothing local in it. Lines that begin with a word in capitals
+are for the tests.
+"""
 
 import json
 import os
 from pathlib import Path
 
 import boto3
-from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.helper.session_helper import Session, get_execution_role
 from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
 from sagemaker.core.training.configs import Channel, Compute, DataSource, S3DataSource, SourceCode
 from sagemaker.serve import ModelBuilder
 from sagemaker.train import ModelTrainer
+from sagemaker.train.distributed import Torchrun
 from sagemaker.train.tuner import HyperparameterTuner
 
 HERE = Path(__file__).parent
 ROLE = os.environ["SAGEMAKER_ROLE"]
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
+TRAINING = f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
 session = Session()
 bucket = session.default_bucket()
-s3 = boto3.client("s3")
+print("FOUND", session.account_id(), get_execution_role(), bucket)
+abroad = boto3.client("sts", "eu-west-1", endpoint_url="https://sts.eu-west-1.amazonaws.com")
+print("ABROAD", abroad.get_caller_identity()["Arn"])
+
+s3, sagemaker = boto3.client("s3"), boto3.client("sagemaker")
 if bucket not in [b["Name"] for b in s3.list_buckets()["Buckets"]]:
     s3.create_bucket(Bucket=bucket)
 s3.put_object(Bucket=bucket, Key="data/points.csv", Body=b"1,3\n2,6\n3,9\n")
@@ -33,7 +43,7 @@ train = Channel(
     ),
 )
 trainer = ModelTrainer(
-    training_image=f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker",
+    training_image=TRAINING,
     source_code=SourceCode(source_dir=str(HERE), entry_script="train.py"),
     compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=30),
     hyperparameters={"lr": 0.1, "steps": 30},
@@ -57,6 +67,17 @@ tuner = HyperparameterTuner(
 tuner.tune(inputs=[train], wait=True)
 print("BEST", tuner.best_training_job())
 
+distributed = ModelTrainer(
+    training_image=TRAINING,
+    source_code=SourceCode(source_dir=str(HERE), entry_script="train_distributed.py"),
+    compute=Compute(instance_type="ml.m5.large", instance_count=2, volume_size_in_gb=30),
+    distributed=Torchrun(process_count_per_node=1),
+    role=ROLE,
+    sagemaker_session=session,
+    base_job_name="distributed",
+)
+distributed.train(wait=False, logs=False)
+
 model = ModelBuilder(
     s3_model_data_url=job.model_artifacts.s3_model_artifacts,
     image_uri=f"{ECR}/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker",
@@ -68,7 +89,6 @@ model = ModelBuilder(
 model.build(model_name="journey")
 # Not wait=True: the SDK looks only every 30 s.
 endpoint = model.deploy(endpoint_name="journey", initial_instance_count=1, wait=False)
-sagemaker = boto3.client("sagemaker")
 sagemaker.get_waiter("endpoint_in_service").wait(
     EndpointName="journey", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
 )
@@ -82,3 +102,13 @@ endpoint.delete()
 sagemaker.delete_endpoint_config(EndpointConfigName=config)
 sagemaker.delete_model(ModelName="journey")
 print("LEFT", sagemaker.list_endpoints()["Endpoints"], sagemaker.list_models()["Models"])
+
+name = distributed._latest_training_job.training_job_name
+waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
+waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+pages = boto3.client("logs").get_paginator("filter_log_events")
+for page in pages.paginate(
+    logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
+):
+    for event in page["events"]:
+        print("LOGGED", event["logStreamName"].split("/")[1], event["message"])
