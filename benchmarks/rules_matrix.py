@@ -3,8 +3,9 @@
     python -m benchmarks.rules_matrix [--seeds N] [--resume] [--text]
 
 Every run is made for real and evaluated twice, with the course's parameters and with AWS's
-defaults. Results lie in build/rules-matrix, and go into docs/debugger-rules.md. Exits with 1 if an
-illness is not caught by its rule, or if a rule fires on a healthy run.
+defaults. Results lie in build/rules-matrix, and go into `debugger-rules.md` of
+open-debugger. Exits with 1 if an illness is not caught by its rule, or if a rule fires on a healthy
+run.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from open_debugger import RULES, RuleResult, evaluate
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "build" / "rules-matrix"
-PAGE = ROOT / "docs" / "debugger-rules.md"
 CLASSES, PER_CLASS = 10, (24, 8, 1)
 OPTIONS = ["--epochs", "4", "--batch-size", "16"]
 
@@ -123,16 +123,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the rules on healthy and ill trainings.")
     parser.add_argument("--seeds", type=int, default=2, help="of each healthy run")
     parser.add_argument("--resume", action="store_true", help="use the results there are")
-    parser.add_argument("--text", action="store_true", help="renew only the page's text")
+    parser.add_argument("--text", action="store_true", help="renew only the course's parameters")
     options = parser.parse_args()
     if options.text:
-        rules_page.write(PAGE, rules_page.measured(PAGE))
+        rules_page.write(rules_page.PAGE, rules_page.measured(rules_page.PAGE))
         return 0
     results = all_made(options.seeds, options.resume)
     seconds = sum(sum(result["seconds"]) for result in results)
-    rules_page.write(PAGE, rules_page.tables(results, how(seconds)))
+    rules_page.write(rules_page.PAGE, rules_page.tables(results, how(seconds)))
     problems = wrong(results)
-    print(*(problems or [f"all as it has to be; written: {PAGE.relative_to(ROOT)}"]), sep="\n")
+    print(
+        *(problems or [f"all as it has to be; written: {rules_page.PAGE.relative_to(ROOT)}"]),
+        sep="\n",
+    )
     return 1 if problems else 0
 
 

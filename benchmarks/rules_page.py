@@ -1,36 +1,25 @@
-"""docs/debugger-rules.md: the measured tables, and the text that follows from the code."""
+"""The course's part of open-debugger's page of rules: what was measured, and its parameters."""
 
 from __future__ import annotations
 
-import inspect
+import re
 from pathlib import Path
 
 from benchmarks.illnesses import COLLECTIONS, HEALTHY, ILL, VGG_ACTIVATIONS
 from course import rules
-from open_debugger import RULES, catalogue
+from open_debugger import RULES
 
-BEGIN, END = "<!-- measured: written by make rules-matrix -->", "<!-- end of what is measured -->"
+PAGE = Path(__file__).parents[1] / "packages" / "open-debugger" / "docs" / "debugger-rules.md"
+MEASURED = (
+    "<!-- measured: written by make rules-matrix -->\n",
+    "\n<!-- end of what is measured -->",
+)
+COURSE = (
+    "<!-- the course's parameters: written by make rules-matrix MATRIX=--text -->\n",
+    "\n<!-- end of the course's parameters -->",
+)
 SIGNS = {"fires": "**!**", "silent": "·", "absent": "n/a"}
 CAUGHT = "✓"
-INTRODUCTION = """\
-# Debugger's rules, open
-
-AWS never published the rules of SageMaker Debugger, and has closed it to new accounts. Those of
-`open_debugger` have the same names, parameters and defaults, work on the same tensors, and can be
-read: on AWS for old accounts and new ones, and here.
-
-```python
-from open_debugger import evaluate
-
-print(evaluate("s3://bucket/prefix/job/debug-output", ["VanishingGradient", "Overfit"]))
-```
-
-- [Healthy and ill runs](#healthy-and-ill-runs): what the rules say of nine trainings
-- [Parameters](#parameters): the course's, AWS's, and why they differ
-- [The rules](#the-rules): their conditions as formulas, and where they come from
-
-## Healthy and ill runs
-"""
 LEGEND = """\
 In each field the rule's answer with the course's parameters, then with AWS's defaults:
 ✓ the illness is caught by its rule; **!** the rule fires; · it is silent; n/a: nothing that it
@@ -40,14 +29,28 @@ healthy runs none may.
 
 
 def write(page: Path, measured_part: str) -> None:
-    """Write the page around its measured part."""
-    parts = [INTRODUCTION, BEGIN, measured_part.strip(), END, text()]
-    page.write_text("\n".join(parts))
+    """Write the two blocks that are the course's, and leave the rest of the page as it is.
+
+    Raises:
+        ValueError: the measured part lacks a rule or a run, or the page lacks a block.
+    """
+    runs = " | ".join(run.name for run in (*HEALTHY, *ILL))
+    for wanted in [f"\n| rule | {runs} |\n", *(f"\n| {name} | " for name in RULES)]:
+        if wanted not in measured_part:
+            raise ValueError(f"no line {wanted.strip()!r} was measured: run make rules-matrix")
+    text = page.read_text()
+    for (begin, end), part in ((MEASURED, measured_part), (COURSE, course_part())):
+        block = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not block.search(text):
+            raise ValueError(f"{page.name} has no block {begin.strip()}")
+        text = block.sub((begin + part.strip() + end).replace("\\", r"\\"), text)
+    page.write_text(text)
 
 
 def measured(page: Path) -> str:
     """The measured part of a page that was written."""
-    return page.read_text().partition(BEGIN)[2].partition(END)[0]
+    begin, end = MEASURED
+    return page.read_text().partition(begin)[2].partition(end)[0]
 
 
 def tables(results: list[dict], how: str) -> str:
@@ -112,9 +115,9 @@ of 16, 4 epochs, learning rate 1e-3 unless it says otherwise: `entry_points`' ne
 optimiser, schedule and hook. `benchmarks/illnesses.py` has the runs."""
 
 
-def text() -> str:
-    """What follows from the code."""
-    return "\n".join([_collections(), _parameters(), _rules()])
+def course_part() -> str:
+    """What follows from the code: the collections that were saved, the course's parameters."""
+    return f"{_collections()}\n\n{_parameters()}"
 
 
 def _collections() -> str:
@@ -122,8 +125,8 @@ def _collections() -> str:
         [f"`{name}`", "<br>".join(f"`{key}`: `{_cell(value)}`" for key, value in given.items())]
         for name, given in COLLECTIONS.items()
     ]
-    return f"""
-What was saved:
+    return f"""\
+### What was saved
 
 {_table(["collection", "parameters"], rows)}
 
@@ -133,38 +136,26 @@ VGG16's `activations` are `{_cell(VGG_ACTIVATIONS["include_regex"])}`.
 block of the course's ResNets is the identity (its last normalisation begins with 0), so that most
 gradients are exactly 0 in a network that learns well: VanishingGradient, AllZero and
 PoorWeightInitialization would fire. `eval.start_step` keeps it from saving parameters in
-evaluation; smdebug would save the first step of each mode.
-"""
+evaluation; smdebug would save the first step of each mode."""
+
+
+def _parameters() -> str:
+    rows = []
+    for name in RULES:
+        chosen = rules.RULES_FOR_THE_COURSE[name].items()
+        own = "<br>".join(f"{key} {_given(value)}" for key, value in chosen)
+        rows.append([name, own or "AWS's defaults", rules.REASONS[name]])
+    return f"""\
+### The course's parameters
+
+`course/rules.py` has them.
+
+{_table(["rule", "where they differ from AWS's defaults", "why"], rows)}"""
 
 
 def _cell(value: object) -> str:
     return str(value).replace("|", "\\|")
 
 
-def _parameters() -> str:
-    rows = []
-    for name in RULES:
-        defaults, chosen = catalogue.defaults(name), rules.RULES_FOR_THE_COURSE[name]
-        aws = "<br>".join(f"{key} {_given(value)}" for key, value in defaults.items())
-        own = "<br>".join(f"{key} {_given(value)}" for key, value in chosen.items())
-        rows.append([name, aws, own or "the same", rules.REASONS[name]])
-    head = ["rule", "AWS's defaults", "the course's, where they differ", "why"]
-    return f"""\
-## Parameters
-
-`course/rules.py` has the course's. `smoothing` and, in LossNotDecreasing, `patience` are not AWS's;
-by default they change nothing.
-
-{_table(head, rows)}
-"""
-
-
 def _given(value: object) -> str:
-    if value is None:
-        return "none"
     return f"`{_cell(', '.join(value) if isinstance(value, (list, tuple)) else value)}`"
-
-
-def _rules() -> str:
-    sections = [f"### {name}\n\n{inspect.getdoc(rule)}\n" for name, rule in RULES.items()]
-    return "## The rules\n\n" + "\n".join(sections)

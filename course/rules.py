@@ -1,7 +1,8 @@
 """The course's parameters of Debugger's rules, and why they are not AWS's defaults.
 
 AWS's defaults suit long runs. The course's are short and their losses noisy, and its networks are
-PyTorch's. `docs/debugger-rules.md` shows what both say on healthy runs and on ill ones.
+PyTorch's. `packages/open-debugger/docs/debugger-rules.md` shows what both say of healthy and of ill
+runs.
 """
 
 from __future__ import annotations

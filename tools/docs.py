@@ -9,7 +9,7 @@ A generated block stands between two comments, and everything else is left alone
     <!-- end -->
 
 Each block has one function here. The packages write their own pages: their `docs/generate.py` are
-run as well.
+run as well, and open-debugger's page of rules gets the course's parameters.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from unittest.mock import patch
 
 import nbformat
 
+from benchmarks import rules_page
 from course import images, searches
 from course.preflight import JOBS_AT_ONCE
 from course.searches import Search
@@ -215,6 +216,7 @@ def main() -> None:
         except ValueError as error:
             sys.exit(f"{name}: {error}")
         page.write_text(text)
+    rules_page.write(rules_page.PAGE, rules_page.measured(rules_page.PAGE))
     for script in sorted(ROOT.glob("packages/*/docs/generate.py")):
         subprocess.run([sys.executable, script], check=True)
 

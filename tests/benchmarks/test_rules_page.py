@@ -1,9 +1,10 @@
-"""`docs/debugger-rules.md`: it has every rule and run, and says what the code says."""
+"""`benchmarks/rules_page.py`: what it makes of runs, and what it writes into a page."""
+
+import pytest
 
 from benchmarks import rules_page
 from benchmarks.illnesses import HEALTHY, ILL
-from benchmarks.rules_matrix import PAGE
-from open_debugger import RULES, catalogue
+from open_debugger import RULES
 
 
 def cells(line):
@@ -23,33 +24,31 @@ def result(run, seed=0, **fires):
     return {**made, "megabytes": 1.0, "seconds": [1.0, 1.0]}
 
 
-def test_the_committed_page_is_what_the_code_would_write(tmp_path):
-    copy = tmp_path / "page.md"
-    rules_page.write(copy, rules_page.measured(PAGE))
-    assert copy.read_text() == PAGE.read_text(), "run: make rules-matrix MATRIX=--text"
+def page(path, measured="old", course="old"):
+    """A page with both blocks, and text around them."""
+    blocks = ((rules_page.MEASURED, measured), (rules_page.COURSE, course))
+    parts = [begin + part + end for (begin, end), part in blocks]
+    path.write_text("\n".join(["before", *parts, "after"]))
+    return path
 
 
-def test_the_committed_table_shows_what_the_course_promises():
-    lines = rules_page.measured(PAGE).splitlines()
-    head = next(cells(line) for line in lines if line.startswith("| rule |"))
-    assert head == ["rule", *(run.name for run in (*HEALTHY, *ILL))]
-    rows = {row[0]: row[1:] for row in map(cells, lines) if row[0] in RULES}
-    assert rows.keys() == RULES.keys()
-    for place, run in enumerate((*HEALTHY, *ILL)):
-        course = {name: row[place].split(" / ")[0] for name, row in rows.items()}
-        if run.rule is None:
-            assert set(course.values()) <= {"·", "n/a"}, run.name
-        else:
-            assert course[run.rule] == "✓", run.name
+def test_both_blocks_are_written_and_the_rest_of_the_page_is_left(tmp_path):
+    table = rules_page.tables([result(run) for run in (*HEALTHY, *ILL)], "by hand")
+    written = page(tmp_path / "page.md")
+    rules_page.write(written, table)
+    assert rules_page.measured(written) == table
+    expected = page(tmp_path / "expected.md", table, rules_page.course_part())
+    assert written.read_text() == expected.read_text()
+    assert all(f"\n| {name} | " in rules_page.course_part() for name in RULES)
 
 
-def test_every_rule_has_its_section_its_parameters_and_a_reason():
-    text = rules_page.text()
-    for name in RULES:
-        assert f"### {name}\n" in text
-        row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
-        assert all(parameter in cells(row)[1] for parameter in catalogue.defaults(name))
-        assert len(cells(row)[3]) > 20
+def test_a_rule_or_a_block_that_is_missing_is_named(tmp_path):
+    table = rules_page.tables([result(run) for run in (*HEALTHY, *ILL)], "by hand")
+    with pytest.raises(ValueError, match=r"no line '\| Overfit \|' was measured"):
+        rules_page.write(page(tmp_path / "page.md"), table.replace("| Overfit |", "| Other |"))
+    (tmp_path / "page.md").write_text("nothing")
+    with pytest.raises(ValueError, match=r"page\.md has no block <!-- measured"):
+        rules_page.write(tmp_path / "page.md", table)
 
 
 def test_a_field_has_both_answers_and_counts_seeds():

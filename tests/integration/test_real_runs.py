@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from test_profiler_report import browser, opening  # noqa: F401
+from debugger_support.browser import browser, opening  # noqa: F401
 
 from course.workspace import ROOT
 from open_debugger.profiler import analyse
