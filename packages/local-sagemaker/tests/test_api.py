@@ -26,7 +26,7 @@ def post(aws, body: bytes, target: str = "SageMaker.CreateTrainingJob", **header
 
 
 def job_names(aws):
-    pages = aws.sagemaker.get_paginator("list_training_jobs").paginate()
+    pages = aws.sagemaker.get_paginator("list_training_jobs").paginate(MaxResults=100)
     return {j["TrainingJobName"] for page in pages for j in page["TrainingJobSummaries"]}
 
 

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from engine_support.clients import Clients, running_engine
+from engine_support.clients import Clients
 from local_sagemaker import cli, engine
+from local_sagemaker.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +118,11 @@ def test_clean_with_an_engine_names_it_and_takes_nothing(state, capsys):
 
 def test_clean_without_an_engine_frees_leftovers_and_all_on_demand(tmp_path, capsys):
     folder = tmp_path / "state"
-    cli.main(["start", "--state", str(folder)])
-    Clients(engine.find(folder).url).s3.create_bucket(Bucket="kept")
-    cli.main(["stop", "--state", str(folder)])
+    Store(folder).close()
     (folder / "jobs").mkdir(exist_ok=True)
     (folder / "jobs" / "leftover").write_bytes(bytes(2_000_000))
-    capsys.readouterr()
     code, out, _ = said(capsys, "clean", "--state", folder)
     assert (code, "jobs 2.0 MB" in out) == (0, True)
-    with running_engine(folder) as aws:
-        assert [bucket["Name"] for bucket in aws.s3.list_buckets()["Buckets"]] == ["kept"]
     (folder / "own.txt").write_text("a person's")
     code, out, _ = said(capsys, "clean", "--all", "--state", folder)
     assert (code, "own.txt" in out) == (0, True)

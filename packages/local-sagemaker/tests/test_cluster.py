@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import processes_with, wait_until
-from engine_support.clients import BUCKET, channel, running_engine, training_request, unique
+from engine_support.clients import BUCKET, channel, training_request, unique
 from engine_support.sources import archive_of
 from local_sagemaker import cluster
 
@@ -139,17 +139,6 @@ def test_stop_reaches_every_instance(aws):
     assert logs_by_host(aws, name) == {host: ["up", "stopped"] for host in ("algo-1", "algo-2")}
 
 
-def test_a_killed_engine_takes_all_instances_along(tmp_path):
-    mark = unique("cluster")
-    with running_engine(tmp_path / "state") as mine:
-        mine.s3.create_bucket(Bucket=BUCKET)
-        mine.train(f"trap '' TERM; sleep 999; : {mark}", **of(2))
-        wait_until(lambda: len(processes_with(mark)) >= 2)
-        mine.process.kill()
-        mine.process.wait()
-        wait_until(lambda: not processes_with(mark), 5)
-
-
 def test_a_job_wider_than_the_machine_runs_and_lets_others_follow(aws):
     names = [aws.train("hostname", **of(count)) for count in (5, 1, 5)]
     for name in names:
@@ -162,16 +151,6 @@ def test_more_instances_than_an_account_has_are_refused(aws):
     with pytest.raises(ClientError, match=r"service limit .* 20 Instances") as raised:
         aws.sagemaker.create_training_job(**request)
     assert raised.value.response["Error"]["Code"] == "ResourceLimitExceeded"
-
-
-def test_without_namespaces_several_instances_are_refused(tmp_path):
-    with running_engine(tmp_path, LOCAL_SAGEMAKER_ISOLATION="none") as mine:
-        mine.s3.create_bucket(Bucket=BUCKET)
-        request = training_request(**of(2))
-        with pytest.raises(ClientError, match=r"InstanceCount 2: .* need a mount namespace"):
-            mine.sagemaker.create_training_job(**request)
-        listed = mine.sagemaker.list_training_jobs()["TrainingJobSummaries"]
-        assert listed == []
 
 
 def test_hosts_of_two_jobs_share_no_address():

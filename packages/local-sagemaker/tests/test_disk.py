@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine_support.clients import BUCKET, running_engine
+from engine_support.clients import BUCKET
 from local_sagemaker import disk
 from local_sagemaker.store import StateError, StateInUse, Store
 
@@ -89,12 +89,10 @@ def test_a_folder_that_holds_no_state_is_left_alone(tmp_path, call):
     assert [path.name for path in (tmp_path / "objects").iterdir()] == ["photo"]
 
 
-def test_with_an_engine_only_its_old_log_goes_and_nothing_else(state):
-    with running_engine(state) as aws:
-        aws.s3.create_bucket(Bucket=BUCKET)
-        aws.s3.put_object(Bucket=BUCKET, Key="k", Body=b"kept")
-        (state / "engine.log.old").write_bytes(bytes(70))
-        assert disk.clean(state) == {part: 70 * (part == "engine's log") for part in disk.PARTS}
-        with pytest.raises(StateInUse, match="local-sagemaker stop"):
-            disk.remove(state)
-        assert aws.s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"kept"
+def test_with_an_engine_only_its_old_log_goes_and_nothing_else(aws):
+    aws.s3.put_object(Bucket=BUCKET, Key="disk", Body=b"kept")
+    (aws.state / "engine.log.old").write_bytes(bytes(70))
+    assert disk.clean(aws.state) == {part: 70 * (part == "engine's log") for part in disk.PARTS}
+    with pytest.raises(StateInUse, match="local-sagemaker stop"):
+        disk.remove(aws.state)
+    assert aws.s3.get_object(Bucket=BUCKET, Key="disk")["Body"].read() == b"kept"

@@ -22,11 +22,14 @@ def test_a_folder_without_an_engine(tmp_path):
     assert engine.stop(tmp_path) is False
 
 
-def test_it_is_started_found_and_stopped(tmp_path):
+def test_it_is_started_found_stopped_and_a_second_one_refused(tmp_path):
     process = engine.start(tmp_path / "deep/state")
     found = engine.find(tmp_path / "deep/state")
     assert found.pid == process.pid
     assert found.url.startswith("http://127.0.0.1:")
+    with pytest.raises(EngineError, match="in use by a running engine"):
+        engine.start(tmp_path / "deep/state")
+    assert engine.find(tmp_path / "deep/state") == found  # the first serves on
     assert engine.stop(tmp_path / "deep/state") is True
     assert engine.find(tmp_path / "deep/state") is None
     assert not (tmp_path / "deep/state/engine.json").exists()
@@ -107,9 +110,9 @@ def test_of_two_that_start_at_once_one_serves(tmp_path):
 def test_a_long_log_is_put_aside(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "LOG_SIZE", 10)
     (tmp_path / "engine.log").write_text("of earlier days")
-    with running_engine(tmp_path):
-        assert (tmp_path / "engine.log.old").read_text() == "of earlier days"
-        assert "of earlier days" not in (tmp_path / "engine.log").read_text()
+    engine._log_file(tmp_path).close()
+    assert (tmp_path / "engine.log.old").read_text() == "of earlier days"
+    assert (tmp_path / "engine.log").read_text() == ""
 
 
 def test_a_taken_port_is_told_and_nothing_is_left(tmp_path):
@@ -121,15 +124,6 @@ def test_a_taken_port_is_told_and_nothing_is_left(tmp_path):
     process = engine.start(tmp_path, port)  # the failed start holds neither port nor folder
     assert engine.find(tmp_path).url.endswith(f":{port}")
     assert engine.stop(tmp_path) and process.wait(5) is not None
-
-
-def test_a_second_engine_on_a_folder_is_refused_and_the_first_serves_on(tmp_path):
-    engine.start(tmp_path)
-    first = engine.find(tmp_path)
-    with pytest.raises(EngineError, match="in use by a running engine"):
-        engine.start(tmp_path)
-    assert engine.find(tmp_path) == first
-    engine.stop(tmp_path)
 
 
 def test_it_ends_when_the_pipe_of_its_life_closes(tmp_path):

@@ -48,7 +48,7 @@ def test_a_request_that_kills_the_process_is_a_model_error(aws):
 def test_a_process_that_keeps_dying_fails_the_endpoint(aws):
     before = set(serving(aws))
     dying = "print('out of memory', flush=True) or os._exit(9)"
-    timer = f"threading.Timer(1.0, lambda: {dying}).start()\n    return json.load"
+    timer = f"threading.Timer(0.5, lambda: {dying}).start()\n    return json.load"
     made = deploy(aws, INFERENCE.replace("return json.load", timer, 1))
     assert made["EndpointStatus"] == "InService"
     describe = aws.sagemaker.describe_endpoint

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, running_engine, toolkit_request, training_request
 from engine_support.sources import archive_of, source_archive
@@ -86,10 +87,15 @@ def test_without_namespaces_there_is_one_warning(monkeypatch, caplog):
     assert "SAGEMAKER_BASE_DIR" in caplog.text
 
 
-def test_both_kinds_of_job_run_without_namespaces(tmp_path):
+def test_without_namespaces_both_kinds_of_job_run_and_several_instances_are_refused(tmp_path):
     """v3's driver files are rewritten; the toolkit obeys SAGEMAKER_BASE_DIR."""
     with running_engine(tmp_path, LOCAL_SAGEMAKER_ISOLATION="none") as aws:
         aws.s3.create_bucket(Bucket=BUCKET)
+        pair = training_request()
+        pair["ResourceConfig"]["InstanceCount"] = 2
+        with pytest.raises(ClientError, match=r"InstanceCount 2: .* need a mount namespace"):
+            aws.sagemaker.create_training_job(**pair)
+        assert aws.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
         driver = b"#!/bin/bash\ncp /opt/ml/input/data/train/x /opt/ml/model/x; echo $PWD\n"
         aws.s3.put_object(Bucket=BUCKET, Key="drivers/sm_train.sh", Body=driver)
         aws.s3.put_object(Bucket=BUCKET, Key="train/x", Body=b"data")

@@ -78,18 +78,3 @@ def test_a_deleted_bucket_takes_its_lines_along(mine):
         mine.s3.delete_bucket(Bucket="brief")
 
     assert grown(mine, live_and_die) == 0
-
-
-def test_what_comes_after_a_restart_is_not_drawn_again(tmp_path):
-    ids = []
-    for name in ("one", "two"):
-        with running_engine(tmp_path) as aws:
-            aws.iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
-            if name == "one":
-                aws.s3.create_bucket(Bucket=BUCKET)
-                status = {"Status": "Enabled"}
-                aws.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=status)
-            put = aws.s3.put_object(Bucket=BUCKET, Key="k", Body=b"")
-            ids += [put["VersionId"], aws.iam.get_role(RoleName=name)["Role"]["RoleId"]]
-            aws.process.kill()
-    assert len(set(ids)) == 4

@@ -64,11 +64,11 @@ def test_what_is_deleted_in_the_job_is_deleted_on_s3(aws, place):
     aws.s3.put_object(Bucket=BUCKET, Key=f"{place}/before", Body=b"old")
     name = aws.train(
         "cd /opt/ml/checkpoints; echo 1 > c1; mkdir d; echo 2 > d/c2;"
-        "while [ ! -e /opt/ml/model/x ]; do sleep 0.05; [ -e c1 ] && [ $((i=i+1)) -gt 60 ] &&"
-        " rm c1 before; done",
+        "while [ ! -e /opt/ml/model/go ]; do sleep 0.05; done; rm c1 before; sleep 60",
         **checkpoints(place),
     )
     wait_until(lambda: len(aws.keys(f"{place}/")) == 3)
+    (aws.state / "jobs" / name / "algo-1/ml/model/go").touch()
     wait_until(lambda: aws.keys(f"{place}/") == [f"{place}/d/c2"])
     end(aws, name)
     assert aws.keys(f"{place}/") == [f"{place}/d/c2"]

@@ -7,7 +7,6 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from debugger_support import recordings
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, running_engine, training_request, unique
 from engine_support.profiles import FOREVER, profiled, until_sampled
@@ -61,6 +60,8 @@ def evaluators(name):
 @pytest.fixture(scope="module")
 def starved(tmp_path_factory):
     """The command of a job whose script writes the step times of a run that starves."""
+    from debugger_support import recordings  # imports pandas
+
     root = recordings.write(recordings.make("starved", seconds=60), tmp_path_factory.mktemp("run"))
     return f"mkdir -p /opt/ml/output/profiler; cp -r {root}/framework /opt/ml/output/profiler/;"
 

@@ -5,9 +5,9 @@ import stat
 import tempfile
 
 import pytest
+
 from engine_support.clients import BUCKET, running_engine, toolkit_request
 from engine_support.sources import source_archive
-
 from local_sagemaker import quotable
 
 

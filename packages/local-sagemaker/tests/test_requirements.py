@@ -185,3 +185,6 @@ def test_an_endpoint_serves_with_what_was_missing(mine):
     assert made["EndpointStatus"] == "InService", made.get("FailureReason")
     assert invoke(mine, made["EndpointName"])["Body"].read() == b"1.0"
     mine.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
+    made = deploy_files(mine, {**files, "code/requirements.txt": "no-such-package==1\n"})
+    assert made["EndpointStatus"] == "Failed"
+    assert "no-such-package" in made["FailureReason"]

@@ -9,7 +9,6 @@ from botocore.exceptions import ClientError
 from smdebug_rulesconfig import ActionList, Email, StopTraining
 
 from debugger_support.processes import wait_until
-from debugger_support.saved_tensors import LOSS, SavedTensors
 from engine_support.clients import BUCKET, Clients, running_engine, training_request, unique
 from engine_support.rules import HOOK, IMAGE, rule
 from local_sagemaker import engine, rule_evaluation, rule_statuses
@@ -41,6 +40,8 @@ class Large(Rule):
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory):
     """Commands of jobs that save twelve steps of gradients."""
+    from debugger_support.saved_tensors import SavedTensors  # imports torch
+
     folder = tmp_path_factory.mktemp("trials")
     for size in (ILL, WELL):
         tensors = SavedTensors(folder / str(size))
@@ -190,6 +191,8 @@ def test_results_are_on_s3_with_the_verdict(aws, job):
 
 
 def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
+    from debugger_support.saved_tensors import LOSS, SavedTensors
+
     folder = tmp_path / "tensors"
     tensors = SavedTensors(folder)
     for step in range(24):
@@ -233,7 +236,8 @@ def test_nothing_of_an_evaluation_stays(aws, job):
 
 @pytest.fixture(scope="module")
 def under_way(aws, trials):
-    """The name of a job that runs on after a rule has found an issue."""
+    """The name of a job that runs on after a rule has found an issue; the last of its tests kills
+    its evaluator."""
     name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
     wait_until(lambda: "IssuesFound" in verdicts(statuses(aws, name)).values(), 60)
     yield name
@@ -257,6 +261,15 @@ def test_an_evaluator_has_dummy_keys_only_and_listens_nowhere(aws, under_way):
     assert environment["HOME"] != os.environ.get("HOME")
     assert not set(environment) & {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
     assert [each for each in process.net_connections() if each.status == "LISTEN"] == []
+
+
+def test_an_evaluator_that_is_killed_leaves_errors_with_a_reason(aws, under_way):
+    evaluator(under_way).kill()
+    found = wait_until(lambda: is_over(aws, under_way), 20)
+    assert verdicts(found) == {"VanishingGradient": "IssuesFound", "never": "Error"}
+    assert "the evaluator ended with exit code 137" in found["never"]["StatusDetails"]
+    described = aws.sagemaker.describe_training_job(TrainingJobName=under_way)
+    assert described["TrainingJobStatus"] == "InProgress"
 
 
 def test_the_action_of_a_rule_that_fires_stops_its_job(aws, trials):
@@ -286,20 +299,6 @@ def test_a_job_does_not_wait_for_its_evaluator(aws, trials):
     assert verdicts(statuses(aws, name)) == {"VanishingGradient": "InProgress"}
     process.resume()
     assert verdicts(ends(aws, name)) == {"VanishingGradient": "NoIssuesFound"}
-
-
-def test_an_evaluator_that_is_killed_leaves_errors_with_a_reason(aws, trials):
-    name = train(aws, trials[ILL] + FOREVER, VANISHING, NEVER)
-    wait_until(lambda: "IssuesFound" in verdicts(statuses(aws, name)).values(), 60)
-    evaluator(name).kill()
-    found = wait_until(lambda: is_over(aws, name), 20)
-    assert verdicts(found) == {"VanishingGradient": "IssuesFound", "never": "Error"}
-    assert "the evaluator ended with exit code 137" in found["never"]["StatusDetails"]
-    assert (
-        aws.sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"]
-        == "InProgress"
-    )
-    aws.sagemaker.stop_training_job(TrainingJobName=name)
 
 
 def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
@@ -343,32 +342,35 @@ def test_deleting_a_job_ends_its_evaluator(aws, trials):
 # The engine's end
 
 
-@pytest.mark.parametrize(("how", "job_ended"), [("kill", False), ("terminate", True)])
-def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials, how, job_ended):
+def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials):
     with running_engine(tmp_path / "state") as mine:
         mine.s3.create_bucket(Bucket=BUCKET)
-        name = train(mine, trials[WELL] + FOREVER, VANISHING)
-        evaluator(name).suspend()
-        if job_ended:
-            mine.sagemaker.stop_training_job(TrainingJobName=name)
-            mine.job(name)
-        getattr(mine.process, how)()
+        names = [train(mine, trials[WELL] + FOREVER, VANISHING) for _ in range(2)]
+        for name in names:
+            evaluator(name).suspend()
+        stopped, running = names
+        mine.sagemaker.stop_training_job(TrainingJobName=stopped)
+        mine.job(stopped)
+        mine.process.terminate()
         mine.process.wait(timeout=30)
-        wait_until(lambda: not evaluators(name), 5)
+        wait_until(lambda: not evaluators(stopped) and not evaluators(running), 5)
     with running_engine(tmp_path / "state") as mine:
-        (found,) = statuses(mine, name).values()
-        assert found["RuleEvaluationStatus"] == "Error"
-        assert "the local engine stopped while the rule" in found["StatusDetails"]
-        assert mine.job(name)["TrainingJobStatus"] == ("Stopped" if job_ended else "Failed")
+        for name, status in ((stopped, "Stopped"), (running, "Failed")):
+            (found,) = statuses(mine, name).values()
+            assert found["RuleEvaluationStatus"] == "Error"
+            assert "the local engine stopped while the rule" in found["StatusDetails"]
+            assert mine.job(name)["TrainingJobStatus"] == status
         assert not (mine.state / "rules").exists()
 
 
 def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     state = tmp_path / "state"
-    process = engine.start(state, idle_s=5)
+    process = engine.start(state, idle_s=3)
     mine = Clients(engine.find(state).url)
     mine.s3.create_bucket(Bucket=BUCKET)
     name = train(mine, trials[ILL], VANISHING)
     process.wait(timeout=60)  # nobody asks anything meanwhile
-    with running_engine(state) as mine:
-        assert verdicts(statuses(mine, name)) == {"VanishingGradient": "IssuesFound"}
+    store = Store(state)
+    (found,) = store.get(KIND, name)[TENSOR_RULES.told]
+    store.close()
+    assert found["RuleEvaluationStatus"] == "IssuesFound"

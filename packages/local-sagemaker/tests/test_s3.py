@@ -215,18 +215,6 @@ def test_garbage_in_a_chunked_body_is_refused(aws, key):
     assert aws.keys(key) == []
 
 
-def test_replaced_and_deleted_bodies_leave_the_disk(tmp_path):
-    with running_engine(tmp_path) as mine:
-        mine.s3.create_bucket(Bucket=BUCKET)
-        for body in (b"one", b"two"):
-            put(mine, "k", body)
-        with pytest.raises(ClientError):
-            mine.s3.put_object(Bucket="nowhere", Key="k", Body=b"lost")
-        assert [f.read_bytes() for f in (tmp_path / "objects").iterdir()] == [b"two"]
-        mine.s3.delete_object(Bucket=BUCKET, Key="k")
-        assert list((tmp_path / "objects").iterdir()) == []
-
-
 def test_versions(aws):
     bucket = unique("versioned")
     aws.s3.create_bucket(Bucket=bucket)
@@ -270,7 +258,7 @@ def peak_memory(pid: int) -> int:
 def test_a_large_object_passes_through_without_filling_memory(tmp_path):
     file = tmp_path / "large"
     with file.open("wb") as target:
-        for _ in range(300):
+        for _ in range(150):
             target.write(os.urandom(MB))
     with running_engine(tmp_path / "state") as mine:
         mine.s3.create_bucket(Bucket=BUCKET)

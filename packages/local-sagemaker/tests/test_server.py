@@ -15,7 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
-from engine_support.clients import BUCKET, running_engine, unique
+from engine_support.clients import BUCKET, running_engine
 from engine_support.endpoints import deploy, invoke, make_config, make_model, store_model
 from engine_support.tuning_requests import tuning_request
 from local_sagemaker import engine
@@ -87,31 +87,11 @@ def test_it_ends_by_itself_when_idle(tmp_path):
     assert engine.find(tmp_path) is None
 
 
-def _end_orderly(clients):
-    clients.process.terminate()
-    assert clients.process.wait(timeout=20) == 0
-
-
-def _end_by_sigkill(clients):
-    clients.process.kill()
-    assert clients.process.wait(timeout=20) == -signal.SIGKILL
-
-
-@contextmanager
-def restarted(state, end, before):
-    """Run `before` on an engine, end it, and give the next engine on the same state."""
-    with running_engine(state) as first:
-        before(first)
-        end(first)
-    with running_engine(state) as second:
-        yield second
-
-
-@pytest.mark.parametrize("end", [_end_orderly, _end_by_sigkill])
-def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
+def test_what_was_acknowledged_is_there_after_restarts(tmp_path):
+    """After `kill -9` under an engine's work, and then after an orderly end."""
     big = tmp_path / "big"
     big.write_bytes(os.urandom(9 * MB))
-    kept = {}
+    kept, ids = {}, []
 
     def before(aws):
         s3 = aws.s3
@@ -131,9 +111,9 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
             s3.put_object(Bucket="versioned", Key="k", Body=body)
             s3.put_object(Bucket="versioned", Key="gone", Body=body)
         s3.delete_object(Bucket="versioned", Key="gone")
+        ids.extend(_new_ids(aws, "mine"))
         kept["versions"] = _versions(aws)
         kept.update(_settle_in(aws))
-        aws.iam.create_role(RoleName="mine", AssumeRolePolicyDocument="{}")
         kept["done"] = aws.trained(
             "echo loss=0.5", TrainingJobName="done", metrics={"loss": "loss=(.*)"}
         )
@@ -142,8 +122,21 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
         kept["endpoint"] = deploy(aws)["EndpointName"]
         kept["model"] = make_model(aws, store_model(aws))
         kept["config"] = make_config(aws, a=kept["model"])
+        request = tuning_request(command="sleep 100") | {"HyperParameterTuningJobName": "cut-off"}
+        aws.sagemaker.create_hyper_parameter_tuning_job(**request)
 
-    with restarted(tmp_path / "state", end, before) as aws:
+    with running_engine(tmp_path / "state") as aws:
+        before(aws)
+        aws.process.kill()
+        assert aws.process.wait(timeout=20) == -signal.SIGKILL
+    with running_engine(tmp_path / "state") as aws:
+        assert _versions(aws) == kept["versions"]
+        ids.extend(_new_ids(aws, "later"))
+        assert len(set(ids)) == 4  # none is drawn again
+        kept["versions"] = _versions(aws)
+        aws.process.terminate()
+        assert aws.process.wait(timeout=20) == 0
+    with running_engine(tmp_path / "state") as aws:
         s3 = aws.s3
         names = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
         assert names == {BUCKET, "versioned"}
@@ -163,7 +156,7 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
         with pytest.raises(ClientError, match="NoSuchKey"):
             s3.get_object(Bucket="versioned", Key="gone")
         assert aws.iam.get_role(RoleName="mine")["Role"]["RoleName"] == "mine"
-        assert len(aws.iam.list_roles()["Roles"]) == 3
+        assert len(aws.iam.list_roles()["Roles"]) == 4
 
         done = aws.job("done")
         for answer in (done, kept["done"]):
@@ -184,11 +177,21 @@ def test_what_was_acknowledged_is_there_after_a_restart(tmp_path, end):
         assert cut_off["TrainingJobStatus"] == "Failed"
         assert "the local engine stopped while the job was running" in cut_off["FailureReason"]
         assert aws.log("running") == ["up"]
+        tuning = aws.tuning_job("cut-off")
+        assert tuning["HyperParameterTuningJobStatus"] == "Failed"
+        assert "the local engine stopped" in tuning["FailureReason"]
 
         assert aws.sagemaker.describe_model(ModelName=kept["model"])
         assert aws.sagemaker.describe_endpoint_config(EndpointConfigName=kept["config"])
         assert aws.endpoint(kept["endpoint"])["EndpointStatus"] == "InService"
         assert invoke(aws, kept["endpoint"])["Body"].read()
+
+
+def _new_ids(aws, name) -> list[str]:
+    """Identifiers that moto draws: of a version, and of a role called `name`."""
+    put = aws.s3.put_object(Bucket="versioned", Key="drawn", Body=b"")
+    role = aws.iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]
+    return [put["VersionId"], role["RoleId"]]
 
 
 def _settle_in(aws) -> dict:
@@ -279,20 +282,6 @@ def _versions(aws):
         (item["Key"], item["VersionId"], item["IsLatest"])
         for item in answer["Versions"] + answer["DeleteMarkers"]
     )
-
-
-def test_a_tuning_job_that_was_cut_off_is_failed(tmp_path):
-    name = unique("tune")
-
-    def before(aws):
-        aws.s3.create_bucket(Bucket=BUCKET)
-        request = tuning_request(command="sleep 100") | {"HyperParameterTuningJobName": name}
-        aws.sagemaker.create_hyper_parameter_tuning_job(**request)
-
-    with restarted(tmp_path, _end_by_sigkill, before) as aws:
-        tuning = aws.tuning_job(name)
-        assert tuning["HyperParameterTuningJobStatus"] == "Failed"
-        assert "the local engine stopped" in tuning["FailureReason"]
 
 
 @contextmanager

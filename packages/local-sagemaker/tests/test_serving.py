@@ -50,7 +50,7 @@ def toolbox(aws):
         aws,
         {"model.txt": "weights", "toolbox.py": TOOLBOX},
         Image=OLD_IMAGE,
-        Environment={"SAGEMAKER_PROGRAM": "toolbox.py", "SAGEMAKER_MODEL_SERVER_TIMEOUT": "2"},
+        Environment={"SAGEMAKER_PROGRAM": "toolbox.py", "SAGEMAKER_MODEL_SERVER_TIMEOUT": "1"},
     )
     assert made["EndpointStatus"] == "InService", made.get("FailureReason")
     yield made["EndpointName"]
@@ -116,7 +116,7 @@ def test_a_handler_that_takes_too_long_ends_and_the_endpoint_serves_on(aws, tool
     assert error["OriginalStatusCode"] == 500
     assert json.loads(error["OriginalMessage"])["message"] == "Worker died."
     wait_until(lambda: _served(aws, toolbox), 15)
-    assert "no answer after 2 s: the worker ends" in lines_of(aws, toolbox)
+    assert "no answer after 1 s: the worker ends" in lines_of(aws, toolbox)
 
 
 def _served(aws, endpoint):
@@ -168,7 +168,6 @@ PICKLED = "import pickle\nmodel_fn = lambda folder: pickle.loads(b'c__main__\\nN
 @pytest.mark.parametrize(
     ("files", "environment", "words"),
     [
-        ({"code/requirements.txt": "no-such-package==1\n"}, {}, "no-such-package"),
         # No module of the name: the toolkit's default model_fn serves, and finds no model.
         ({}, {}, "there is no module 'inference' in code/ or at the archive's root: the defaults"),
         ({}, {}, "Exactly one .pth or .pt file is required for PyTorch models: []"),

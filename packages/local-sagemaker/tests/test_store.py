@@ -1,10 +1,10 @@
 """The store: what was written is there again, whole or not at all."""
 
 import errno
-import multiprocessing
-import os
 import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -152,17 +152,17 @@ def test_bodies_that_no_object_names_are_removed_at_the_next_start(store, tmp_pa
     again.close()
 
 
-def _write_and_die(folder):
-    store = Store(folder)
-    store.put("job", "acknowledged", {"CreationTime": 1.0})
-    os.kill(os.getpid(), signal.SIGKILL)
+WRITE_AND_DIE = """
+import os, pathlib, signal, sys
+from local_sagemaker.store import Store
+Store(pathlib.Path(sys.argv[1])).put("job", "acknowledged", {"CreationTime": 1.0})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_what_was_written_survives_sigkill(tmp_path):
-    process = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(tmp_path,))
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(tmp_path)])
+    assert done.returncode == -signal.SIGKILL
     store = Store(tmp_path)
     assert store.get("job", "acknowledged") == {"CreationTime": 1.0}
     store.close()

@@ -5,6 +5,7 @@ import json
 import sqlite3
 
 import pytest
+from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, running_engine
 
@@ -58,6 +59,18 @@ def test_a_copy_shares_the_body_until_one_of_both_changes(mine):
     mine.s3.delete_object(Bucket=BUCKET, Key="a")
     assert mine.s3.get_object(Bucket=BUCKET, Key="b")["Body"].read() == b"first"
     assert etag(mine, "b") == hashlib.md5(b"first").hexdigest()
+
+
+def test_replaced_refused_and_deleted_bodies_leave_the_disk(mine):
+    before = bodies(mine)
+    for body in (b"one", b"two"):
+        mine.s3.put_object(Bucket=BUCKET, Key="replaced", Body=body)
+    with pytest.raises(ClientError):
+        mine.s3.put_object(Bucket="nowhere", Key="k", Body=b"lost")
+    assert bodies(mine) == before + 1
+    assert mine.s3.get_object(Bucket=BUCKET, Key="replaced")["Body"].read() == b"two"
+    mine.s3.delete_object(Bucket=BUCKET, Key="replaced")
+    assert bodies(mine) == before
 
 
 def tags_of(aws, key):

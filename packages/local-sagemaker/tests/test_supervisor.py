@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from debugger_support.processes import processes_with, wait_until
-from engine_support.clients import running_engine, unique
+from engine_support.clients import BUCKET, running_engine, unique
 from engine_support.endpoints import deploy, serving
+from engine_support.profiles import profiled
 from local_sagemaker.isolation import SUPERVISOR
+from local_sagemaker.sampler import PROGRAM
 
 
 class Supervised:
@@ -98,13 +100,23 @@ def _blocks_sigterm(process):
     return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks.values())
 
 
-def test_a_killed_engine_takes_its_jobs_and_endpoints_along(tmp_path):
-    mark = unique("engine")
+def test_a_killed_engine_takes_its_jobs_samplers_and_endpoints_along(tmp_path):
+    mark, name = unique("engine"), unique("profiled")
+    pair = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
     with running_engine(tmp_path / "state") as mine:
-        mine.s3.create_bucket(Bucket="work")
+        mine.s3.create_bucket(Bucket=BUCKET)
         assert deploy(mine)["EndpointStatus"] == "InService"
-        mine.train(f"trap '' TERM; {BACKGROUND.format(mark=mark)} sleep 999; : {mark}")
-        wait_until(lambda: len(processes_with(mark)) >= 2 and serving(mine))
+        command = f"trap '' TERM; {BACKGROUND.format(mark=mark)} sleep 999; : {mark}"
+        mine.train(command, TrainingJobName=name, ResourceConfig=pair, **profiled(100))
+
+        def samplers():
+            return [each for each in processes_with(f"/{name}/algo-") if PROGRAM in each.cmdline()]
+
+        wait_until(lambda: len(processes_with(mark)) >= 4 and len(samplers()) == 2)
+        for sampler in samplers():
+            sampler.suspend()  # so that it does not see its standard input close
+        assert serving(mine)
         mine.process.kill()
         mine.process.wait()
         wait_until(lambda: not processes_with(mark) and not serving(mine), 5)
+        wait_until(lambda: not processes_with(f"/{name}/algo-"), 10)

@@ -1,6 +1,6 @@
 """Any request, good or bad, gets an answer that AWS could give, and leaves nothing behind.
 
-`make test` sends 300 requests, always the same; `make fuzz` sends 2,000, from a seed of its own
+`make test` sends 150 requests, always the same; `make fuzz` sends 2,000, from a seed of its own
 that it prints. FUZZ_REQUESTS and FUZZ_SEED choose both.
 """
 
@@ -26,7 +26,7 @@ from engine_support.shapes import broken, good
 from local_sagemaker import ROLE_ARN
 from local_sagemaker.validation import operation
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "300"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "150"))
 SEED = int(os.environ.get("FUZZ_SEED", "4"))
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 CREATED = {  # how what was created is found again: the operation, and the member that names it

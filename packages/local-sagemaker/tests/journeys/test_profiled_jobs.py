@@ -3,10 +3,10 @@
 import pytest
 from botocore.exceptions import ClientError
 
-from open_debugger.profiler.job import describe
-
 
 def test_a_job_of_an_engine_is_described(reached):
+    from open_debugger.profiler.job import describe  # imports pandas
+
     name = reached.trained("exit 3")["TrainingJobName"]
     job = describe(name, reached.sagemaker)
     assert (job.name, job.status, job.instance_type) == (name, "Failed", "ml.m5.large")
