@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections import defaultdict
 from importlib.metadata import Distribution, PathDistribution, distribution, distributions
 from pathlib import Path
@@ -19,6 +21,7 @@ from course.workspace import ROOT
 OWN = ("open-debugger", "local-sagemaker")
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "src")
 UV = str(Path(sys.executable).with_name("uv"))
+INSTALLED = Path(sysconfig.get_path("purelib"))
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +64,27 @@ def needed(dist: Distribution, found: set[str] | None = None) -> set[str]:
 
 def link(names: set[str], site: Path) -> None:
     """Link the files of distributions into `site`, and nothing else that lies beside them."""
-    owners: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    files = []
     for dist in distributions():
-        for file in dist.files or []:
-            if ".." not in file.parts and not file.is_absolute():
-                for depth in range(1, len(file.parts) + 1):
-                    owners[file.parts[:depth]].add(canonicalize_name(dist.name))
-    real = Path(next(iter(distribution("boto3").files)).locate()).parents[1]
-    for parts in sorted(owners):
-        if owners[parts] & names and not any(p.is_symlink() for p in (site / Path(*parts)).parents):
-            target = site / Path(*parts)
-            if owners[parts] <= names and (real / Path(*parts)).exists():
-                target.symlink_to(real / Path(*parts))
-            elif (real / Path(*parts)).is_dir():
-                target.mkdir()
+        owner = canonicalize_name(dist.name)
+        for path, *_ in csv.reader((dist.read_text("RECORD") or "").splitlines()):
+            if not path.startswith(("..", "/")):
+                files.append((owner, path.split("/")))
+    _link(files, names, INSTALLED, site)
+
+
+def _link(files: list[tuple[str, list[str]]], names: set[str], source: Path, target: Path) -> None:
+    """Link what distributions in `names` alone own; what they share with others, part by part."""
+    below: dict[str, list[tuple[str, list[str]]]] = defaultdict(list)
+    for owner, (first, *rest) in files:
+        below[first].append((owner, rest))
+    for entry, inner in below.items():
+        owners = {owner for owner, _ in inner}
+        if owners <= names and (source / entry).exists():
+            (target / entry).symlink_to(source / entry)
+        elif owners & names and all(rest for _, rest in inner):
+            (target / entry).mkdir()
+            _link(inner, names, source / entry, target / entry)
 
 
 @pytest.fixture(scope="module", params=OWN)
