@@ -1,7 +1,7 @@
 """What AWS keeps closed of SageMaker Debugger: its tensor rules, open, on smdebug's Rule and Trial.
 
-`evaluate` runs rules on the tensors that a hook saved, in a folder or in S3, with one call. The
-local engine runs the same rules beside a job (`open_debugger.evaluator`), as AWS's service does.
+`evaluate` runs rules on the tensors that a hook saved, in a folder or in S3, with one call.
+`python -m open_debugger.evaluator` runs them beside a job, as AWS's service does.
 """
 
 import os

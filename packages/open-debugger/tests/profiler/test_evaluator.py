@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,10 +80,16 @@ def test_of_a_job_that_has_ended_there_is_one_look():
 
 
 def test_long_looks_are_rare(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(evaluator, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(evaluator, "LOOK_S", 0.1)
     kept, _, wait = acts(False, True)
-    run(lambda ended: time.sleep(0.2), wait)
-    assert 4 <= kept[1] < 20
+
+    def look(ended):
+        clock[0] += 0.2
+
+    run(look, wait)
+    assert kept == [0, 4]  # twenty times as long as the look took
 
 
 # What it tells

@@ -162,6 +162,7 @@ def test_a_tree_is_the_process_with_its_children_and_without_the_sampler(sampled
     assert sum(values(found, "CPUUtilization", "process")) > 0
 
 
+@pytest.mark.serial  # compares two measurements of processor time
 def test_a_trees_utilisation_is_its_processor_time_by_the_clock():
     with busy() as process:
         both = [process, *process.children()]

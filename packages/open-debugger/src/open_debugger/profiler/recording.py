@@ -6,7 +6,7 @@ below an ``s3://`` address, in this layout:
 - ``system/incremental/<YYYYMMDDHH>/<unix minute>.<node>.json``: AWS's system metrics, one JSON
   object a line with Type, Name, Dimension, Value, NodeId, Timestamp (`sampler.py` beside this).
 - ``framework/steps/<YYYYMMDDHH>/<unix minute>.<node>-<rank>.json``: our step times, one JSON object
-  a line, of Type step, span, loader or run (`entry_points/records/steps.py`).
+  a line, of Type step, span, loader or run (`docs/profiler.md` lists their members).
 - ``framework/trace/<node>-<rank>.trace.json.gz`` and ``….operators.json``: PyTorch's profiler.
 """
 

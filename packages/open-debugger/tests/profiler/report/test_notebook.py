@@ -90,8 +90,9 @@ def test_there_is_no_frame_of_no_report(tmp_path):
         report.as_iframe(tmp_path / "none.html")
 
 
+@pytest.mark.slow  # nbconvert takes six seconds to import
 def test_frame_and_summary_are_in_the_notebooks_export(tmp_path, monkeypatch):
-    import nbformat  # both take seconds, and no other test needs them
+    import nbformat
     from nbconvert import HTMLExporter
     from nbformat.v4 import new_code_cell, new_notebook, new_output
 
