@@ -39,7 +39,9 @@ def start(mode: str, photos: Path) -> subprocess.Popen:
         options += ["--as-aws", "--deny", "iam:SimulatePrincipalPolicy"]
     engine = [sys.executable, "-m", "local_sagemaker.cli", "run", *options, "--"]
     pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
-    nbval = ["--nbval-lax", f"--nbval-cell-timeout={CELL_TIMEOUT_S}", "notebooks"]
+    # nbval's own limit names the cell; pytest-timeout, a minute later, is for nbval itself.
+    limits = [f"--nbval-cell-timeout={CELL_TIMEOUT_S}", f"--timeout={CELL_TIMEOUT_S + 60}"]
+    nbval = ["--nbval-lax", *limits, "notebooks"]
     with log(mode).open("wb") as output:
         return subprocess.Popen(
             [*engine, *pytest, *nbval], cwd=ROOT, env=environment, stdout=output, stderr=output

@@ -56,6 +56,13 @@ ASKED_ON_AWS = {
     "s3:HeadBucket": "whether the default bucket is there, and the account's own",
 }
 DEVICE = re.compile(r"-(cpu|gpu|cu\d+)-")
+# What a job is asked where SageMaker evaluates Debugger's rules, and where the notebook does.
+DEBUGGER = re.compile(
+    r"(DebugHookConfig|DebugRuleConfigurations|ProfilerConfig|ProfilerRuleConfigurations"
+    r"|CheckpointConfig)\.|HyperParameters\.(debug-config|monitor)$"
+)
+RECORDED = re.compile(r"/(debug|profiler|rule)-output/")  # where the notebook reads them
+SELF_HOSTED = "who evaluates Debugger's rules"
 
 
 class Facts(NamedTuple):
@@ -82,7 +89,7 @@ class Audit:
         found = [text for check in checks for text in check(self.aws)]
         found += _not_allowed(self.aws, self.role, self.policies)
         found += _surplus(self.policies)
-        found += [_told(d) for d in self.differences() if not _reason(d, self.aws)]
+        found += [_told(d) for d in self.differences() if not self.reason(d)]
         return list(dict.fromkeys(found))  # the same thing is asked many times
 
     def differences(self) -> list[Difference]:
@@ -91,6 +98,13 @@ class Audit:
         return differences(
             _comparable(self.local, one), _comparable(self.aws, two), one._asdict(), two._asdict()
         )
+
+    def reason(self, difference: Difference) -> str:
+        """Why AWS mode is meant to differ there; empty if it is not."""
+        ways = {_is_managed(self.local), _is_managed(self.aws)}
+        if len(ways) == 2 and _belongs_to_debugger(difference):
+            return SELF_HOSTED
+        return _reason(difference, self.aws)
 
 
 # ----------------------------------------------------------------------------------------- checks
@@ -211,7 +225,6 @@ def _comparable(calls: Iterable[Call], facts: Facts) -> list[Call]:
 
 
 def _reason(difference: Difference, calls: Iterable[Call]) -> str:
-    """Why AWS mode is meant to differ there; empty if it is not."""
     last = difference.path.rpartition(".")[2]
     values = (difference.first, difference.second)
     if last in {"Image", "TrainingImage"}:
@@ -223,6 +236,19 @@ def _reason(difference: Difference, calls: Iterable[Call]) -> str:
     if difference.operation == "sagemaker:CreateTrainingJob" and last in _tuned(calls):
         return "found by the search"
     return ""
+
+
+def _is_managed(calls: Iterable[Call]) -> bool:
+    """Whether the run asked SageMaker for Debugger's rules."""
+    return any("DebugRuleConfigurations" in call.params for call in calls)
+
+
+def _belongs_to_debugger(difference: Difference) -> bool:
+    values = [v for v in (difference.first, difference.second) if v != ABSENT]
+    if difference.operation == "sagemaker:CreateTrainingJob":
+        return len(values) == 1 and DEBUGGER.match(difference.path) is not None
+    reads = difference.operation in {"s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2"}
+    return reads and all(map(RECORDED.search, values))
 
 
 def _tuned(calls: Iterable[Call]) -> set[str]:
@@ -275,10 +301,14 @@ def _table_of_differences(audit: Audit) -> Iterator[str]:
     facts = zip(Facts._fields, _facts(audit.local), _facts(audit.aws), strict=True)
     for name, one, two in facts:
         yield f"  {name:<22}{one if one == two else f'{one} -> {two}'}"
-    for found in audit.differences():
-        place = f"{found.operation.partition(':')[2]}.{found.path}"
-        yield f"  {_reason(found, audit.aws) or 'NOT EXPECTED':<22}{place}"
-        yield f"  {'':<22}{found.first} -> {found.second}"
+    reasons = [(audit.reason(found), found) for found in audit.differences()]
+    if count := sum(reason == SELF_HOSTED for reason, _ in reasons):
+        yield f"  {SELF_HOSTED}: {count} members and reads, of one mode only"
+    for reason, found in reasons:
+        if reason != SELF_HOSTED:
+            place = f"{found.operation.partition(':')[2]}.{found.path}"
+            yield f"  {reason or 'NOT EXPECTED':<22}{place}"
+            yield f"  {'':<22}{found.first} -> {found.second}"
 
 
 def _questions(calls: Sequence[Call]) -> Iterator[str]:

@@ -219,6 +219,13 @@ class TestHosts:
         only(found, "without a signature")
 
 
+MANAGED = {
+    "DebugHookConfig": {"S3OutputPath": f"s3://{BUCKET}/dog-breeds/debug"},
+    "DebugRuleConfigurations": [{"RuleConfigurationName": "Overfit", "RuleEvaluatorImage": "i"}],
+}
+SELF = {"HyperParameters": {"debug-config": "{}", "monitor": "200"}}
+
+
 class TestDifferences:
     def test_the_expected_ones_are_told_with_both_values(self):
         made = Audit(run("local"), run("aws"), ROLE, policies())
@@ -241,6 +248,32 @@ class TestDifferences:
             spoiled(c, **members) if c.operation == "CreateTrainingJob" else c for c in run("aws")
         ]
         only(problems(aws), words, "in local mode")
+
+    def modes(self, local, aws):
+        """The runs of both modes, with members of their own in the jobs' requests."""
+        runs = {"local": local, "aws": aws}
+        return [
+            [
+                spoiled(c, **runs[mode]) if c.operation == "CreateTrainingJob" else c
+                for c in run(mode)
+            ]
+            for mode in runs
+        ]
+
+    def test_who_evaluates_the_rules(self):
+        local, aws = self.modes(MANAGED, SELF)
+        assert Audit(local, aws, ROLE, policies()).problems() == []
+        assert "who evaluates Debugger's rules: 5 members" in summary(
+            Audit(local, aws, ROLE, policies())
+        )
+
+    def test_what_is_no_matter_of_who_evaluates_the_rules(self):
+        local, aws = self.modes(MANAGED, {"HyperParameters": {"lr": "1"}})
+        only(problems(aws, local), "HyperParameters.lr is 1")
+
+    def test_other_rules_where_both_modes_leave_them_to_the_same(self):
+        local, aws = self.modes(SELF, {"HyperParameters": {"debug-config": "{}"}})
+        only(problems(aws, local), "HyperParameters.monitor is (absent)")
 
     def test_another_image_than_for_another_device(self):
         image = {"TrainingImage": f"{REGISTRY}/pytorch:2.9-cu133-old", "TrainingInputMode": "File"}
