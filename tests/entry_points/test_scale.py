@@ -1,8 +1,4 @@
-"""`train.py` under torchrun: two processes do what one does, and only the first one writes.
-
-This file is also what torchrun runs: several trainings, one after the other, for starting two
-processes takes longer than training in them.
-"""
+"""`train.py` under torchrun: two processes do what one does, and only the first one writes."""
 
 import json
 import os
@@ -43,17 +39,21 @@ def arguments(root: Path, name: str, folder: Path) -> list[str]:
     return words
 
 
-def main(root: Path, *ports: str) -> None:
-    """Under torchrun: run each of the trainings; each process has folders of its own for them."""
-    import train
+def trainings(root: Path, *ports: int) -> None:
+    """In each process of torchrun's: run each of the trainings, into folders of its own."""
+    from torchvision.models import resnet
 
+    import train
+    from tests.support.narrow import resnet18
+
+    resnet.resnet18 = resnet18
     rank = os.environ["RANK"]
     # The processes find each other by keys that no other training may have used.
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
     for name, port in zip([*RUNS, *REFUSED], ports, strict=True):
         folder = root / "two" / name / rank
         folder.mkdir(parents=True)
-        os.environ["MASTER_PORT"] = port
+        os.environ["MASTER_PORT"] = str(port)
         try:
             train.main(arguments(root, name, folder))
         except SystemExit as stopped:
@@ -88,8 +88,9 @@ def root(tmp_path_factory) -> Path:
         (root / "damaged" / channel / max(COLOURS) / "001.jpg").write_bytes(b"no photo")
 
     ports = [free_port() for _ in [*RUNS, *REFUSED]]
-    with torchrun(root / "two.log", __file__, root, *ports) as agent:
-        assert agent.wait(200) == 0, (root / "two.log").read_text()
+    with torchrun(root / "two.log", trainings, root, *ports) as agent:
+        agent.join(200)
+        assert agent.exitcode == 0, (root / "two.log").read_text()
     for name in RUNS:
         (root / "one" / name).mkdir(parents=True)
         words = arguments(root, name, root / "one" / name)
@@ -159,7 +160,3 @@ def test_no_process_leaves_while_the_first_one_writes(tmp_path):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])

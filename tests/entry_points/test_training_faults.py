@@ -4,13 +4,13 @@
 `KILL_SEED` at which.
 """
 
+import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +18,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.forking import ENTRY_POINTS, fork, free_port, torchrun, train_alone
+from tests.support.forking import fork, free_port, torchrun, train_alone
 from tests.support.tiny_photos import write_channels
 
 POINTS = int(os.environ.get("KILL_POINTS", "5"))
 SEED = int(os.environ.get("KILL_SEED", "20261121"))
+PACE = 0.02  # seconds: a run is to be interrupted, and no network is to be heated
 TIMES = ("seconds", "images_per_second")
 # All that could make a resumed run another one: batch statistics, colours, moments, a schedule.
 RECIPE = "--model resnet18 --weights random --image-size 32 --precision fp32 --batch-size 4 "
@@ -55,7 +56,8 @@ class Training:
             variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port}
             variables |= {"WORLD_SIZE": str(self.count), "LOCAL_WORLD_SIZE": str(self.count)}
             variables |= {"MASTER_ADDR": "127.0.0.1"}
-            self.processes.append(fork(train_alone, self.arguments, self.log, variables))
+            arguments = (self.arguments, self.log, variables, PACE)
+            self.processes.append(fork(train_alone, *arguments, daemon=False))
 
     def ended(self) -> list[int]:
         """Wait for the end, and return the exit codes."""
@@ -136,7 +138,7 @@ def training(tmp_path, photos) -> Iterator[Callable[..., Training]]:
     for made in trainings:
         made.kill()
         made.ended()
-        shutil.rmtree(made.folder)  # a checkpoint has 134 MB
+        shutil.rmtree(made.folder)
 
 
 @pytest.fixture(scope="module")
@@ -279,23 +281,28 @@ def test_sigterm_at_an_epochs_end_is_obeyed_too(training, whole):
     assert_same(victim.completed(), whole[0])
 
 
+def loaders_at_work(run: int) -> list[int]:
+    """The loader processes of a run that have begun, and so know what SIGTERM is to them."""
+    found = []
+    for child in psutil.Process(run).children():
+        with contextlib.suppress(OSError, psutil.Error):  # those of an epoch end with it
+            ignored = re.search(r"SigIgn:\s+(\w+)", Path(f"/proc/{child.pid}/status").read_text())
+            found += [child.pid] if int(ignored[1], 16) >> (signal.SIGTERM - 1) & 1 else []
+    return found
+
+
 def test_loader_processes_leave_sigterm_to_the_run(training):
     """Where a whole process group gets it, too, the run still gets the batches of its step."""
     victim = training("--num-workers", "1", "--epochs", "100")
-    command = [sys.executable, ENTRY_POINTS / "train.py", *victim.arguments]
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with victim.log.open("w") as log, subprocess.Popen(command, stdout=log, env=alone) as run:
-        while run.poll() is None and "epoch=1 " not in victim.said():
-            time.sleep(0.005)
-        loaders = psutil.Process(run.pid).children()
-        assert loaders
-        for process in loaders:
-            process.terminate()
-        epochs = victim.said().count("epoch=")
-        while run.poll() is None and victim.said().count("epoch=") < epochs + 2:
-            time.sleep(0.005)
-        run.terminate()
-        assert run.wait(60) == 0, victim.said()
+    victim.start()
+    (run,) = victim.processes
+    assert victim.wait(lambda _: loaders_at_work(run.pid)), victim.said()
+    for number in loaders_at_work(run.pid):
+        os.kill(number, signal.SIGTERM)
+    epochs = victim.said().count("epoch=")
+    assert victim.wait(lambda _: victim.said().count("epoch=") >= epochs + 2), victim.said()
+    run.terminate()
+    assert victim.ended() == [0], victim.said()
     assert "stopped=" in victim.said()
     assert victim.kept()
 
@@ -321,17 +328,19 @@ def test_two_processes_stop_together_when_one_is_asked_to(training, pair):
     assert "resumed=epoch 1, step " in victim.said()
 
 
+def train_known(arguments: list[str], log: Path) -> None:
+    """In a process of torchrun's: note its number, and train."""
+    log.with_name(f"rank-{os.environ['RANK']}").write_text(str(os.getpid()))
+    train_alone(arguments, log, {}, PACE)
+
+
 def test_torchrun_restarts_both_when_one_is_killed(training, pair):
     """The one that writes dies once there is a checkpoint; torchrun itself starts both anew."""
     victim = training(*PAIR)
-    script = ENTRY_POINTS / "train.py"
-    with torchrun(victim.log, script, *victim.arguments, restarts=1) as agent:
-        while agent.poll() is None and not written(1)(victim):
-            time.sleep(0.005)
-        workers = psutil.Process(agent.pid).children()
-        first = [p for p in workers if p.environ().get("RANK") == "0"]
-        assert len(first) == 1, victim.said()
-        first[0].kill()
-        assert agent.wait(120) == 0, victim.said()
+    with torchrun(victim.log, train_known, victim.arguments, victim.log, restarts=1) as agent:
+        victim.processes = [agent]
+        assert victim.wait(written(1)), victim.said()
+        os.kill(int((victim.folder / "rank-0").read_text()), signal.SIGKILL)
+        assert victim.ended() == [0], victim.said()
     assert_same(victim, pair)
     assert victim.said().count("resumed=epoch ") == 1

@@ -9,26 +9,30 @@ import contextlib
 import multiprocessing
 import os
 import socket
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-ENTRY_POINTS = Path(__file__).parents[2] / "entry_points"
 IMPORTED = ["torch", "torchvision.transforms.v2", "torchvision.models", "pytest", "safetensors"]
 IMPORTED += ["train", "learning", "loading", "networks", "checkpoints", "records.debugging"]
+IMPORTED += ["torch.distributed.launcher.api", "tests.support.narrow"]
 
 
-def fork(target: Callable, *arguments: Any) -> BaseProcess:
-    """Start a fork of the server: a function of a module, with arguments that can be pickled."""
+def fork(target: Callable, *arguments: Any, daemon: bool = True) -> BaseProcess:
+    """Start a fork of the server: a function of a module, with arguments that can be pickled.
+
+    Only a process that is no daemon may start others.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:
-        process = context.Process(target=target, args=arguments, daemon=True)
+        process = context.Process(target=_begin, args=(target, *arguments), daemon=daemon)
         process.start()
     finally:
         os.environ.pop("PYTHONPATH")
@@ -37,37 +41,80 @@ def fork(target: Callable, *arguments: Any) -> BaseProcess:
     return process
 
 
-def train_alone(arguments: list[str], log: Path, variables: dict[str, str]) -> None:
-    """In a fork: run train.py on one thread, with more environment and a log for its output."""
+def _begin(target: Callable, *arguments: Any) -> None:
+    # As in a process of one's own: not from the server, which has forced its way on this one.
+    multiprocessing.set_start_method("fork", force=True)
+    target(*arguments)
+
+
+def write_to(log: Path) -> None:
+    """In a fork: let all output go to a file, a line at a time."""
+    stream = log.open("a", buffering=1)
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.stdout = sys.stderr = stream
+
+
+def train_alone(
+    arguments: list[str], log: Path, variables: dict[str, str], pace: float = 0
+) -> None:
+    """In a fork: run train.py on one thread, with more environment and a log for its output.
+
+    ResNet18 is a narrow one. Each batch and each file that is forced to the disk takes at least
+    `pace` seconds: who wants to interrupt a run then has time to, on a busy machine as well.
+    """
     import torch
+    from torchvision.models import resnet
 
     import train
+    from tests.support import narrow
 
     torch.set_num_threads(1)
+    resnet.resnet18, narrow.PACE = narrow.resnet18, pace
+    fsync = os.fsync
+    os.fsync = lambda descriptor: (time.sleep(pace), fsync(descriptor))
     for name in [name for name in os.environ if name.startswith("SM_")]:
         del os.environ[name]
     os.environ.update(variables, OMP_NUM_THREADS="1")  # the processors are for all tests
-    with log.open("a", buffering=1) as stream, contextlib.redirect_stdout(stream):
-        os.dup2(stream.fileno(), 2)
-        train.main(arguments)
+    write_to(log)
+    train.main(arguments)
+
+
+def _launch(log: Path, restarts: int, target: Callable, arguments: tuple) -> None:
+    """In a fork: what `torchrun --standalone --nproc-per-node 2` does, without importing anew."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in [name for name in os.environ if name.startswith("SM_")]:
+        del os.environ[name]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    # Else the restarted meet addresses of the dead in torchrun's own store (pytorch#135712).
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    write_to(log)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id=str(uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=restarts,
+        monitor_interval=0.1,
+        start_method="fork",
+    )
+    elastic_launch(config, target)(*arguments)
 
 
 @contextlib.contextmanager
-def torchrun(log: Path, *arguments: object, restarts: int = 0) -> Iterator[subprocess.Popen]:
-    """Run a script in two processes by torchrun; none of them outlives the context."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node=2", f"--max-restarts={restarts}", *map(str, arguments)]
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("SM_")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ENTRY_POINTS)}
-    # Else the restarted meet addresses of the dead in torchrun's own store (pytorch#135712).
-    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-    with log.open("w") as output:
-        agent = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+def torchrun(
+    log: Path, target: Callable, *arguments: Any, restarts: int = 0
+) -> Iterator[BaseProcess]:
+    """Run a function in two processes by torchrun's agent; none of them outlives the context."""
+    agent = fork(_launch, log, restarts, target, arguments, daemon=False)
     try:
         yield agent
     finally:
         agent.terminate()  # and its processes with it
-        agent.wait(60)
+        agent.join(60)
 
 
 def free_port() -> int:
