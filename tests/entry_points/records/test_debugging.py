@@ -1,19 +1,17 @@
 """`entry_points/records/debugging.py`: when tensors are asked for; what a debugged job saves."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from torch.nn import CrossEntropyLoss
 
 from records import debugging, hookconfig
+from tests.support.forking import fork, train_alone
+from tests.support.narrow import SHARE
 from tests.support.tiny_photos import write_channels
 
-TRAIN = Path(debugging.__file__).parents[1] / "train.py"
 CRITERION = CrossEntropyLoss()
 
 
@@ -36,30 +34,25 @@ COLLECTIONS = [
 ]
 
 
+def train_and_tell(arguments, log, variables):
+    """In a fork: train, and say whether that has imported smdebug."""
+    assert "smdebug" not in sys.modules
+    train_alone(arguments, log, variables)
+    print("smdebug imported:", "smdebug" in sys.modules)
+
+
 def train(root, config, *options, **variables):
-    """Run train.py in a process of its own; return its standard output."""
+    """Run train.py in a process of its own; return its output."""
     (root / "config.json").write_text(json.dumps(config))
-    # A fast way to have the modules which the process imported listed at its end.
-    code = (
-        "import atexit, runpy, sys\n"
-        "atexit.register(lambda: print('smdebug imported:', 'smdebug' in sys.modules))\n"
-        f"sys.argv[0] = {str(TRAIN)!r}\n"
-        f"sys.path.insert(0, {str(TRAIN.parent)!r})\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
-    command = [sys.executable, "-c", code, "--model", "resnet18", "--weights", "random"]
-    command += ["--image-size", "32", "--batch-size", "4", "--epochs", "1", *options]
-    command += ["--train-dir", root / "train", "--valid-dir", root / "valid"]
-    command += ["--model-dir", root / "model"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "SMDEBUG_CONFIG_FILE_PATH": str(root / "config.json"),
-        **variables,
-    }
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    words = ["--model", "resnet18", "--weights", "random", "--image-size", "32"]
+    words += ["--batch-size", "4", "--epochs", "1", *options, "--model-dir", root / "model"]
+    words += ["--train-dir", root / "train", "--valid-dir", root / "valid"]
+    variables = {"SMDEBUG_CONFIG_FILE_PATH": str(root / "config.json"), **variables}
+    process = fork(train_and_tell, list(map(str, words)), root / "log", variables)
+    process.join(60)
+    output = (root / "log").read_text()
+    assert process.exitcode == 0, output
+    return output
 
 
 def test_without_a_configuration_smdebug_is_not_imported(tmp_path):
@@ -139,7 +132,7 @@ def test_saved_inputs_are_those_before_the_relu(debugged):
             way: trial.tensor(f"layer4.1.relu_{way}_{call}").value(2, mode=modes.TRAIN)
             for way in ("input", "output")
         }
-        assert values["input"].shape == (4, 512, 1, 1)
+        assert values["input"].shape == (4, 512 // SHARE, 1, 1)
         assert values["input"].min() < 0
         np.testing.assert_array_equal(np.maximum(values["input"], 0), values["output"])
 
