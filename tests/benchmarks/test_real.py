@@ -2,9 +2,8 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ import pytest
 import arguments
 from benchmarks import real
 from course.searches import NAMED
-from course.workspace import ROOT
 from entry_points.photos import DataError, list_photos
+from tests.support.forking import run_in_fork
 from tests.support.tiny_photos import draw, encode, write_channels
 
 TINY = {"model": "resnet18", "weights": "random", "image-size": 32, "batch-size": 8}
@@ -214,29 +213,36 @@ def test_a_run_that_fails_says_why():
 
 
 class TestCommand:
-    def run(self, *words):
-        command = [sys.executable, "-m", "benchmarks.real", *words]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    @pytest.fixture
+    def refusal(self, capsys):
+        """What the command line ends with, and what it says."""
 
-    def test_without_photos_it_says_what_to_give(self):
-        done = self.run("--data", "")
-        assert done.returncode == 2 and "make check-real DATA=" in done.stderr
+        def run(*words):
+            with pytest.raises(SystemExit) as stopped:
+                real.main([*words])
+            return stopped.value.code, capsys.readouterr().err
 
-    def test_what_is_no_folder_is_named(self, tmp_path):
-        done = self.run("--data", str(tmp_path / "nowhere"))
-        assert done.returncode == 1
-        assert done.stderr.startswith("error: no folder ") and "nowhere" in done.stderr
+        return run
+
+    def test_without_photos_it_says_what_to_give(self, refusal):
+        code, said = refusal("--data", "")
+        assert code == 2 and "make check-real DATA=" in said
+
+    def test_what_is_no_folder_is_named(self, refusal, tmp_path):
+        said, _ = refusal("--data", str(tmp_path / "nowhere"))
+        assert said.startswith("error: no folder ") and "nowhere" in said
 
     @pytest.mark.parametrize("flag", ["--epochs", "--jobs", "--seeds", "--seconds"])
-    def test_nothing_of_anything_is_refused(self, flag):
-        done = self.run("--data", ".", flag, "0")
-        assert done.returncode == 2 and f"{flag} is 0" in done.stderr.replace("0.0", "0")
+    def test_nothing_of_anything_is_refused(self, refusal, flag):
+        code, said = refusal("--data", ".", flag, "0")
+        assert code == 2 and f"{flag} is 0" in said.replace("0.0", "0")
 
 
 def test_all_of_it_on_tiny_photos(tmp_path, monkeypatch, capsys):
     methods = tuple(replace(m, rates=m.rates[:1]) for m in (real.METHODS[0], real.METHODS[1]))
     monkeypatch.setattr(real, "METHODS", methods)
     monkeypatch.setattr(real, "SHARED", TINY)
+    monkeypatch.setattr(real, "subprocess", SimpleNamespace(run=run_in_fork))
     monkeypatch.setenv("SM_CHANNEL_TEST", str(tmp_path / "a job's own"))
     data, file = write_channels(tmp_path / "data"), tmp_path / "kept" / "real.json"
     words = ["--data", str(data), "--seconds", "0.1", "--seeds", "1", "--jobs", "2"]

@@ -2,18 +2,22 @@
 
 import json
 import os
-import subprocess
-import sys
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import record_gpu
-from course.workspace import ROOT
 from open_debugger.profiler import analyse
+from tests.support.forking import run_in_fork
 from tests.support.tiny_photos import write_channels
 
 TINY = {"model": "resnet18", "weights": "random", "image-size": 32, "batch-size": 8, "epochs": 1}
+
+
+@pytest.fixture(autouse=True)
+def forks(monkeypatch):
+    monkeypatch.setattr(record_gpu, "subprocess", SimpleNamespace(run=run_in_fork))
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +44,11 @@ def test_what_is_too_large_to_be_committed_is_not_kept(photos, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_without_a_gpu_it_says_so():
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.record_gpu"],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1 and "there is no GPU here" in done.stderr
+def test_without_a_gpu_it_says_so(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["record_gpu.py"])
+    with pytest.raises(SystemExit, match="there is no GPU here"):
+        record_gpu.main()
 
 
 def test_photos_are_enlarged(tmp_path, monkeypatch):

@@ -138,6 +138,7 @@ def test_the_limit_waits_for_nothing(small):
     assert its["images"] % 4 == 0 and its["seconds"] > 0 == its["waited"]
 
 
+@pytest.mark.slow
 def test_ours_is_train_py_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "OURS", training.OURS.replace("resnet50", "resnet18"))
     monkeypatch.setattr(training, "OURS", training.OURS.replace("224", "32"))

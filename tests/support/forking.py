@@ -9,7 +9,10 @@ import contextlib
 import multiprocessing
 import os
 import socket
+import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -17,9 +20,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 IMPORTED = ["torch", "torchvision.transforms.v2", "torchvision.models", "pytest", "safetensors"]
 IMPORTED += ["train", "learning", "loading", "networks", "checkpoints", "records.debugging"]
 IMPORTED += ["torch.distributed.launcher.api", "tests.support.narrow"]
+
+_starting = threading.Lock()
 
 
 def fork(target: Callable, *arguments: Any, daemon: bool = True) -> BaseProcess:
@@ -29,15 +36,10 @@ def fork(target: Callable, *arguments: Any, daemon: bool = True) -> BaseProcess:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    try:
-        process = context.Process(target=_begin, args=(target, *arguments), daemon=daemon)
+    process = context.Process(target=_begin, args=(target, *arguments), daemon=daemon)
+    with _starting, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         process.start()
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
     return process
 
 
@@ -78,6 +80,21 @@ def train_alone(
     os.environ.update(variables, OMP_NUM_THREADS="1")  # the processors are for all tests
     write_to(log)
     train.main(arguments)
+
+
+def run_in_fork(
+    command: list[str], *, env: dict[str, str] | None = None, check: bool = False, **_: Any
+) -> subprocess.CompletedProcess:
+    """What `subprocess.run` does with `[python, train.py, ...]`, sooner, on a narrow network."""
+    assert Path(command[1]).name == "train.py"
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        process = fork(train_alone, list(map(str, command[2:])), log, env or {}, daemon=False)
+        process.join(120)
+        said = log.read_text()
+    if check and process.exitcode:
+        raise subprocess.CalledProcessError(process.exitcode, command, said, said)
+    return subprocess.CompletedProcess(command, process.exitcode, said, said)
 
 
 def _launch(log: Path, restarts: int, target: Callable, arguments: tuple) -> None:
