@@ -8,13 +8,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from resource import RLIMIT_AS, getpagesize, setrlimit
 
 import pytest
 import torch
 from PIL import ImageFile
+from torchvision.models import resnet
 
 import networks
 import train
+from tests.support import narrow
+from tests.support.forking import fork, write_to
 from tests.support.tiny_photos import COLOURS, write_channels
 
 NUMBER = r"([0-9]+\.[0-9]+)"
@@ -26,6 +30,14 @@ TEST = re.compile(
     rf"test_loss={NUMBER} test_accuracy={NUMBER} test_top5_accuracy={NUMBER} "
     rf"chance={NUMBER} images=\d+"
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_network():
+    """The network's size and accuracy are no matter here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resnet, "resnet18", narrow.resnet18)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -356,21 +368,20 @@ def test_without_safetensors_it_stops_before_it_trains(tmp_path, monkeypatch, ca
     assert "epoch=" not in capsys.readouterr().out
 
 
-TOO_LITTLE = f"""
-import resource, sys
-sys.path.insert(0, {str(Path(train.__file__).parent)!r})
-import train, learning, loading, networks, torchvision
-size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + 800 * 2**20,) * 2)
-train.main(sys.argv[1:])
-"""
+def train_in_little_memory(arguments: list[str], log: Path) -> None:
+    """In a fork: train with no more than 800 MiB besides what is taken already."""
+    write_to(log)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * getpagesize()
+    setrlimit(RLIMIT_AS, (size + 800 * 2**20,) * 2)
+    train.main(arguments)
 
 
 def test_too_little_memory_is_told_with_the_batch_size(tmp_path):
     write_channels(tmp_path, photos=40)
     options = ("--batch-size", 80, "--image-size", 224, "--epochs", 1)
-    words = [sys.executable, "-c", TOO_LITTLE, *command(tmp_path, *options)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
+    process = fork(train_in_little_memory, command(tmp_path, *options), tmp_path / "log")
+    process.join(120)
+    assert process.exitcode == 1
     said = "error: out of memory with --batch-size 80 at 224 pixels: try --batch-size 40, or"
-    assert done.stderr.splitlines()[-1].startswith(said), done.stderr
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[-1].startswith(said), lines

@@ -4,19 +4,16 @@ The photos have six million pixels, so that decoding takes far longer than the t
 busy machine, too.
 """
 
-import subprocess
-import sys
-
 import pytest
-from debugger_support.browser import browser, opening  # noqa: F401
 
-from course.workspace import ROOT
+from debugger_support.browser import browser, opening  # noqa: F401
 from open_debugger.profiler import analyse
+from tests.support.forking import fork, train_alone
 from tests.support.tiny_photos import COLOURS, draw, encode
 
 COMMON = {"model": "resnet18", "weights": "random", "monitor": 100}
 STARVED = {"image-size": 32, "batch-size": 4, "epochs": 2, "decode": "full", "num-workers": 0}
-COMPUTING = {"image-size": 160, "batch-size": 8, "epochs": 4}
+COMPUTING = {"image-size": 112, "batch-size": 8, "epochs": 4}
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +28,20 @@ def photos(tmp_path_factory):
     return root
 
 
-def run(photos, out, settings):
+def run(photos, out, settings, wide):
     """Train in a process of its own, and analyse what it recorded."""
     folders = {"train-dir": photos / "train", "valid-dir": photos / "valid"}
     given = {**COMMON, **settings, **folders, "model-dir": out / "model", "output-data-dir": out}
     words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
-    command = [sys.executable, str(ROOT / "entry_points" / "train.py"), *words]
-    subprocess.run(command, check=True, capture_output=True)
+    process = fork(train_alone, words, out / "log", {}, 0, wide)
+    process.join(120)
+    assert process.exitcode == 0, (out / "log").read_text()
     return analyse(out / "profiler-output")
 
 
 @pytest.fixture(scope="module")
 def starved(photos, tmp_path_factory):
-    return run(photos, tmp_path_factory.mktemp("starved"), STARVED)
+    return run(photos, tmp_path_factory.mktemp("starved"), STARVED, wide=False)
 
 
 def test_a_run_that_waits_for_its_loader_is_called_data_bound(starved):
@@ -54,7 +52,7 @@ def test_a_run_that_waits_for_its_loader_is_called_data_bound(starved):
 
 
 def test_a_run_that_computes_is_not(photos, tmp_path):
-    profile = run(photos, tmp_path, COMPUTING)
+    profile = run(photos, tmp_path, COMPUTING, wide=True)
     # What else runs on the machine can make outliers, or hold the cores: never a wait for data.
     assert profile.diagnosis.limit in ("compute", "outliers", "cpu"), str(profile.diagnosis)
     assert profile.findings["Dataloader"].status == "NoIssuesFound"
@@ -62,7 +60,9 @@ def test_a_run_that_computes_is_not(photos, tmp_path):
     assert waits < 0.1
 
 
-@pytest.mark.parametrize("width", [1280, 768, 390])
+@pytest.mark.parametrize(
+    "width", [1280, *(pytest.param(width, marks=pytest.mark.slow) for width in (768, 390))]
+)
 def test_its_report_opens_at_every_width(starved, browser, tmp_path, width):  # noqa: F811
     file = starved.save(tmp_path / "report.html")
     with opening(browser, file, width=width) as opened:  # and looks at errors and requests

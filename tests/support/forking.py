@@ -58,12 +58,13 @@ def write_to(log: Path) -> None:
 
 
 def train_alone(
-    arguments: list[str], log: Path, variables: dict[str, str], pace: float = 0
+    arguments: list[str], log: Path, variables: dict[str, str], pace: float = 0, wide: bool = False
 ) -> None:
     """In a fork: run train.py on one thread, with more environment and a log for its output.
 
-    ResNet18 is a narrow one. Each batch and each file that is forced to the disk takes at least
-    `pace` seconds: who wants to interrupt a run then has time to, on a busy machine as well.
+    ResNet18 is a narrow one, unless it is to be `wide`. Each batch and each file that is forced to
+    the disk takes at least `pace` seconds: who wants to interrupt a run then has time to, on a busy
+    machine as well.
     """
     import torch
     from torchvision.models import resnet
@@ -72,7 +73,8 @@ def train_alone(
     from tests.support import narrow
 
     torch.set_num_threads(1)
-    resnet.resnet18, narrow.PACE = narrow.resnet18, pace
+    if not wide:
+        resnet.resnet18, narrow.PACE = narrow.resnet18, pace
     fsync = os.fsync
     os.fsync = lambda descriptor: (time.sleep(pace), fsync(descriptor))
     for name in [name for name in os.environ if name.startswith("SM_")]:
