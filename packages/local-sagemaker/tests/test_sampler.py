@@ -24,7 +24,7 @@ def processes(name):
 
 
 def samplers(name):
-    return [each for each in processes(name) if PROGRAM in each.cmdline()]
+    return [each for each in processes(name) if PROGRAM in each.info["cmdline"]]
 
 
 def sampled(aws, name):

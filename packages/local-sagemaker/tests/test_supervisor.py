@@ -110,7 +110,9 @@ def test_a_killed_engine_takes_its_jobs_samplers_and_endpoints_along(tmp_path):
         mine.train(command, TrainingJobName=name, ResourceConfig=pair, **profiled(100))
 
         def samplers():
-            return [each for each in processes_with(f"/{name}/algo-") if PROGRAM in each.cmdline()]
+            return [
+                each for each in processes_with(f"/{name}/algo-") if PROGRAM in each.info["cmdline"]
+            ]
 
         wait_until(lambda: len(processes_with(mark)) >= 4 and len(samplers()) == 2)
         for sampler in samplers():

@@ -1,7 +1,7 @@
 """Any request, good or bad, gets an answer that AWS could give, and leaves nothing behind.
 
-`make test` sends 150 requests, always the same; `make fuzz` sends 2,000, from a seed of its own
-that it prints. FUZZ_REQUESTS and FUZZ_SEED choose both.
+150 requests, and 2,000 where slow tests run, always the same; `make fuzz` sends 2,000 from a seed
+of its own that it prints. FUZZ_REQUESTS and FUZZ_SEED choose both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from engine_support.shapes import broken, good
 from local_sagemaker import ROLE_ARN
 from local_sagemaker.validation import operation
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "150"))
+REQUESTS = [150, pytest.param(2000, marks=pytest.mark.slow)]
+if asked := os.environ.get("FUZZ_REQUESTS"):
+    REQUESTS = [int(asked)]
 SEED = int(os.environ.get("FUZZ_SEED", "4"))
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 CREATED = {  # how what was created is found again: the operation, and the member that names it
@@ -53,21 +55,22 @@ def share(count: int):
     )
 
 
-def for_each(operations: list[str], percent: int, draw: Callable, send_one: Callable) -> None:
+def for_each(engine, percent: int, draw: Callable, send_one: Callable) -> None:
     """Send `percent` of the requests, drawn from the operations' shapes by `draw`.
 
     What creates comes first and more often, so that the others find something.
     """
     weights = {name: 5 if name == "CreateTrainingJob" else 3 for name in CREATED}
-    weights |= {name: 1 for name in operations if name not in CREATED}
+    weights |= {name: 1 for name in engine.operations if name not in CREATED}
     for name, weight in weights.items():
-        count = math.ceil(REQUESTS * percent / 100 * weight / sum(weights.values()))
+        count = math.ceil(engine.requests * percent / 100 * weight / sum(weights.values()))
         asked = st.tuples(st.just(name), draw(operation(name).input_shape))
         seed(SEED)(share(count)(given(asked)(lambda pair: send_one(*pair))))()
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+@pytest.fixture(scope="module", params=REQUESTS)
+def engine(tmp_path_factory, request):
+    """An engine with little in it, how many requests it gets, and what it answered."""
     with running_engine(tmp_path_factory.mktemp("fuzz")) as aws:
         aws.s3.create_bucket(Bucket=BUCKET)
         aws.s3.put_object(Bucket=BUCKET, Key="model.tar.gz", Body=b"no archive")
@@ -77,7 +80,10 @@ def engine(tmp_path_factory):
         variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1}
         variant["InstanceType"] = "ml.m5.large"
         aws.sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-        yield SimpleNamespace(aws=aws, operations=served(aws.sagemaker), seen=Counter())
+        operations = served(aws.sagemaker)
+        yield SimpleNamespace(
+            aws=aws, operations=operations, requests=request.param, seen=Counter()
+        )
 
 
 def send(engine, body: bytes, method="POST", path="/", service="sagemaker", **headers):
@@ -113,7 +119,7 @@ def test_a_good_request_is_done_or_refused_and_what_was_made_is_found(engine):
             status, found = ask(engine, describe, {member: request[member]})
             assert (status, found[member]) == (200, request[member])
 
-    for_each(engine.operations, 50, good, send_one)
+    for_each(engine, 50, good, send_one)
 
 
 def test_a_broken_request_is_refused_and_makes_nothing(engine):
@@ -127,7 +133,7 @@ def test_a_broken_request_is_refused_and_makes_nothing(engine):
         assert answer["__type"] in {"ValidationException", "SerializationException"}, rule
         assert found_by(engine, name, request) == before
 
-    for_each(engine.operations, 35, broken, send_one)
+    for_each(engine, 35, broken, send_one)
 
 
 def found_by(engine, name: str, request: dict) -> int | None:
@@ -165,18 +171,22 @@ SERVICES = st.sampled_from(["sagemaker"] * 3 + ["ec2", "dynamodb", "lambda", "ro
 PATHS = st.sampled_from(["/", "/endpoints/x/invocations", "/a/b", "/%00", "//", "/?Action=X"])
 
 
-@seed(SEED)
-@share(REQUESTS * 15 // 100)
-@given(BODIES, TARGETS, HEADERS, SERVICES, PATHS, st.sampled_from(["POST", "GET", "DELETE"]))
-def test_anything_else_is_refused(engine, body, target, headers, service, path, method):
-    note(f"FUZZ_SEED={SEED} {method} {path} {target} {headers} {service} {body!r}")
-    status, content = send(
-        engine, body, method, path, service, **{"X-Amz-Target": target, **headers}
-    )
-    engine.seen["raw", status] += 1
-    assert status < 500, content[:500]
-    listed = service == "sagemaker" and target == "SageMaker.ListModels"
-    assert status >= 400 or listed, content[:500]
+METHODS = st.sampled_from(["POST", "GET", "DELETE"])
+
+
+def test_anything_else_is_refused(engine):
+    def send_one(body, target, headers, service, path, method):
+        note(f"FUZZ_SEED={SEED} {method} {path} {target} {headers} {service} {body!r}")
+        status, content = send(
+            engine, body, method, path, service, **{"X-Amz-Target": target, **headers}
+        )
+        engine.seen["raw", status] += 1
+        assert status < 500, content[:500]
+        listed = service == "sagemaker" and target == "SageMaker.ListModels"
+        assert status >= 400 or listed, content[:500]
+
+    drawn = given(BODIES, TARGETS, HEADERS, SERVICES, PATHS, METHODS)
+    seed(SEED)(share(engine.requests * 15 // 100)(drawn(send_one)))()
 
 
 def test_nothing_is_left_behind(engine):
@@ -215,6 +225,6 @@ def test_the_good_requests_got_somewhere(engine):
     for (_, status), count in engine.seen.items():
         statuses[status] += count
     print(f"\nFUZZ_SEED={SEED}: {statuses.total()} requests, by status {dict(statuses)}")
-    assert statuses.total() >= REQUESTS
+    assert statuses.total() >= engine.requests
     done = {name for name, status in engine.seen if status == 200}
     assert done >= set(CREATED), f"FUZZ_SEED={SEED}: only {sorted(done)} succeeded"

@@ -137,9 +137,13 @@ def training_request(command: str = "true", **members) -> dict:
 
 
 def toolkit_request(source: str, program: str = "train.py", **members) -> dict:
-    """A request as SDK v2 and the v3 tuner send it: no command, but a program in an archive."""
+    """A request as SDK v2 and the v3 tuner send it: no command, but a program in an archive.
+
+    Without Debugger, of which the toolkit imports all, and torch with it, to know its exceptions.
+    """
     request = training_request(**members)
     del request["AlgorithmSpecification"]["ContainerEntrypoint"]
+    request["Environment"] = {"USE_SMDEBUG": "0", **members.get("Environment", {})}
     request["HyperParameters"] = {
         **members.get("HyperParameters", {}),
         "sagemaker_program": f'"{program}"',

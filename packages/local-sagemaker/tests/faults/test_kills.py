@@ -1,6 +1,6 @@
 """Kills at seeded moments under a running workload: nothing acknowledged is lost.
 
-``FAULT_POINTS`` says how many kills (4 unless set; ``make faults`` takes 50), ``FAULT_SEED`` which.
+4 kills, and 50 where slow tests run; ``FAULT_POINTS`` sets how many, ``FAULT_SEED`` which.
 """
 
 import os
@@ -20,7 +20,9 @@ from engine_support.faults.ledger import ANYTHING, Ledger, judge
 from engine_support.faults.survey import all_over, illegal, survey
 from engine_support.faults.workload import GROUP, VERSIONED, Jobs, Objects, Things
 
-POINTS = int(os.environ.get("FAULT_POINTS", "4"))
+POINTS = [4, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1060)])]
+if asked := os.environ.get("FAULT_POINTS"):
+    POINTS = [pytest.param(int(asked), marks=pytest.mark.timeout(60 + 20 * int(asked)))]
 SEED = int(os.environ.get("FAULT_SEED", "20261121"))
 LONGEST_S = 0.8  # of the work before a kill
 VICTIMS = ["engine", "job", "endpoint", "engine", "engine"]  # in turn
@@ -145,10 +147,10 @@ def tree_of(aws, job: str) -> list[psutil.Process]:
     return []
 
 
-@pytest.mark.timeout(60 + 20 * POINTS)
-def test_nothing_acknowledged_is_lost(tmp_path):
+@pytest.mark.parametrize("points", POINTS)
+def test_nothing_acknowledged_is_lost(tmp_path, points):
     suite = Suite(tmp_path / "state")
-    for number in range(POINTS):
+    for number in range(points):
         suite.point(VICTIMS[number % len(VICTIMS)], number)
     with running_engine(suite.state) as aws:
         suite.check(aws)
@@ -159,7 +161,7 @@ def test_nothing_acknowledged_is_lost(tmp_path):
     facts = sum(len(ledger.facts) for ledger in suite.ledgers)
     kills = ", ".join(f"{count} {victim}s" for victim, count in suite.kills.items())
     print(f"\nseed {SEED}: killed {kills}; acknowledged {acknowledged}, lost 0; {facts} facts left")
-    assert acknowledged > 10 * POINTS
+    assert acknowledged > 10 * points
 
 
 # The count itself

@@ -47,10 +47,3 @@ def test_the_sdk_finds_its_role_and_bucket_with_nothing_named(said):
     found = told(said, "FOUND", "ABROAD")
     assert found["FOUND"].split() == [ACCOUNT, ROLE_ARN, f"sagemaker-us-east-1-{ACCOUNT}"]
     assert found["ABROAD"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/local-sagemaker/SageMaker"
-
-
-def test_the_processes_of_two_instances_reduce_over_gloo(said):
-    """Started by the SDK's Torchrun, which fixes the port."""
-    lines = sorted(re.findall(r"\bLOGGED (\S+)-\d+ (rank=.*)", said))
-    told = [f"rank={n} of 2 on algo-{n + 1} port=7777 sum=3" for n in (0, 1)]
-    assert lines == [("algo-1", told[0]), ("algo-2", told[1])]

@@ -1,8 +1,4 @@
-"""Train, tune, train on several instances, deploy, invoke, delete.
-
-What any user of SDK v3 writes, with nothing local in it. Lines that begin with a word in capitals
-are for the tests.
-"""
+"""Train, tune, deploy, invoke, delete: what any SDK v3 user writes, with nothing local in it."""
 
 import json
 import os
@@ -14,7 +10,6 @@ from sagemaker.core.parameter import ContinuousParameter, IntegerParameter
 from sagemaker.core.training.configs import Channel, Compute, DataSource, S3DataSource, SourceCode
 from sagemaker.serve import ModelBuilder
 from sagemaker.train import ModelTrainer
-from sagemaker.train.distributed import Torchrun
 from sagemaker.train.tuner import HyperparameterTuner
 
 HERE = Path(__file__).parent
@@ -67,17 +62,6 @@ tuner = HyperparameterTuner(
 tuner.tune(inputs=[train], wait=True)
 print("BEST", tuner.best_training_job())
 
-distributed = ModelTrainer(
-    training_image=TRAINING,
-    source_code=SourceCode(source_dir=str(HERE), entry_script="train_distributed.py"),
-    compute=Compute(instance_type="ml.m5.large", instance_count=2, volume_size_in_gb=30),
-    distributed=Torchrun(process_count_per_node=1),
-    role=ROLE,
-    sagemaker_session=session,
-    base_job_name="distributed",
-)
-distributed.train(wait=False, logs=False)
-
 model = ModelBuilder(
     s3_model_data_url=job.model_artifacts.s3_model_artifacts,
     image_uri=f"{ECR}/pytorch-inference:2.6.0-cpu-py312-ubuntu22.04-sagemaker",
@@ -102,13 +86,3 @@ endpoint.delete()
 sagemaker.delete_endpoint_config(EndpointConfigName=config)
 sagemaker.delete_model(ModelName="journey")
 print("LEFT", sagemaker.list_endpoints()["Endpoints"], sagemaker.list_models()["Models"])
-
-name = distributed._latest_training_job.training_job_name
-waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
-waiter.wait(TrainingJobName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
-pages = boto3.client("logs").get_paginator("filter_log_events")
-for page in pages.paginate(
-    logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
-):
-    for event in page["events"]:
-        print("LOGGED", event["logStreamName"].split("/")[1], event["message"])

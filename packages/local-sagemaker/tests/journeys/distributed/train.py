@@ -2,6 +2,8 @@
 
 import os
 import socket
+import time
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -14,4 +16,10 @@ print(
     f"port={os.environ['MASTER_PORT']} sum={total.item():.0f}",
     flush=True,
 )
+# No job goes before all are here, so that their ports are in use at the same time.
+meeting = Path(os.environ["MEETING"])
+(meeting / os.environ["TRAINING_JOB_NAME"]).touch()
+while len(list(meeting.iterdir())) < int(os.environ["JOBS"]):
+    time.sleep(0.1)
+dist.barrier()
 dist.destroy_process_group()
