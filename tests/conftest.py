@@ -4,4 +4,4 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
 
-from engine_support.fixtures import aws, nothing_is_handed_on, reached  # noqa: E402, F401
+from engine_support.fixtures import aws, nothing_is_handed_on, reached  # noqa: F401

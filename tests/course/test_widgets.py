@@ -6,15 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from course import figures, widgets
 from tests.support import widget_notebook
 from tests.support.stub_endpoint import BREEDS, Endpoint, client_error, top
 from tests.support.tiny_photos import draw, encode
-from tests.support.widget_notebook import BROKEN, IMPORT, PICKER, TRACK, WATCH, outputs
+from tests.support.widget_notebook import BROKEN, INTERRUPTED, PICKER, TRACK, WATCH, outputs
 
 
 def png(output) -> Image.Image:
@@ -271,11 +269,6 @@ def test_a_picker_without_choices():
 
 # ------------------------------------------------------------------------ in a kernel, and after it
 
-INTERRUPTED = """\
-import _thread, threading
-threading.Timer(1, _thread.interrupt_main).start()
-widgets.watch(lambda: "Creating", "endpoint", every_s=30)"""
-
 
 @pytest.fixture(scope="module")
 def executed():
@@ -300,10 +293,8 @@ def test_the_picker_is_one_output(executed):
     assert set(output["data"]) == {widgets.VIEW, "image/png", "text/plain"}
 
 
-def test_an_interrupted_watch_leaves_its_picture():
-    notebook = new_notebook(cells=[new_code_cell(f"{IMPORT}\n{INTERRUPTED}")])
-    NotebookClient(notebook, timeout=60, allow_errors=True).execute()
-    picture, error = notebook.cells[0].outputs
+def test_an_interrupted_watch_leaves_its_picture(executed):
+    picture, error = outputs(executed, INTERRUPTED)
     assert error["ename"] == "KeyboardInterrupt"
     assert picture["data"]["text/plain"].startswith("endpoint: Creating · ")
     assert picture["data"]["text/plain"].endswith("no longer watched")

@@ -208,8 +208,11 @@ print(ws.mode, ws.uri("data", "train"), ws.training_instance)
 """
 
 
-def run_first_cell(environment, folder):
-    command = [sys.executable, "-c", FIRST_CELL]
+AGAIN = "from course import workspace; workspace._use_local_engine()"
+
+
+def run(code, environment, folder):
+    command = [sys.executable, "-c", code]
     return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
 
 
@@ -223,14 +226,14 @@ def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
     engine = [sys.executable, "-m", "local_sagemaker.cli"]
     state = ["--state", str(copied / ".local_sagemaker")]
     try:
-        first = run_first_cell(environment, tmp_path)
+        first = run(FIRST_CELL, environment, tmp_path)
         assert first.returncode == 0, first.stderr
         assert "LOCAL: every job runs on this machine" in first.stdout
         assert "127.0.0.1" not in first.stdout  # outputs are committed: no port in them
         expected = "local s3://sagemaker-us-east-1-123456789012/dog-breeds/data/train ml.m5.large"
         assert expected in first.stdout
         before = subprocess.run([*engine, "status", *state], capture_output=True, text=True)
-        assert run_first_cell(environment, tmp_path).returncode == 0  # finds the same engine
+        assert run(AGAIN, environment, tmp_path).returncode == 0  # finds the same engine
         after = subprocess.run([*engine, "status", *state], capture_output=True, text=True)
         assert before.returncode == after.returncode == 0
         assert before.stdout.split()[:3] == after.stdout.split()[:3]  # address and process

@@ -6,19 +6,18 @@ import pickle
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from hashlib import sha256
 from pathlib import Path
+from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 import pytest
 import torch
 from torch import nn
 
 from checkpoints import CheckpointError, Checkpoints, Interruption
-from tests.support.forking import fork
+from tests.support.forking import fork, write_to
 
 RUN = {"lr": 0.01, "classes": ["Boxer", "Pug"], "photos": {"train": 8, "valid": 4}, "layers": None}
 
@@ -355,37 +354,34 @@ def test_a_folder_that_is_not_ours_to_write_in_is_refused_at_once(tmp_path):
         assert (tmp_path / "told").read_text() == way_out
 
 
-LIMITED = """
-import resource, sys
-from pathlib import Path
-import torch
-from checkpoints import Checkpoints
-checkpoints = Checkpoints(Path(sys.argv[1]), {})
-checkpoints.save({"epoch": 1, "step": 0, "weight": torch.ones(10)})
-_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most))
-for size in (50, 12_300, 13_000, 1_000_000):
-    checkpoints.save({"epoch": 2, "step": size, "weight": torch.ones(size)})
-print("half-written:", len(list(Path(sys.argv[1]).glob("*.partial"))))
-resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-print("goes on from", checkpoints.newest()["step"])
-checkpoints.save({"epoch": 3, "step": 0, "weight": torch.ones(13_000)})
-print("and to", checkpoints.newest()["epoch"])
-"""
+def save_on_a_full_disk(folder: Path, told: Path) -> None:
+    """In a fork, whose own limit it is: a file that may not grow fails as on a full disk."""
+    write_to(told)
+    checkpoints = Checkpoints(folder, {})
+    checkpoints.save({"epoch": 1, "step": 0, "weight": torch.ones(10)})
+    _, most = getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (50_000, most))
+    for size in (50, 12_300, 13_000, 1_000_000):
+        checkpoints.save({"epoch": 2, "step": size, "weight": torch.ones(size)})
+    print("half-written:", len(list(folder.glob("*.partial"))))
+    setrlimit(RLIMIT_FSIZE, (most, most))
+    print("goes on from", checkpoints.newest()["step"])
+    checkpoints.save({"epoch": 3, "step": 0, "weight": torch.ones(13_000)})
+    print("and to", checkpoints.newest()["epoch"])
 
 
 def test_a_full_disk_costs_a_line_and_not_the_run(tmp_path):
-    """A file that may not grow fails as on a full disk; that limit is a process's own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", LIMITED, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    *failed, half, on, to = done.stdout.splitlines()
+    folder, told = tmp_path / "kept", tmp_path / "told"
+    process = fork(save_on_a_full_disk, folder, told)
+    process.join(60)
+    assert process.exitcode == 0, told.read_text()
+    *failed, half, on, to = told.read_text().splitlines()
     assert [line[:46] for line in failed] == [
         f"checkpoint=failed: epoch-00002-step-{size:08}: " for size in (12_300, 13_000, 1_000_000)
     ]
     assert all("File too large" in line for line in failed)
     assert (half, on, to) == ("half-written: 0", "goes on from 50", "and to 3")
-    assert names(tmp_path) == ["epoch-00002-step-00000050", "epoch-00003-step-00000000"]
+    assert names(folder) == ["epoch-00002-step-00000050", "epoch-00003-step-00000000"]
 
 
 def test_a_folder_lost_meanwhile_costs_a_line(tmp_path, capsys):

@@ -25,6 +25,10 @@ buffer = io.BytesIO()
 Image.new("RGB", (80, 60), "tan").save(buffer, "JPEG")
 answer = [{"breed": "Beagle", "probability": 0.75}, {"breed": "Pug", "probability": 0.25}]
 widgets.picker({"Beagle 1": buffer.getvalue()}, bytes, lambda photo: answer)"""
+INTERRUPTED = """\
+import _thread, threading
+threading.Timer(1, _thread.interrupt_main).start()
+widgets.watch(lambda: "Creating", "endpoint", every_s=30)"""
 CELLS = [IMPORT, TRACK, BROKEN, WATCH, PICKER]
 
 
@@ -32,6 +36,8 @@ CELLS = [IMPORT, TRACK, BROKEN, WATCH, PICKER]
 def executed() -> NotebookNode:
     """The notebook as the kernel has left it: with views and the widgets' states. Not to change."""
     notebook = new_notebook(cells=[new_code_cell(source) for source in CELLS])
+    error = {"tags": ["raises-exception"]}  # is no end of the notebook
+    notebook.cells.append(new_code_cell(INTERRUPTED, metadata=error))
     return NotebookClient(notebook, timeout=60).execute()
 
 

@@ -28,12 +28,6 @@ def notebook(tmp_path):
     return write
 
 
-def nbval(path, timeout_s):
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "-q"]
-    command += [f"--nbval-cell-timeout={timeout_s}", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=path.parent)
-
-
 def test_a_notebook_that_passes_is_kept_with_its_html(notebook, tmp_path):
     content = run.execute(notebook(PASSES))
     assert run.made(content) == "one thing"
@@ -44,7 +38,7 @@ def test_a_notebook_that_passes_is_kept_with_its_html(notebook, tmp_path):
 
 
 def test_links_between_notebooks_lead_to_html_in_html(notebook, tmp_path):
-    content = run.execute(notebook(PASSES))
+    content = nbformat.read(notebook(PASSES), as_version=4)
     content.cells[0].source = "[s](solutions/01-data.ipynb) [u](https://example.org/x.ipynb)"
     run.keep(content, tmp_path / "build" / "tiny.ipynb")
     html = (tmp_path / "build" / "tiny.html").read_text()
@@ -90,23 +84,34 @@ def test_a_cell_that_raises_is_named_with_notebook_and_error(notebook, capsys):
 
 def test_a_cell_that_hangs_is_named(notebook):
     with pytest.raises(run.CellFailed, match=r"tiny.ipynb, cell 2 \(`import time`\)"):
-        run.execute(notebook(HANGS), timeout_s=3)
+        run.execute(notebook(HANGS), timeout_s=2)
 
 
-def test_nbval_passes_what_is_right(notebook):
-    assert nbval(notebook(PASSES), 60).returncode == 0
+@pytest.fixture(scope="module")
+def nbval(tmp_path_factory):
+    """What nbval makes of a notebook that passes, one that raises and one that hangs."""
+    folder = tmp_path_factory.mktemp("nbval")
+    for name, last in {"passes": PASSES, "raises": RAISES, "hangs": HANGS}.items():
+        cells = [new_code_cell(PASSES), new_code_cell(last)]
+        nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-p", "no:cacheprovider", "-rA"]
+    command += ["--nbval-cell-timeout=4", "."]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
-def test_nbval_fails_on_a_cell_that_raises(notebook):
-    answer = nbval(notebook(PASSES, RAISES), 60)
-    assert answer.returncode == 1, answer.stdout
-    assert "KeyError" in answer.stdout
+def test_nbval_passes_what_is_right(nbval):
+    for cell in ("passes.ipynb::Cell 0", "passes.ipynb::Cell 1", "raises.ipynb::Cell 0"):
+        assert f"PASSED {cell}" in nbval.stdout
 
 
-def test_nbval_fails_on_a_cell_that_hangs(notebook):
-    answer = nbval(notebook(PASSES, HANGS), 5)
-    assert answer.returncode == 1, answer.stdout
-    assert "1 failed, 1 passed" in answer.stdout
+def test_nbval_fails_on_a_cell_that_raises(nbval):
+    assert nbval.returncode == 1
+    assert "FAILED raises.ipynb::Cell 1" in nbval.stdout and "KeyError" in nbval.stdout
+
+
+def test_nbval_fails_on_a_cell_that_hangs(nbval):
+    assert nbval.returncode == 1
+    assert "FAILED hangs.ipynb::Cell 1" in nbval.stdout
 
 
 def test_what_only_the_kernel_can_show_is_not_in_what_is_executed(notebook):
@@ -139,6 +144,6 @@ def test_the_html_shows_the_pictures_and_nothing_that_needs_a_kernel(tmp_path):
     run.keep(run.without_views(widget_notebook.executed()), tmp_path / "widgets.ipynb")
     html = (tmp_path / "widgets.html").read_text()
     body = html[html.index("<body") :]
-    assert body.count("<img") == 4
+    assert body.count("<img") == 5
     assert "widget-view" not in body
     assert "widget-state" not in body
