@@ -78,7 +78,7 @@ def test_each_dependency_of_course_and_debugger_is_there(name):
     assert name in CONDA | PIP
 
 
-@pytest.mark.parametrize("name", sorted(packages(ENGINE["dependencies"]).keys() - NEEDED))
+@pytest.mark.parametrize("name", sorted(packages(ENGINE["dependencies"]).keys() - NEEDED - {"pip"}))
 def test_nothing_of_the_engine_is_there(name):
     assert name not in CONDA | PIP
 

@@ -14,15 +14,15 @@ TEXTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "notebooks").glob("*.md")),
     *sorted((ROOT / "notebooks").rglob("*.ipynb")),
+    *sorted((ROOT / "packages").glob("*/README.md")),
+    *sorted((ROOT / "packages").glob("*/docs/*.md")),
 ]
 FENCED = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
 INDENTED = re.compile(r"^ {4,}.*$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)")
-MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", MAKEFILE, re.MULTILINE))
-VARIABLES = set(re.findall(r"[A-Z][A-Z0-9_]+", MAKEFILE))  # its recipes read some from outside
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"build", ".venv"}
 
 
@@ -64,14 +64,31 @@ def broken_links(text: str, folder: Path) -> list[str]:
     return found
 
 
-def broken_make(text: str) -> list[str]:
-    """`make` commands with a target or a variable that the Makefile has not."""
-    found = []
+@cache
+def makefiles(project: Path) -> tuple[set[str], set[str]]:
+    """The targets and variables of the root's Makefile, and of a package's for its own pages."""
+    text = "\n".join((folder / "Makefile").read_text() for folder in {ROOT, project})
+    rules = re.findall(r"^([a-z][a-z0-9 -]*):(?!=)", text, re.MULTILINE)
+    targets = {target for rule in rules for target in rule.split()}
+    return targets, set(re.findall(r"[A-Z][A-Z0-9_]+", text))  # recipes read some from outside
+
+
+def project_of(file: Path) -> Path:
+    """The root, or the package in which a page lies."""
+    inside = file.relative_to(ROOT).parts
+    return ROOT.joinpath(*inside[:2]) if inside[0] == "packages" else ROOT
+
+
+def broken_make(text: str, project: Path = ROOT) -> list[str]:
+    """`make` commands with a target or a variable that no Makefile has."""
+    found, (targets, variables) = [], makefiles(project)
     for line in code(text):
-        for words in re.findall(r"\bmake((?: +[A-Za-z_][\w-]*(?:=\S*)?)+)", line):
+        for words in re.findall(
+            r"(?:^|&& |-- )make((?: +[A-Za-z_][\w-]*(?:=\S*)?)+)", line.strip()
+        ):
             named = {word.partition("=")[0] for word in words.split() if "=" in word}
             wanted = {word for word in words.split() if "=" not in word}
-            found += sorted(wanted - TARGETS) + sorted(named - VARIABLES)
+            found += sorted(wanted - targets) + sorted(named - variables)
     return found
 
 
@@ -90,18 +107,21 @@ def broken_commands(text: str) -> list[str]:
     return found
 
 
-def broken_paths(text: str) -> list[str]:
-    """Files and folders of this repository, named as code, that are not there."""
+def broken_paths(text: str, project: Path = ROOT) -> list[str]:
+    """Files and folders of this repository or package, named as code, that are not there."""
     named = [span for span in SPAN.findall(FENCED.sub("", text)) if re.fullmatch(r"[\w./-]+", span)]
     ours = [path for path in named if "/" in path and path.split("/")[0] in FOLDERS]
-    return [path for path in ours if not (ROOT / path).exists()]
+    return [
+        path for path in ours if not any((folder / path).exists() for folder in (ROOT, project))
+    ]
 
 
 @cache
 def sources(script: str) -> str:
     """Where a script's options are defined; empty if it is none of ours."""
-    if script.startswith("course."):
-        return (ROOT / f"{script.replace('.', '/')}.py").read_text()
+    if "." in script.removesuffix(".py"):
+        file = ROOT / f"{script.replace('.', '/')}.py"
+        return file.read_text() if file.is_file() else ""
     ours = {file.name: file.read_text() for file in (ROOT / "entry_points").glob("*.py")}
     return "".join(ours.values()) if script in ours else ""  # they share one argument parser
 
@@ -110,25 +130,27 @@ def broken_options(text: str) -> list[str]:
     """Options of our scripts that they do not have: `train.py --epochs`, `python -m tools.run`."""
     found = []
     for line in code(text):
-        for script, rest in re.findall(r"(\b\w+\.py|\bcourse\.\w+)((?: +-\S+)+)", line):
+        for script, rest in re.findall(
+            r"(\b\w+\.py|\b(?:course|tools|benchmarks)\.\w+)((?: +-\S+)+)", line
+        ):
             options = re.findall(r"--[a-z][\w-]*", rest) if sources(script) else []
             found += [f"{script} {o}" for o in options if f'"{o}"' not in sources(script)]
     return found
 
 
-@pytest.mark.parametrize("file", TEXTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 class TestTexts:
     def test_links_lead_somewhere(self, file):
         assert broken_links(prose(file), file.parent) == []
 
     def test_make_targets_exist(self, file):
-        assert broken_make(prose(file)) == []
+        assert broken_make(prose(file), project_of(file)) == []
 
     def test_commands_exist(self, file):
         assert broken_commands(prose(file)) == []
 
     def test_files_exist(self, file):
-        assert broken_paths(prose(file)) == []
+        assert broken_paths(prose(file), project_of(file)) == []
 
     def test_options_exist(self, file):
         assert broken_options(prose(file)) == []
@@ -154,7 +176,8 @@ def test_a_link_that_leads_nowhere_is_found(text, broken):
         ("`make course DATA=x CLASSES=3`, and make no mistake", []),
         ("    make feast", ["feast"]),
         ("`make\nfeast`", ["feast"]),
-        ("```\nmake course DOGS=3\n```", ["DOGS"]),
+        ("```\ncd dogs && make course DOGS=3\n```", ["DOGS"]),
+        ("```\nThe photos make the network wait.\n```", []),
     ],
 )
 def test_a_make_target_that_is_not_there_is_found(text, broken):

@@ -15,7 +15,7 @@ def tools(tmp_path):
     """Run `make tools` with nothing but these commands: name and script, None for the real one."""
 
     def run(**commands):
-        for name, script in {"sh": None, **commands}.items():
+        for name, script in {"sh": None, "sed": None, **commands}.items():
             file = tmp_path / name.replace("_", "-")
             if script is None:
                 file.symlink_to(shutil.which(name))
