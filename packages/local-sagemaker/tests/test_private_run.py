@@ -14,6 +14,7 @@ import pytest
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import training_request, unique
+from local_sagemaker import private_run
 from local_sagemaker.authority import Authority
 
 RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]
@@ -104,9 +105,9 @@ def job_script(folder, mark):
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        (signal.SIGINT, 143),
+        pytest.param(signal.SIGINT, 143, marks=pytest.mark.slow),  # handled like SIGTERM
         (signal.SIGTERM, 143),
-        (signal.SIGHUP, 143),
+        pytest.param(signal.SIGHUP, 143, marks=pytest.mark.slow),
         (signal.SIGKILL, -signal.SIGKILL),
     ],
 )
@@ -178,13 +179,15 @@ def test_ctrl_c_reaches_the_command_once_and_its_answer_counts():
     assert words == ["waits", "interrupted", "waits", "went", "on"]
 
 
-def test_a_proxy_that_cannot_be_asked_stays_and_what_is_missing_is_said(monkeypatch):
+def test_a_proxy_that_cannot_be_asked_stays_and_what_is_missing_is_said(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.delenv("https_proxy", raising=False)
-    command = [*RUN, "--", "/bin/sh", "-c", "echo $HTTPS_PROXY"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout == "socks5://127.0.0.1:9\n"
-    assert "socks5://" in done.stderr and "get_execution_role() will fail" in done.stderr
+    environment = private_run._environment("http://127.0.0.1:1", tmp_path, None)
+    assert environment["HTTPS_PROXY"] == "socks5://127.0.0.1:9"
+    said = capsys.readouterr().err
+    assert "socks5://" in said and "get_execution_role() will fail" in said
 
 
 class Page(BaseHTTPRequestHandler):
@@ -212,7 +215,7 @@ def elsewhere(tmp_path):
     server.server_close()
 
 
-def test_other_hosts_are_reached_and_their_tls_is_not_opened(elsewhere, monkeypatch):
+def test_other_hosts_are_reached_and_their_tls_is_not_opened(aws, elsewhere, tmp_path, monkeypatch):
     url, certificate = elsewhere
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -221,5 +224,6 @@ def test_other_hosts_are_reached_and_their_tls_is_not_opened(elsewhere, monkeypa
         f"c = ssl.create_default_context(cafile={str(certificate)!r}); c.check_hostname = False;"
         f"print(r.urlopen({url!r}, context=c).read().decode(), 'HTTPS_PROXY' in os.environ)"
     )
-    command = [*RUN, "--", sys.executable, "-c", code]
-    assert subprocess.check_output(command, text=True).split() == ["elsewhere", "True"]
+    environment = private_run._environment(aws.url, tmp_path, None)
+    said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert said.split() == ["elsewhere", "True"]
