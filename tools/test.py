@@ -25,6 +25,7 @@ PROJECTS = {  # the folders that have tests of their own
     "course": ROOT,
 }
 PARTS = ("lint", "docs", *PROJECTS, "notebooks")
+NONE_SELECTED = 5  # pytest's exit code
 
 
 def commands(part: str, slow: bool = False) -> list[list[str]]:
@@ -36,7 +37,8 @@ def commands(part: str, slow: bool = False) -> list[list[str]]:
         return [[PYTHON, "-m", "tools.docs"], ["git", "diff", "--exit-code", "--", "*.md"]]
     if part == "notebooks":
         return [[PYTHON, "-m", "tools.smoke"]]
-    pytest = [PYTHON, "-m", "pytest", "--quiet"]
+    # Without nbval, which costs each process 4 s: it imports jsonschema, which builds a grammar.
+    pytest = [PYTHON, "-m", "pytest", "--quiet", "-p", "no:nbval"]
     fast = "" if slow else " and not slow"
     return [
         [*pytest, "-n", "2", "--dist", "loadfile", "-m", f"not serial{fast}"],
@@ -53,6 +55,8 @@ def run(part: str, slow: bool) -> tuple[float, bool]:
     for command in commands(part, slow):
         print(f"\n== {part}: {' '.join(map(os.path.basename, command))}", flush=True)
         code = subprocess.run(command, cwd=PROJECTS.get(part, ROOT), env=environment).returncode
+        if code == NONE_SELECTED and command[-1].startswith("serial"):
+            code = 0  # a project may have no test that has to run alone
         if code:
             break
     return time.monotonic() - began, code == 0

@@ -22,6 +22,15 @@ def test_a_part_that_fails_does_not_keep_the_others_from_running(monkeypatch, ca
     assert results == [["lint", "passed"], ["docs", "FAILED"], ["notebooks", "passed"]]
 
 
+@pytest.mark.parametrize(("selection", "code"), [("serial", 0), ("not serial", 1)])
+def test_a_project_without_tests_fails_but_not_one_without_serial_tests(
+    monkeypatch, selection, code
+):
+    command = [sys.executable, "-c", "exit(5)", selection]
+    monkeypatch.setattr(runner, "commands", lambda part, slow: [command])
+    assert runner.main(["engine"]) == code
+
+
 @pytest.mark.parametrize("part", ["debugger", "engine", "course"])
 def test_slow_tests_are_selected_only_if_asked_for(part):
     selected = [command[-1] for command in runner.commands(part)]
