@@ -113,7 +113,7 @@ def job_script(folder, mark):
 )
 def test_interrupted_in_the_middle_of_a_job_it_leaves_nothing(start, tmp_path, number, code):
     mark = unique("runjob")
-    run = start(f"{sys.executable} {job_script(tmp_path, mark)}; setsid sleep 602 & sleep 603")
+    run = start(f"'{sys.executable}' {job_script(tmp_path, mark)}; setsid sleep 602 & sleep 603")
     wait_until(lambda: processes_with(mark))
     run.process.send_signal(number)
     assert run.process.wait(timeout=20) == code
@@ -125,7 +125,7 @@ def test_a_script_that_crashes(start, tmp_path):
     mark = unique("crash")
     script = job_script(tmp_path, mark)
     script.write_text(script.read_text() + "\nraise SystemExit(5)\n")
-    run = start(f"exec {sys.executable} {script}")
+    run = start(f"exec '{sys.executable}' {script}")
     assert run.process.wait(timeout=20) == 5
     run.nothing_is_left()
     assert processes_with(mark) == []

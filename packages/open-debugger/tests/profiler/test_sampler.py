@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -276,7 +277,8 @@ def test_only_a_pipe_that_closes_ends_it(tmp_path):
         at_least(tmp_path, 3)
         assert program.poll() is None
         program.terminate()
-    closed = f"exec {sys.executable} {PROGRAM} {tmp_path / 'none'} --interval-ms 100 <&-"
+    words = [sys.executable, str(PROGRAM), str(tmp_path / "none"), "--interval-ms", "100"]
+    closed = f"exec {shlex.join(words)} <&-"
     with subprocess.Popen(["/bin/sh", "-c", closed]) as program:
         try:
             at_least(tmp_path / "none", 3)
