@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import processes_with, wait_until
-from engine_support.clients import BUCKET, running_engine, training_request, unique
+from engine_support.clients import BUCKET, training_request, unique
 from engine_support.profiles import FOREVER, profiled, until_sampled
 from engine_support.rules import HOOK, rule
 from local_sagemaker import rule_evaluation, rule_statuses
@@ -160,19 +160,6 @@ def test_deleting_a_job_ends_its_evaluation(aws):
     assert evaluators(name) == []
     with pytest.raises(ClientError, match="not found"):
         statuses(aws, name)
-
-
-def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path):
-    with running_engine(tmp_path / "state") as mine:
-        mine.s3.create_bucket(Bucket=BUCKET)
-        name = train(mine, FOREVER, *RULES)
-        until_sampled(mine, name)
-        mine.process.kill()
-        mine.process.wait(timeout=30)
-    with running_engine(tmp_path / "state") as mine:
-        found = statuses(mine, name)
-        assert set(verdicts(found).values()) == {"Error"}
-        assert "the local engine stopped while the rule" in found[REPORT]["StatusDetails"]
 
 
 # While the job runs

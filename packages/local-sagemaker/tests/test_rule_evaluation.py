@@ -14,7 +14,7 @@ from engine_support.rules import HOOK, IMAGE, rule
 from local_sagemaker import engine, rule_evaluation, rule_statuses
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.rule_evaluation import RuleEvaluations
-from local_sagemaker.rule_kinds import TENSOR_RULES
+from local_sagemaker.rule_kinds import KINDS, TENSOR_RULES
 from local_sagemaker.s3 import S3
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
@@ -61,8 +61,8 @@ NEVER = built_in("VanishingGradient", "never", threshold="1e-30")
 FOREVER = "while :; do sleep 0.05; done"
 
 
-def train(aws, command, *rules, name=None):
-    members = {"DebugHookConfig": HOOK, "DebugRuleConfigurations": list(rules)}
+def train(aws, command, *rules, name=None, **members):
+    members |= {"DebugHookConfig": HOOK, "DebugRuleConfigurations": list(rules)}
     members["StoppingCondition"] = {"MaxRuntimeInSeconds": 900}
     return aws.train(command, TrainingJobName=name or unique("Job"), **members)
 
@@ -290,15 +290,32 @@ def test_the_action_of_a_rule_that_fires_stops_its_job(aws, trials):
 # The process
 
 
-def test_a_job_does_not_wait_for_its_evaluator(aws, trials):
-    name = train(aws, trials[WELL] + FOREVER, VANISHING)
-    process = evaluator(name)
-    process.suspend()
-    aws.sagemaker.stop_training_job(TrainingJobName=name)
+@pytest.fixture(scope="module")
+def stopped(aws, trials):
+    """The names of two jobs that were stopped while their evaluators were suspended."""
+    names = [train(aws, trials[WELL] + FOREVER, VANISHING) for _ in range(2)]
+    for name in names:
+        evaluator(name).suspend()
+        aws.sagemaker.stop_training_job(TrainingJobName=name)
+    return names
+
+
+def test_a_job_does_not_wait_for_its_evaluator(aws, stopped):
+    name = stopped[0]
     assert aws.job(name)["TrainingJobStatus"] == "Stopped"
     assert verdicts(statuses(aws, name)) == {"VanishingGradient": "InProgress"}
-    process.resume()
+    evaluator(name).resume()
     assert verdicts(ends(aws, name)) == {"VanishingGradient": "NoIssuesFound"}
+
+
+def test_deleting_a_job_ends_its_evaluator(aws, stopped):
+    name = stopped[1]
+    aws.job(name)
+    assert evaluators(name)
+    aws.sagemaker.delete_training_job(TrainingJobName=name)
+    assert evaluators(name) == []
+    with pytest.raises(ClientError, match="not found"):
+        statuses(aws, name)
 
 
 def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
@@ -327,25 +344,15 @@ def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
     store.close()
 
 
-def test_deleting_a_job_ends_its_evaluator(aws, trials):
-    name = train(aws, trials[WELL] + FOREVER, VANISHING)
-    process = evaluator(name)
-    process.suspend()
-    aws.sagemaker.stop_training_job(TrainingJobName=name)
-    aws.job(name)
-    aws.sagemaker.delete_training_job(TrainingJobName=name)
-    assert evaluators(name) == []
-    with pytest.raises(ClientError, match="not found"):
-        statuses(aws, name)
-
-
 # The engine's end
 
 
 def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials):
     with running_engine(tmp_path / "state") as mine:
         mine.s3.create_bucket(Bucket=BUCKET)
-        names = [train(mine, trials[WELL] + FOREVER, VANISHING) for _ in range(2)]
+        profiled = {"ProfilerConfig": {"S3OutputPath": f"s3://{BUCKET}/profiles"}}
+        profiled["ProfilerRuleConfigurations"] = [built_in("ProfilerReport")]
+        names = [train(mine, trials[WELL] + FOREVER, VANISHING, **profiled) for _ in range(2)]
         for name in names:
             evaluator(name).suspend()
         stopped, running = names
@@ -356,13 +363,16 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials)
         wait_until(lambda: not evaluators(stopped) and not evaluators(running), 5)
     with running_engine(tmp_path / "state") as mine:
         for name, status in ((stopped, "Stopped"), (running, "Failed")):
-            (found,) = statuses(mine, name).values()
-            assert found["RuleEvaluationStatus"] == "Error"
-            assert "the local engine stopped while the rule" in found["StatusDetails"]
-            assert mine.job(name)["TrainingJobStatus"] == status
+            job = mine.job(name)
+            assert job["TrainingJobStatus"] == status
+            for kind in KINDS:
+                (found,) = job[kind.told]
+                assert found["RuleEvaluationStatus"] == "Error"
+                assert "the local engine stopped while the rule" in found["StatusDetails"]
         assert not (mine.state / "rules").exists()
 
 
+@pytest.mark.slow  # test_server has the idle engine, the tests above when evaluations are busy
 def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     state = tmp_path / "state"
     process = engine.start(state, idle_s=3)

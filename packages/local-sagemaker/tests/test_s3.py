@@ -258,7 +258,7 @@ def peak_memory(pid: int) -> int:
 def test_a_large_object_passes_through_without_filling_memory(tmp_path):
     file = tmp_path / "large"
     with file.open("wb") as target:
-        for _ in range(100):
+        for _ in range(75):
             target.write(os.urandom(MB))
     with running_engine(tmp_path / "state") as mine:
         mine.s3.create_bucket(Bucket=BUCKET)

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine
 from engine_support.endpoints import deploy, invoke, make_config, make_model, store_model
-from engine_support.tuning_requests import tuning_request
+from engine_support.tuning_requests import jobs_of, start, tuning_request
 from local_sagemaker import engine
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
@@ -123,7 +123,7 @@ def test_what_was_acknowledged_is_there_after_restarts(tmp_path):
         kept["model"] = make_model(aws, store_model(aws))
         kept["config"] = make_config(aws, a=kept["model"])
         request = tuning_request(command="sleep 100") | {"HyperParameterTuningJobName": "cut-off"}
-        aws.sagemaker.create_hyper_parameter_tuning_job(**request)
+        start(aws, request)
 
     with running_engine(tmp_path / "state") as aws:
         before(aws)
@@ -134,6 +134,9 @@ def test_what_was_acknowledged_is_there_after_restarts(tmp_path):
         ids.extend(_new_ids(aws, "later"))
         assert len(set(ids)) == 4  # none is drawn again
         kept["versions"] = _versions(aws)
+        request = tuning_request("sleep 600", parallel=3)
+        tuning = start(aws, request | {"HyperParameterTuningJobName": "ended-orderly"})
+        wait_until(lambda: len(jobs_of(aws, tuning)) == 3)
         aws.process.terminate()
         assert aws.process.wait(timeout=20) == 0
     with running_engine(tmp_path / "state") as aws:
@@ -177,9 +180,16 @@ def test_what_was_acknowledged_is_there_after_restarts(tmp_path):
         assert cut_off["TrainingJobStatus"] == "Failed"
         assert "the local engine stopped while the job was running" in cut_off["FailureReason"]
         assert aws.log("running") == ["up"]
-        tuning = aws.tuning_job("cut-off")
-        assert tuning["HyperParameterTuningJobStatus"] == "Failed"
-        assert "the local engine stopped" in tuning["FailureReason"]
+        for name in ("cut-off", "ended-orderly"):
+            tuning = aws.tuning_job(name)
+            assert tuning["HyperParameterTuningJobStatus"] == "Failed"
+            assert "the local engine stopped" in tuning["FailureReason"]
+            assert tuning["HyperParameterTuningEndTime"]
+        # By AWS's definition an internal error, after which the same may be tried again.
+        counted = {"Completed": 0, "InProgress": 0, "NonRetryableError": 0, "Stopped": 0}
+        assert tuning["TrainingJobStatusCounters"] == {**counted, "RetryableError": 3}
+        assert tuning["ObjectiveStatusCounters"]["Failed"] == 3
+        assert {s["TrainingJobStatus"] for s in jobs_of(aws, name)} == {"Failed"}
 
         assert aws.sagemaker.describe_model(ModelName=kept["model"])
         assert aws.sagemaker.describe_endpoint_config(EndpointConfigName=kept["config"])

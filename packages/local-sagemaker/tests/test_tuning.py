@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
-from engine_support.clients import running_engine, unique
+from engine_support.clients import unique
 from engine_support.tuning_requests import (
     ECHO_X,
     READ_X,
@@ -118,28 +118,6 @@ def test_stopping_stops_the_jobs_and_keeps_the_best(aws):
     assert tuning["BestTrainingJob"]["TunedHyperParameters"] == {"x": "1"}
     with pytest.raises(ClientError, match="in status Stopped"):
         aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-
-
-def test_an_engine_that_ends_leaves_a_failed_job_that_says_why(tmp_path):
-    with running_engine(tmp_path) as engine:
-        engine.s3.create_bucket(Bucket="work")
-        name = start(engine, tuning_request("sleep 600", jobs=6, parallel=3))
-        wait_until(lambda: len(jobs_of(engine, name)) == 3)
-    with running_engine(tmp_path) as engine:
-        tuning = engine.tuning_job(name, limit=1)
-        assert tuning["HyperParameterTuningJobStatus"] == "Failed"
-        assert "the local engine stopped" in tuning["FailureReason"]
-        assert tuning["HyperParameterTuningEndTime"]
-        # By AWS's definition an internal error, after which the same may be tried again.
-        assert tuning["TrainingJobStatusCounters"] == {
-            "Completed": 0,
-            "InProgress": 0,
-            "RetryableError": 3,
-            "NonRetryableError": 0,
-            "Stopped": 0,
-        }
-        assert tuning["ObjectiveStatusCounters"]["Failed"] == 3
-        assert {s["TrainingJobStatus"] for s in jobs_of(engine, name)} == {"Failed"}
 
 
 def test_the_grid_is_run_once(aws):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import boto3
@@ -59,7 +60,11 @@ tuner = HyperparameterTuner(
     max_jobs=2,
     max_parallel_jobs=2,
 )
-tuner.tune(inputs=[train], wait=True)
+tuner.tune(inputs=[train], wait=False)  # with wait=True the SDK looks every 5 s only
+tuning = {"HyperParameterTuningJobName": tuner.latest_tuning_job.hyper_parameter_tuning_job_name}
+describe = sagemaker.describe_hyper_parameter_tuning_job
+while describe(**tuning)["HyperParameterTuningJobStatus"] == "InProgress":
+    time.sleep(0.2)
 print("BEST", tuner.best_training_job())
 
 model = ModelBuilder(
