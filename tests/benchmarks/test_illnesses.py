@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from PIL import ImageFile
 
 from benchmarks import illnesses
 from benchmarks.illnesses import HEALTHY, ILL, Plain, Run
@@ -46,7 +45,6 @@ def one_thread(monkeypatch):
     """Threads do not help networks so small, and hinder where others want the processor, too."""
     before = torch.get_num_threads()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # to be restored
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)

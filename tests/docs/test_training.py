@@ -5,7 +5,6 @@ import re
 import shlex
 
 import pytest
-from PIL import ImageFile
 
 import arguments
 import train
@@ -26,7 +25,6 @@ def outside_sagemaker(monkeypatch, tmp_path):
     for variable in [v for v in arguments.os.environ if v.startswith("SM_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(tmp_path / "none"))
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # to be restored afterwards
 
 
 def options(values):

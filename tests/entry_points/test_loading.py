@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from PIL import ImageFile
 
 import loading
 from learning import Machine, Outputs
@@ -11,9 +10,7 @@ from tests.support.tiny_photos import write_channels
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    # Photos switches tolerance on for its process; the other tests want Pillow's default.
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
+def folder(tmp_path):
     return list_photos(write_channels(tmp_path, channels=["train"]) / "train")
 
 

@@ -12,7 +12,6 @@ from resource import RLIMIT_AS, getpagesize, setrlimit
 
 import pytest
 import torch
-from PIL import ImageFile
 from torchvision.models import resnet
 
 import networks
@@ -47,7 +46,6 @@ def clean(monkeypatch, tmp_path):
     monkeypatch.setenv("SMDEBUG_CONFIG_FILE_PATH", str(tmp_path / "none"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network for any test
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
 
 
 def command(root, *options, test=True, weights="random"):
@@ -63,8 +61,7 @@ def finished(tmp_path_factory):
     """A finished run: its folder, its results and its lines on standard output."""
     root = write_channels(tmp_path_factory.mktemp("run"), photos=16)
     output = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
-        patch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # to be restored afterwards
+    with contextlib.redirect_stdout(output):
         results = train.main(command(root, "--output-data-dir", root / "out", "--epochs", "3"))
     return root, results, output.getvalue().splitlines()
 

@@ -73,4 +73,6 @@ def test_its_report_opens_at_every_width(starved, browser, tmp_path, width):  # 
         cores = opened.data("cpu")
         for name, series in starved.recording.select("cpu", "CPUUtilization").items():
             (shown,) = [trace for (each, role), trace in cores.items() if each == name]
-            assert shown["y"] == pytest.approx(series.values.tolist())
+            # Where the sampler came late, the line has a gap.
+            values = [value for value in shown["y"] if value is not None]
+            assert values == pytest.approx(series.values.tolist())
