@@ -66,3 +66,16 @@ def test_all_containers_share_one_base(inside, tmp_path):
     for name in ("one", "two"):
         inside("true", name)
     assert [path.name[:5] for path in (tmp_path / "shared").iterdir()] == ["base-"]
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])  # pip's installer writes the one, uv the other
+def test_a_tool_of_an_environment_whose_path_has_a_space(tmp_path, quote):
+    own, tools = tmp_path / "My Course" / "bin", tmp_path / "tools"
+    own.mkdir(parents=True)
+    tools.mkdir()
+    head = f"#!/bin/sh\n'''exec' {quote}{own}/python{quote} \"$0\" \"$@\"\n' '''\n"
+    (own / "tool").write_text(f"{head}import sys\nprint(sys.argv[1:])\n")
+    environments.expose(own / "tool", tools, own)
+    path = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    said = subprocess.check_output([tools / "tool", "a b"], env=path, text=True)
+    assert said == "['a b']\n"

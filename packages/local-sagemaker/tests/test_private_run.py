@@ -142,7 +142,7 @@ def test_a_named_state_is_kept_without_the_callers_secrets(start, tmp_path, monk
     monkeypatch.setenv("MY_TOKEN", "the-callers-secret")
     state = tmp_path / "kept"
     make = "import boto3; boto3.client('s3').create_bucket(Bucket='mine')"
-    run = start(f'echo $MY_TOKEN; {sys.executable} -c "{make}"', "--state", str(state))
+    run = start(f"echo $MY_TOKEN; '{sys.executable}' -c \"{make}\"", "--state", str(state))
     assert run.process.stdout.readline() == "the-callers-secret\n"
     assert run.process.wait(timeout=20) == 0
     run.nothing_is_left()

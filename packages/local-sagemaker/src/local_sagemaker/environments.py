@@ -97,7 +97,7 @@ def _write_environment(folder: Path, pip: str) -> None:
 def _write_tools(folder: Path) -> None:
     """The engine's command-line tools; those in Python run by the first ``python`` on the path."""
     folder.mkdir()
-    own = Path(sys.executable).parent
+    own = Path(os.path.normpath(sys.executable)).parent  # as installers write it into scripts
     for tool in own.iterdir():
         if not tool.name.startswith(("python", "activate", "Activate")) and tool.is_file():
             expose(tool, folder, own)
@@ -109,7 +109,9 @@ def expose(tool: Path, folder: Path, own: Path) -> None:
     place.unlink(missing_ok=True)
     with tool.open("rb") as stream:
         head = stream.read(HEAD)
-    interpreter = re.compile(rb'"?' + re.escape(str(own).encode()) + rb'/python[0-9.]*"?')
+    interpreter = re.compile(
+        rb"""["']?""" + re.escape(str(own).encode()) + rb"""/python[0-9.]*["']?"""
+    )
     if head.startswith(b"#!") and interpreter.search(head):
         content = interpreter.sub(b"/usr/bin/env python", head, count=1) + tool.read_bytes()[HEAD:]
         place.write_bytes(content)
