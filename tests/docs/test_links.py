@@ -127,9 +127,14 @@ def sources(script: str) -> str:
 
 
 def broken_options(text: str) -> list[str]:
-    """Options of our scripts that they do not have: `train.py --epochs`, `python -m tools.run`."""
+    """Scripts of ours that are not there, or options that they do not have.
+
+    As in `train.py --epochs`, `python -m tools.run --in-place`.
+    """
     found = []
     for line in code(text):
+        modules = re.findall(r"\bpython -m ((?:course|tools|benchmarks)\.\w+)", line)
+        found += [module for module in modules if not sources(module)]
         for script, rest in re.findall(
             r"(\b\w+\.py|\b(?:course|tools|benchmarks)\.\w+)((?: +-\S+)+)", line
         ):
@@ -213,6 +218,7 @@ def test_a_file_that_is_not_there_is_found(text, broken):
         ("`train.py --epochs`, `python -m tools.run --in-place`, `other.py --any`", []),
         ("`train.py --speed`", ["train.py --speed"]),
         ("`python -m tools.run --twice`", ["tools.run --twice"]),
+        ("`python -m tools.stroll`", ["tools.stroll"]),
     ],
 )
 def test_an_option_that_is_not_there_is_found(text, broken):
