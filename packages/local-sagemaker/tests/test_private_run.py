@@ -59,7 +59,7 @@ class Run:
             owners = {c.pid for c in psutil.net_connections() if listens(c, self.address[1])}
             words = [psutil.Process(owner).cmdline() for owner in owners if owner]
             assert words and not any(str(self.temporary) in " ".join(each) for each in words)
-        assert list(self.temporary.iterdir()) == []
+        wait_until(lambda: not any(self.temporary.iterdir()), 10)
 
 
 @pytest.fixture
