@@ -18,7 +18,6 @@ from local_sagemaker.rule_kinds import KINDS, TENSOR_RULES
 from local_sagemaker.s3 import S3
 from local_sagemaker.statuses import KIND
 from local_sagemaker.store import Store
-from open_debugger import RULES, evaluate
 
 ILL, WELL = 1e-12, 0.1  # gradients
 CUSTOM = """
@@ -192,6 +191,7 @@ def test_results_are_on_s3_with_the_verdict(aws, job):
 
 def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
     from debugger_support.saved_tensors import LOSS, SavedTensors
+    from open_debugger import RULES, evaluate
 
     folder = tmp_path / "tensors"
     tensors = SavedTensors(folder)

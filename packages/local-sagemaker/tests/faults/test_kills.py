@@ -1,6 +1,6 @@
 """Kills at seeded moments under a running workload: nothing acknowledged is lost.
 
-4 kills, and 50 where slow tests run; ``FAULT_POINTS`` sets how many, ``FAULT_SEED`` which.
+3 kills, and 50 where slow tests run; ``FAULT_POINTS`` sets how many, ``FAULT_SEED`` which.
 """
 
 import os
@@ -20,12 +20,12 @@ from engine_support.faults.ledger import ANYTHING, Ledger, judge
 from engine_support.faults.survey import all_over, illegal, survey
 from engine_support.faults.workload import GROUP, VERSIONED, Jobs, Objects, Things
 
-POINTS = [4, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1060)])]
+POINTS = [3, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1060)])]
 if asked := os.environ.get("FAULT_POINTS"):
     POINTS = [pytest.param(int(asked), marks=pytest.mark.timeout(60 + 20 * int(asked)))]
 SEED = int(os.environ.get("FAULT_SEED", "20261121"))
 LONGEST_S = 0.8  # of the work before a kill
-VICTIMS = ["engine", "job", "endpoint", "engine", "engine"]  # in turn
+VICTIMS = ["engine", "job", "engine", "endpoint", "engine"]  # in turn
 
 
 class Suite:

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from engine_support.clients import unique
-from open_debugger import actions
 
 FOREVER = "while :; do sleep 0.05; done"
 
@@ -18,6 +17,8 @@ def account(reached, monkeypatch):
 
 
 def stop(prefix):
+    from open_debugger import actions  # imports pandas
+
     (action,) = actions.parse(json.dumps({"name": "stoptraining", "training_job_prefix": prefix}))
     return action.invoke()
 
