@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -57,6 +58,14 @@ def test_word_of_another_process_at_the_address_is_not_believed(tmp_path, aws):
     word = {"pid": os.getpid(), "url": aws.url, "state": str(tmp_path)}  # a number used again
     (tmp_path / "engine.json").write_text(json.dumps(word))
     assert engine.find(tmp_path) is None
+
+
+def test_it_is_found_past_a_proxy_that_the_environment_names(aws):
+    find = "import sys; from local_sagemaker import cli; sys.exit(cli.main())"
+    proxied = dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:1")
+    words = [sys.executable, "-c", find, "status", "--state", str(aws.state)]
+    said = subprocess.run(words, env={**os.environ, **proxied}, capture_output=True, text=True)
+    assert aws.url in said.stdout, said.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -23,6 +23,8 @@ DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60
 STOP_LIMIT_S = 30
 LOG_SIZE = 10_000_000  # bytes, from which on an engine begins a new log
+# An engine is on this machine, whatever proxy the environment names.
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 class EngineError(RuntimeError):
@@ -42,7 +44,7 @@ def find(state: Path) -> Running | None:
     """The engine that runs on `state`, if one does."""
     try:
         known = Running(**json.loads((state / "engine.json").read_text()))
-        with urllib.request.urlopen(known.url + "/-/health", timeout=5) as answer:
+        with _open(known.url + "/-/health", timeout=5) as answer:
             # Its own number: another engine may answer there by now.
             is_it = answer.read() == f"ok {known.pid}\n".encode()
         return known if is_it and _is_alive(known.pid) else None
