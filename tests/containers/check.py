@@ -228,7 +228,7 @@ def check_serving(venv: Venv, trained: Result) -> list[Row]:
 
 def every_form(photo: Path) -> list[Path]:
     """Write a photo in every form that is answered, and bodies that are refused, a file each."""
-    sys.path.append(str(HERE.parents[1]))
+    sys.path.insert(0, str(HERE.parents[1]))
     from tests.support import forms  # which the tests of inference.py ask, too
 
     folder = venvs.BUILD / "bodies"

@@ -26,7 +26,10 @@ def test_a_lesson_of_good_form_has_no_findings():
 @pytest.mark.parametrize("check", lint_lessons.CHECKS, ids=lambda check: check.__name__)
 def test_each_check_finds_something_in_a_notebook_of_no_form(check):
     long = "\n".join(f"x = {i}" for i in range(30))
-    cells = [new_markdown_cell("Hello\n\n## 1.2 B\n\n## 1.1 A"), *[new_code_cell(long)] * 3]
+    cells = [
+        new_markdown_cell("Hello\n\n## 1.2 B\n\n## 1.1 A"),
+        *(new_code_cell(long) for _ in range(3)),
+    ]
     assert said(check, new_notebook(cells=cells))
 
 
