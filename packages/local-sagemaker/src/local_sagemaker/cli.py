@@ -125,6 +125,7 @@ def _found(state: Path) -> engine.Running:
 
 def _client(running: engine.Running, service: str):
     import boto3
+    from botocore.config import Config
 
     from local_sagemaker import REGION
 
@@ -134,6 +135,7 @@ def _client(running: engine.Running, service: str):
         region_name=REGION,
         aws_access_key_id="local",
         aws_secret_access_key="local",
+        config=Config(proxies={"http": ""}),  # an empty mapping would mean the environment's
     )
 
 
