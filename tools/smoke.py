@@ -1,7 +1,8 @@
 """`make test-notebooks`: the notebooks by nbval, in local mode and in AWS mode without AWS.
 
-The solutions run in local mode only: they read what the lessons have made. Both runs have a few drawn photos of 12 breeds. The one in AWS mode asks a stand-in for AWS: the
-local engine behind AWS's own addresses. The requests of both runs are recorded side by side; then
+Both runs have a few drawn photos of 12 breeds. The one in AWS mode asks a stand-in for AWS: the
+local engine behind AWS's own addresses. The solutions run in local mode only, since they read what
+the lessons have made. The requests of both runs are recorded side by side; then
 `tools.dry_run.audit` compares them, and judges those of AWS mode by `docs/policy.json`.
 """
 
