@@ -22,9 +22,11 @@ from uuid import uuid4
 
 import pytest
 
-IMPORTED = ["torch", "torchvision.transforms.v2", "torchvision.models", "pytest", "safetensors"]
+IMPORTED = ["torch", "torchvision.transforms.v2", "torchvision.models", "safetensors.torch"]
 IMPORTED += ["train", "learning", "loading", "networks", "checkpoints", "records.debugging"]
-IMPORTED += ["torch.distributed.launcher.api", "tests.support.narrow"]
+IMPORTED += ["records.results", "records.scalars", "torch.utils.serialization.config"]
+IMPORTED += ["PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.GifImagePlugin"]
+IMPORTED += ["torch.distributed.launcher.api", "tests.support.narrow", "pytest"]
 
 _starting = threading.Lock()
 
