@@ -56,6 +56,7 @@ fuzz: $(READY) ## 2,000 requests for the engine, 5,000 bodies for inference.py (
 	    $(BIN)/python -m pytest -s tests/entry_points/test_inference_fuzz.py
 bench: $(READY) ## Engine, hook, profiler and training beside named peers (takes minutes, wants a quiet machine)
 	@$(ENGINE) bench
+	@$(MAKE) --no-print-directory -C packages/open-debugger bench
 	for each in debugger profiler training; do $(BIN)/python benchmarks/$$each.py || exit 1; done
 record-gpu: $(READY) ## Record a starved and a fed run on this machine's GPU, for notebook 03
 	$(BIN)/python -m benchmarks.record_gpu

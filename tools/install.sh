@@ -14,7 +14,9 @@ CHECK
 .venv/bin/python -m pip install --quiet uv
 uv() { .venv/bin/python -m uv "$@" --quiet --python .venv/bin/python; }
 # cpu or auto where uv reaches PyTorch's own builds; else torch is what the package index has.
-uv pip sync ${TORCH_BACKEND:+--torch-backend "$TORCH_BACKEND"} requirements.txt
+# Compiled once here, and not by each first process of a run: a Python told not to write bytecode
+# would compile torch and the SDK at each import.
+uv pip sync --compile-bytecode ${TORCH_BACKEND:+--torch-backend "$TORCH_BACKEND"} requirements.txt
 # An array of options, in a shell that has only positional parameters.
 count=$#
 while [ "$count" -gt 0 ]; do

@@ -48,7 +48,7 @@ def commands(part: str, slow: bool = False) -> list[list[str]]:
 
 def run(part: str, slow: bool) -> tuple[float, bool]:
     """Run a part to its first failing command; return its seconds and whether it passed."""
-    environment = dict(os.environ)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     if part in PROJECTS:
         environment["OMP_NUM_THREADS"] = "1"  # two workers share two cores
     began = time.monotonic()

@@ -12,7 +12,15 @@ from open_debugger.profiler import analyse
 from tests.support.forking import run_in_fork
 from tests.support.tiny_photos import write_channels
 
-TINY = {"model": "resnet18", "weights": "random", "image-size": 32, "batch-size": 8, "epochs": 1}
+# The sampler, a process of its own, takes a second to begin: the run must last longer.
+EPOCHS = 40
+TINY = {
+    "model": "resnet18",
+    "weights": "random",
+    "image-size": 64,
+    "batch-size": 8,
+    "epochs": EPOCHS,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +37,7 @@ def test_a_recording_has_steps_samples_and_its_machine(photos, tmp_path):
     archive = record_gpu.record("starved", photos, tmp_path, TINY)
     recording = analyse(archive).recording
     assert archive.name == "starved.tar.gz" and archive.stat().st_size < record_gpu.MAX_BYTES
-    assert len(recording.steps[recording.steps["phase"] == "train"]) == 2
+    assert len(recording.steps[recording.steps["phase"] == "train"]) == 2 * EPOCHS
     assert {loader["Workers"] for loader in recording.loaders} == {0}
     assert recording.select("cpu", "CPUUtilization")
     with tarfile.open(archive) as tar:

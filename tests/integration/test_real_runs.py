@@ -12,8 +12,8 @@ from tests.support.forking import fork, train_alone
 from tests.support.tiny_photos import COLOURS, draw, encode
 
 COMMON = {"model": "resnet18", "weights": "random", "monitor": 100}
-STARVED = {"image-size": 32, "batch-size": 4, "epochs": 2, "decode": "full", "num-workers": 0}
-COMPUTING = {"image-size": 112, "batch-size": 8, "epochs": 4}
+STARVED = {"image-size": 32, "batch-size": 4, "epochs": 5, "decode": "full", "num-workers": 0}
+COMPUTING = {"image-size": 112, "batch-size": 8, "epochs": 8}
 
 
 @pytest.fixture(scope="module")

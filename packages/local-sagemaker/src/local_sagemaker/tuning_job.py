@@ -162,11 +162,12 @@ class TuningJob:
         definition = algorithm.definition
         request = definition.training_request(name, tuned, self.job.get("Tags", []))
         arn = self.job["HyperParameterTuningJobArn"]
+        # Listed first: if the engine is killed here, no training job is without its tuning job.
+        self.jobs.append((name, tuned, definition.name))
+        self.tuning.keep(self.name, Jobs=self.jobs)
         self.tuning.jobs.create(request, arn, parallel=self.parallel)
         algorithm.started += 1
         self.runs.append(Run(name, algorithm, trial))
-        self.jobs.append((name, tuned, definition.name))
-        self.tuning.keep(self.name, Jobs=self.jobs)
 
     def _take_ended(self) -> None:
         """Tell the search the objective of each job that has ended since the last look."""
