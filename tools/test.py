@@ -40,10 +40,15 @@ def commands(part: str, slow: bool = False) -> list[list[str]]:
     # Without nbval, which costs each process 4 s: it imports jsonschema, which builds a grammar.
     pytest = [PYTHON, "-m", "pytest", "--quiet", "-p", "no:nbval"]
     fast = "" if slow else " and not slow"
-    return [
-        [*pytest, "-n", "2", "--dist", "loadfile", "-m", f"not serial{fast}"],
-        [*pytest, "-m", f"serial{fast}"],  # what measures memory or time, or owns a port
-    ]
+    parallel = [*pytest, "-n", "2", "--dist", "loadfile", "-m", f"not serial{fast}"]
+    serial = [*pytest, "-m", f"serial{fast}"]  # what measures memory or time, or owns a port
+    return [parallel, serial] if has_serial_tests(PROJECTS[part]) else [parallel]
+
+
+def has_serial_tests(project: Path) -> bool:
+    """Whether a test below `project`/tests is marked serial; collecting none takes 14 s."""
+    files = (project / "tests").rglob("*.py")
+    return any("pytest.mark.serial" in file.read_text() for file in files)
 
 
 def run(part: str, slow: bool) -> tuple[float, bool]:

@@ -33,9 +33,19 @@ def test_a_project_without_tests_fails_but_not_one_without_serial_tests(
 
 @pytest.mark.parametrize("part", ["debugger", "engine", "course"])
 def test_slow_tests_are_selected_only_if_asked_for(part):
-    selected = [command[-1] for command in runner.commands(part)]
-    assert selected == ["not serial and not slow", "serial and not slow"]
-    assert [command[-1] for command in runner.commands(part, slow=True)] == ["not serial", "serial"]
+    assert runner.commands(part)[0][-1] == "not serial and not slow"
+    assert runner.commands(part, slow=True)[0][-1] == "not serial"
+
+
+@pytest.mark.parametrize(("text", "found"), [("@pytest.mark." + "serial\n", True), ("", False)])
+def test_serial_tests_have_a_call_of_their_own_where_there_are_any(
+    monkeypatch, tmp_path, text, found
+):
+    (tmp_path / "tests" / "inner").mkdir(parents=True)
+    (tmp_path / "tests" / "inner" / "test_one.py").write_text(text)
+    monkeypatch.setitem(runner.PROJECTS, "engine", tmp_path)
+    last = [command[-1] for command in runner.commands("engine")][1:]
+    assert last == (["serial and not slow"] if found else [])
 
 
 def test_a_part_that_does_not_exist(capsys):
