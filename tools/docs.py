@@ -1,4 +1,4 @@
-"""`make docs`: write the tables in the docs anew, from the code that they describe.
+"""`make docs`: generate the tables in the docs from the code that they describe.
 
     python -m tools.docs
 
@@ -159,7 +159,7 @@ def _users() -> dict[str, set[str]]:
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
-    """The modules of ours that a cell imports; a package that only hands on names, as itself."""
+    """The names below `course` and `open_debugger` that a cell imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
