@@ -143,7 +143,7 @@ def imports() -> str:
         said = ast.get_docstring(ast.parse((ROOT / file).read_text())) or ""
         used = ", ".join(sorted(users))
         first = said.partition("\n")[0].replace("|", "\\|")
-        rows.append([f"[`{module}`](../{file})", first, used, f"[tests](../{tests})"])
+        rows.append([f"[`{module}`](../{file})", first, used, f"[`{tests}`](../{tests})"])
     return table(["module", "what it is", "imported by", "its tests"], rows)
 
 

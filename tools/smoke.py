@@ -19,7 +19,7 @@ from course.workspace import ROOT
 from tools.dry_run import audit
 
 FOLDER = ROOT / "build" / "smoke"
-BREEDS, PHOTOS = 12, (4, 2, 2)  # for train, valid and test, of each breed
+BREEDS, PHOTOS = 12, (2, 2, 2)  # for train, valid and test, of each breed
 CELL_TIMEOUT_S = 300
 # Another region and another role than local mode's, so that neither can hide.
 REGION = "eu-west-1"

@@ -1,9 +1,10 @@
-"""`make test`: run its parts one after the other and print a table of their seconds.
+"""`make test`: run its parts and print a table of their seconds.
 
     python -m tools.test [--all] [PART ...]
 
-All parts run, even after one has failed; the exit code is 1 if any did. `--all` includes the tests
-that are marked slow.
+The tests of the three projects run side by side, since they often wait; serial tests run alone
+after them. All parts run, even after one has failed; the exit code is 1 if any did. `--all`
+includes the tests that are marked slow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from course.workspace import ROOT
@@ -24,7 +26,8 @@ PROJECTS = {  # the folders that have tests of their own
     "engine": ROOT / "packages" / "local-sagemaker",
     "course": ROOT,
 }
-PARTS = ("lint", "docs", *PROJECTS, "notebooks")
+GROUPS = (("lint",), ("docs",), tuple(PROJECTS), ("notebooks",))  # one after the other
+PARTS = tuple(part for group in GROUPS for part in group)
 NONE_SELECTED = 5  # pytest's exit code
 
 
@@ -51,30 +54,59 @@ def has_serial_tests(project: Path) -> bool:
     return any("pytest.mark.serial" in file.read_text() for file in files)
 
 
-def run(part: str, slow: bool) -> tuple[float, bool]:
-    """Run a part to its first failing command; return its seconds and whether it passed."""
+def run(part: str, command: list[str], capture: bool = False) -> tuple[float, bool]:
+    """Run a command of a part; return its seconds and whether it passed.
+
+    With `capture`, its output is printed in one piece when it has ended.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     if part in PROJECTS:
-        environment["OMP_NUM_THREADS"] = "1"  # two workers share two cores
+        environment["OMP_NUM_THREADS"] = "1"  # the workers share the cores
+    title = f"\n== {part}: {' '.join(map(os.path.basename, command))}"
+    if not capture:
+        print(title, flush=True)
     began = time.monotonic()
-    for command in commands(part, slow):
-        print(f"\n== {part}: {' '.join(map(os.path.basename, command))}", flush=True)
-        code = subprocess.run(command, cwd=PROJECTS.get(part, ROOT), env=environment).returncode
-        if code == NONE_SELECTED and command[-1].startswith("serial"):
-            code = 0  # a project may have no test that has to run alone
-        if code:
-            break
-    return time.monotonic() - began, code == 0
+    ended = subprocess.run(
+        command,
+        cwd=PROJECTS.get(part, ROOT),
+        env=environment,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.STDOUT if capture else None,
+        text=True,
+    )
+    seconds = time.monotonic() - began
+    if capture:
+        print(f"{title}\n{ended.stdout}", flush=True)
+    # A project may have no test that has to run alone.
+    empty = ended.returncode == NONE_SELECTED and command[-1].startswith("serial")
+    return seconds, empty or ended.returncode == 0
 
 
-def table(results: dict[str, tuple[float, bool]]) -> str:
-    """A line for each part: its name, its seconds, and whether it passed."""
+def run_group(parts: list[str], slow: bool) -> dict[str, tuple[float, bool]]:
+    """Run the first commands of the parts side by side, then the others one by one.
+
+    A part ends at its first failing command. Returns its seconds and whether it passed.
+    """
+    todo = {part: commands(part, slow) for part in parts}
+    with ThreadPoolExecutor(len(parts)) as pool:
+        first = pool.map(lambda part: run(part, todo[part][0], len(parts) > 1), parts)
+    results = dict(zip(parts, first, strict=True))
+    for part in parts:
+        for command in todo[part][1:]:
+            seconds, passed = results[part]
+            if passed:
+                more, passed = run(part, command)
+                results[part] = (seconds + more, passed)
+    return results
+
+
+def table(results: dict[str, tuple[float, bool]], seconds: float) -> str:
+    """Return a line for each part: name, seconds, and whether it passed; then the total."""
     lines = [
         f"{part:<12}{seconds:>6.0f} s  {'passed' if passed else 'FAILED'}"
         for part, (seconds, passed) in results.items()
     ]
-    total = sum(seconds for seconds, _ in results.values())
-    return "\n".join([*lines, f"{'in all':<12}{total:>6.0f} s"])
+    return "\n".join([*lines, f"{'in all':<12}{seconds:>6.0f} s"])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,8 +117,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.parts) - set(PARTS)):
         parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
-    results = {part: run(part, options.all) for part in options.parts or PARTS}
-    print(f"\n{table(results)}")
+    began, results = time.monotonic(), {}
+    for group in GROUPS:
+        if chosen := [part for part in group if part in (options.parts or PARTS)]:
+            results |= run_group(chosen, options.all)
+    print(f"\n{table(results, time.monotonic() - began)}")
     return 0 if all(passed for _, passed in results.values()) else 1
 
 

@@ -31,6 +31,39 @@ def test_a_project_without_tests_fails_but_not_one_without_serial_tests(
     assert runner.main(["engine"]) == code
 
 
+def test_projects_run_side_by_side_and_their_serial_tests_alone(monkeypatch, capfd, tmp_path):
+    """Each first command waits for the other's; each second one looks for the other's."""
+    text = """
+import sys, time
+from pathlib import Path
+step, mine, other = sys.argv[1:]
+Path(step + mine).touch()
+found = Path(step + other)
+end = time.monotonic() + (30 if step == "first" else 0.3)
+while not found.exists() and time.monotonic() < end:
+    time.sleep(0.01)
+print(step, mine, "saw the other" if found.exists() else "was alone")
+Path(step + mine).unlink() if step == "second" else None
+"""
+    other = {"engine": "course", "course": "engine"}
+
+    def commands(part, slow):
+        script = f"import os; os.chdir({str(tmp_path)!r})\n{text}"
+        return [[sys.executable, "-c", script, s, part, other[part]] for s in ("first", "second")]
+
+    monkeypatch.setattr(runner, "commands", commands)
+    assert runner.main(["engine", "course"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert sorted(line for line in said if line.startswith("first")) == [
+        "first course saw the other",
+        "first engine saw the other",
+    ]
+    assert [line for line in said if line.startswith("second")] == [
+        "second engine was alone",
+        "second course was alone",
+    ]
+
+
 @pytest.mark.parametrize("part", ["debugger", "engine", "course"])
 def test_slow_tests_are_selected_only_if_asked_for(part):
     assert runner.commands(part)[0][-1] == "not serial and not slow"
