@@ -2,7 +2,7 @@
 
     python -m tools.test [--all] [PART ...]
 
-The tests of the three projects run side by side, since they often wait; serial tests run alone
+The tests of two projects at a time run side by side, since they often wait; serial tests run alone
 after them. All parts run, even after one has failed; the exit code is 1 if any did. `--all`
 includes the tests that are marked slow.
 """
@@ -21,11 +21,12 @@ from course.workspace import ROOT
 
 PYTHON = sys.executable
 BIN = Path(PYTHON).parent
-PROJECTS = {  # the folders that have tests of their own
-    "debugger": ROOT / "packages" / "open-debugger",
+PROJECTS = {  # the folders that have tests of their own, the slowest tests first
     "engine": ROOT / "packages" / "local-sagemaker",
     "course": ROOT,
+    "debugger": ROOT / "packages" / "open-debugger",
 }
+SIDE_BY_SIDE = 2
 GROUPS = (("lint",), ("docs",), tuple(PROJECTS), ("notebooks",))  # one after the other
 PARTS = tuple(part for group in GROUPS for part in group)
 NONE_SELECTED = 5  # pytest's exit code
@@ -83,12 +84,12 @@ def run(part: str, command: list[str], capture: bool = False) -> tuple[float, bo
 
 
 def run_group(parts: list[str], slow: bool) -> dict[str, tuple[float, bool]]:
-    """Run the first commands of the parts side by side, then the others one by one.
+    """Run the first commands of the parts, two at a time, then the others one by one.
 
     A part ends at its first failing command. Returns its seconds and whether it passed.
     """
     todo = {part: commands(part, slow) for part in parts}
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         first = pool.map(lambda part: run(part, todo[part][0], len(parts) > 1), parts)
     results = dict(zip(parts, first, strict=True))
     for part in parts:

@@ -84,4 +84,4 @@ def test_serial_tests_have_a_call_of_their_own_where_there_are_any(
 def test_a_part_that_does_not_exist(capsys):
     with pytest.raises(SystemExit):
         runner.main(["motor"])
-    assert "no part motor: there are lint, docs, debugger, engine" in capsys.readouterr().err
+    assert "no part motor: there are lint, docs, engine, course" in capsys.readouterr().err

@@ -1,9 +1,11 @@
 """The report in a browser: Chromium opens the file of a starved run, and nothing is mocked."""
 
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from playwright.sync_api import TimeoutError as NotYet
 
 from debugger_support import recordings
 from debugger_support.browser import opening
@@ -263,10 +265,12 @@ def test_zooming_into_one_timeline_zooms_all(shared, starved):
     assert len(ranges) == 9 and all(r == quarter for r in ranges.values())
     assert len({tuple(r) for r in ranges.values()}) == 1
     assert shared.page.locator("#range").inner_text().startswith("75 to 150 s")
-    mouse.dblclick(area["x"] + 0.4 * area["width"], y)
-    shared.page.wait_for_function(
-        "() => document.getElementById('plot-cpu').layout.xaxis.range[0] === 0"
-    )
+    whole_again = "() => document.getElementById('plot-cpu').layout.xaxis.range[0] === 0"
+    for _ in range(20):  # on a busy machine, two clicks may lie too far apart to be a double one
+        mouse.dblclick(area["x"] + 0.4 * area["width"], y)
+        with suppress(NotYet):
+            shared.page.wait_for_function(whole_again, timeout=1000)
+            break
     assert all(r == pytest.approx([0, whole]) for r in shared.ranges().values())
 
 
