@@ -1,4 +1,4 @@
-"""The HTTP server's two repairs, seen from a socket."""
+"""The HTTP server's repairs, seen from a socket."""
 
 import socket
 
@@ -42,3 +42,13 @@ def test_names_of_metadata_keep_their_case(aws):
 @pytest.mark.parametrize("text", ["GARBAGE\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"])
 def test_what_is_no_http_is_refused(aws, text):
     assert " 400 " in raw(aws, text).splitlines()[0] or " 403 " in raw(aws, text).splitlines()[0]
+
+
+def test_an_answers_head_and_body_leave_together(aws):
+    """If the engine were killed between the two, botocore would see a success without a body."""
+    request = f"GET /{BUCKET}?list-type=2 HTTP/1.1\r\n{HEAD}\r\n".encode()
+    host, port = aws.url.removeprefix("http://").split(":")
+    for _ in range(50):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(request)
+            assert b"</ListBucketResult>" in connection.recv(65536)

@@ -16,6 +16,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.task import WSGITask
 
 NO_ROOM = "local_sagemaker.no_room"  # in the environment: why the body was not kept
+MAX_JOINED = 64 * 1024  # bytes; a larger body is not copied to be sent with its head
 MAX_BODY = 6 * 1024**3  # bytes; S3 itself takes 5 GiB in one request
 
 
@@ -61,8 +62,34 @@ class Parser(HTTPRequestParser):
             self.expect_continue = False
 
 
+class Held:
+    """In a channel's place: keeps what is to be written."""
+
+    def __init__(self, channel: HTTPChannel):
+        self.server, self.pieces = channel.server, []
+
+    def write_soon(self, data: bytes) -> None:
+        """Keep it."""
+        self.pieces.append(data)
+
+
 class Task(WSGITask):
-    """Leaves S3's headers in lower case: in them, the case of a name is the user's metadata."""
+    """Leaves S3's headers in lower case: in them, the case of a name is the user's metadata.
+
+    Sends an answer's head together with its body. If the engine is killed between the two, botocore
+    takes the answer for a complete one without a body, and so for a success.
+    """
+
+    def write(self, data: bytes) -> None:
+        if self.wrote_header or len(data) > MAX_JOINED:
+            super().write(data)
+            return
+        channel, self.channel = self.channel, Held(self.channel)
+        try:
+            super().write(data)
+        finally:
+            held, self.channel = self.channel, channel
+        channel.write_soon(b"".join(held.pieces))
 
     def get_environment(self) -> dict:
         environ = super().get_environment()
