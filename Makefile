@@ -42,7 +42,7 @@ test-lint test-docs test-debugger test-engine test-course test-notebooks: $(READ
 	$(BIN)/python -m tools.test $(@:test-%=%)
 
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)
-	UV_TORCH_BACKEND=$(TORCH_BACKEND) $(BIN)/python tests/containers/check.py
+	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py
 check-v2: $(READY) ## SDK v2's projects and clients, and the AWS command line, on the engine (10 minutes)
 	@$(ENGINE) check-v2
 check-real: $(READY) ## Our recipe from scratch on real photos beside plain SGD and Adam (DATA=folder, REAL="--jobs 2")
