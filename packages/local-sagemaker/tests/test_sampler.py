@@ -109,9 +109,10 @@ def test_the_interval_is_the_one_asked_for(aws, job):
 
 @pytest.mark.parametrize("members", [{}, {"ProfilerConfig": {"DisableProfiler": True}}])
 def test_a_job_that_is_not_profiled(aws, job, members):
-    name = job("echo begun; sleep 0.5", **members)
+    name = job("echo begun; sleep 60", **members)
     wait_until(lambda: aws.log(name))
     assert processes(name) and not samplers(name)
+    aws.sagemaker.stop_training_job(TrainingJobName=name)
     assert aws.job(name)["ProfilingStatus"] == "Disabled"
     assert files(aws, name) == []
 
