@@ -63,6 +63,8 @@ def differences(result: Result, expected: Result | None) -> str:
         return f"exit code {result.code}: {reason(result.log)}"
     if expected is None:
         return "OK"
+    if expected.code != 0:
+        return "there is nothing to compare it with: the first job failed"
     found = []
     pairs = enumerate(zip(result.losses, expected.losses, strict=False), start=1)
     if wrong := [(step, loss, other) for step, (loss, other) in pairs if loss != other]:

@@ -1,13 +1,20 @@
 """The containers' Python environments, built by uv under `build/containers/`."""
 
+import atexit
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_sagemaker import quotable
+
 HERE = Path(__file__).parent
-BUILD = HERE.parents[1] / "build" / "containers"
+_FOLDER = HERE.parents[1] / "build" / "containers"
+_FOLDER.mkdir(parents=True, exist_ok=True)
+# AWS's driver and toolkit write the interpreter's path into shell commands without quoting it.
+BUILD = quotable.path(_FOLDER)
+atexit.register(quotable.forget, BUILD)
 UV = Path(sys.executable).with_name("uv")
 
 
@@ -43,7 +50,6 @@ class Venv:
 
 def build(name: str) -> Venv:
     """Return the environment of `<name>.txt`; what is there already is used again."""
-    BUILD.mkdir(parents=True, exist_ok=True)
     wheels = os.environ.get("UV_TORCH_BACKEND", "index")
     pins, venv = HERE / f"{name}.txt", Venv(BUILD / name, BUILD / f"{name}-{wheels}.lock")
     if not venv.python.exists():
