@@ -1,6 +1,7 @@
 """S3 as old projects reach it: the SDK's helpers, smdebug's readers and the AWS command line."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_a_profile_of_the_callers_leads_to_the_engine(tmp_path):
     (tmp_path / ".aws/config").write_text("[profile udacity]\nregion = us-west-2\n")
     (tmp_path / ".aws/credentials").write_text("[udacity]\naws_access_key_id = AKIAREAL\n")
     caller = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    line = f"{AWS} --profile udacity s3 mb s3://mine && {AWS} --profile udacity configure list"
+    aws_udacity = f"{shlex.quote(AWS)} --profile udacity"
+    line = f"{aws_udacity} s3 mb s3://mine && {aws_udacity} configure list"
     done = subprocess.run(
         [os.environ["LOCAL_SAGEMAKER_COMMAND"], "run", "--", "/bin/sh", "-c", line],
         capture_output=True,
