@@ -1,4 +1,4 @@
-"""What the notebooks import and a reader need not see twice.
+"""Helpers that the notebooks import.
 
 `import course; ws = course.connect()` is the first cell of each notebook. Nothing here imports
 sagemaker before `connect` has settled where the notebook runs: the SDK reads region and

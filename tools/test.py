@@ -101,13 +101,13 @@ def run_group(parts: list[str], slow: bool) -> dict[str, tuple[float, bool]]:
     return results
 
 
-def table(results: dict[str, tuple[float, bool]], seconds: float) -> str:
+def table(results: dict[str, tuple[float, bool]], total: float) -> str:
     """Return a line for each part: name, seconds, and whether it passed; then the total."""
     lines = [
         f"{part:<12}{seconds:>6.0f} s  {'passed' if passed else 'FAILED'}"
         for part, (seconds, passed) in results.items()
     ]
-    return "\n".join([*lines, f"{'in all':<12}{seconds:>6.0f} s"])
+    return "\n".join([*lines, f"{'in all':<12}{total:>6.0f} s"])
 
 
 def main(arguments: list[str] | None = None) -> int:
