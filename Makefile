@@ -67,8 +67,8 @@ docs: $(READY) ## Generate the tables in the docs from the code
 	$(BIN)/python -m tools.docs
 lint-lessons: $(READY) ## Advice on the notebooks' form and prose; never fails
 	$(BIN)/python -m tools.lint_lessons
-sync: ## Copy open_debugger's sampler to entry_points, which are shipped alone
-	cp packages/open-debugger/src/open_debugger/profiler/sampler.py entry_points/sampler.py
+sync: ## Copy open_debugger's sampler to entry_points/debugger, which is shipped alone
+	cp packages/open-debugger/src/open_debugger/profiler/sampler.py entry_points/debugger/sampler.py
 lock: ## Compile requirements.txt anew from the three pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-emit-index-url \
 	    --no-annotate --no-emit-package open-debugger --no-emit-package local-sagemaker pyproject.toml -o requirements.txt

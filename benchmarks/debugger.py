@@ -2,10 +2,10 @@
 
     python benchmarks/debugger.py [--steps 200] [idle course losses reductions layers]
 
-Mean milliseconds a step of ResNet50 at 96 px, batch 16, as train.py makes one. Each variant has a
-network of its own; they take turns in blocks of ten steps, so that what else happens on the machine
-hits all alike; on a busy one, the ratio of processor time is the steadier. The median is that of a
-step that saves nothing or little, the mean has everything.
+Mean milliseconds per step of `train.py`'s loop, with ResNet50 at 96 px and batches of 16. Each
+variant has its own network. The variants take turns in blocks of ten steps, so that other load on
+the machine affects all of them alike. On a busy machine, the ratio of processor time is steadier.
+The median is that of a step that saves little or nothing; the mean includes everything.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -26,12 +26,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
 import torch
 from torch import nn
 
-import networks
-from arguments import build_parser
-from learning import Learner, Machine, choose_machine
-from photos import normalise
-from records import hookconfig
-from records.debugging import Debugger
+import models
+import train
+from checkpoint import Progress, Stop
+from debugger import hookconfig
+from debugger.hook import Debugger
+from distributed import World, choose_device
+from extras import Extras
+from optim import make_optimizer, make_scheduler, parameter_groups
+from options import build_parser
 
 SIDE, BATCH, CLASSES, BLOCK = 96, 16, 133, 10
 GOAL = 1.05  # of the course's configuration, over no hook
@@ -65,61 +68,83 @@ VARIANTS = {
 DEFAULT = ("idle", "course", "losses")
 
 
-class Variant:
-    """A network that learns, with a hook or without, and the seconds of its steps."""
+class Hooked(Extras):
+    """Debugger's hook alone, without the other things that watch a job."""
 
-    def __init__(self, config: dict | None, folder: Path, machine: Machine, steps: int):
+    def __init__(self, hook: Debugger):
+        self.hook = hook
+
+    def begin(self, phase: str, epoch: int) -> None:
+        self.hook.begin(phase)
+
+    def gradients_ready(self, model: nn.Module) -> None:
+        self.hook.save_gradients(model)
+
+
+class Variant:
+    """A network in training, with or without a hook, and the seconds of its steps."""
+
+    def __init__(self, config: dict | None, folder: Path, world: World, steps: int):
         torch.manual_seed(0)
-        model = networks.build("resnet50", CLASSES).to(
-            machine.device, memory_format=torch.channels_last
-        )
-        self.model, self.criterion, self.machine = model, nn.CrossEntropyLoss(), machine
+        options = build_parser().parse_args([])
+        model = models.build(options.model, CLASSES)
+        self.model = model.to(world.device, memory_format=torch.channels_last)
+        criterion = nn.CrossEntropyLoss()
+        optimizer = make_optimizer(parameter_groups(model, options), options)
+        scheduler = make_scheduler(optimizer, options, steps)
+        scaler = torch.amp.GradScaler(world.device.type, enabled=world.precision == "fp16")
+        self.learning = (criterion, optimizer, scheduler, scaler)
         given = hookconfig.parse(json.dumps(config)) if config else None
         self.folder, self.seconds, self.processor = folder, [], 0.0
         self.debugger = Debugger(given, folder)
         with redirect_stdout(StringIO()):  # where the tensors go is of no interest here
-            self.debugger.register(model, self.criterion)
+            self.debugger.register(model, criterion, scaler)
         if given:
             from smdebug.core.singleton_utils import del_hook
 
             del_hook()  # smdebug gives a process one hook only
-        groups = [{"params": list(model.parameters())}]
-        self.learn = Learner(build_parser().parse_args([]), groups, steps, machine)
+        preprocessing = models.preprocessing_of(options.model).resized(SIDE)
+        hooked = Hooked(self.debugger)
+        self.progress = Progress(world)
+        self.run = train.Run(options, preprocessing, world, hooked, Stop(world))
 
     def block(self, photos: torch.Tensor, labels: torch.Tensor) -> None:
-        self.debugger.training()
-        self.model.train()
+        """Train for ten steps on the same photos."""
+
+        def feed(*_: object) -> tuple[nn.Module, Iterator[tuple[torch.Tensor, torch.Tensor]]]:
+            return self.model, self._batches(photos, labels)
+
         begun = time.process_time()
-        for _ in range(BLOCK):
-            self.seconds.append(timed(lambda: self._step(photos, labels)))
+        rest = (self.progress, self.run, lambda: None)
+        train.train_one_epoch(self.model, feed, *self.learning, *rest)
         self.processor += time.process_time() - begun
 
-    def _step(self, photos: torch.Tensor, labels: torch.Tensor) -> None:
-        with self.machine.autocast():
-            loss = self.criterion(self.model(normalise(photos, self.machine.device)), labels)
-        self.learn(loss)
-        loss.item()  # waits for a GPU
+    def _batches(
+        self, photos: torch.Tensor, labels: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batch ten times, and measure the time until the next one is asked for."""
+        for _ in range(BLOCK):
+            begun = time.perf_counter()
+            yield photos, labels
+            if labels.is_cuda:
+                torch.cuda.synchronize()
+            self.seconds.append(time.perf_counter() - begun)
 
     def megabytes(self) -> float:
+        """Return the size of what the hook has saved."""
         self.debugger.close()
         return sum(f.stat().st_size for f in self.folder.rglob("*") if f.is_file()) / 1e6
 
 
-def timed(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
-
-
 def measure(names: list[str], steps: int, folder: Path) -> dict[str, Variant]:
     """Take `steps` steps of each variant, and of a network without a hook."""
-    machine = choose_machine("auto")
-    print(f"ResNet50, {SIDE} px, batch {BATCH}, {steps} steps each: {machine}", flush=True)
+    world = choose_device("auto")
+    print(f"ResNet50, {SIDE} px, batch {BATCH}, {steps} steps each: {world}", flush=True)
     photos = torch.randint(0, 256, (BATCH, SIDE, SIDE, 3), dtype=torch.uint8)
-    labels = torch.randint(0, CLASSES, (BATCH,)).to(machine.device)
+    labels = torch.randint(0, CLASSES, (BATCH,)).to(world.device)
     configs = {"no hook": None, **{name: VARIANTS[name] for name in names}}
-    made = {n: Variant(c, folder / n.replace(" ", "-"), machine, steps) for n, c in configs.items()}
-    warm_up = Variant(None, folder / "warm-up", machine, steps)
+    made = {n: Variant(c, folder / n.replace(" ", "-"), world, steps) for n, c in configs.items()}
+    warm_up = Variant(None, folder / "warm-up", world, steps)
     warm_up.block(photos, labels)
     order = list(made.values())
     for turn in range(steps // BLOCK):

@@ -1,8 +1,8 @@
-"""Nine training runs: three healthy ones, and six with an illness that one knows.
+"""Nine training runs: three healthy ones, and six with a well-known illness.
 
-They are made of `entry_points`' own parts, as a job runs them: photos, networks, optimiser,
-schedule, passes and Debugger's hook. What arguments of `train.py` can make ill is made ill by
-them; the rest are small changes of a network, which are here.
+They use the parts of `entry_points`, as a job does: photos, networks, optimiser, schedule, training
+loop and Debugger's hook. Options of `train.py` cause an illness where they can; the others are
+small changes of a network, which are made here.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ SIGMOIDS, UNITS = 30, 64
 class Plain(nn.Module):
     """A small convolutional network: (N, 3, H, W) floats to (N, classes) logits."""
 
+    head_name = "fc"  # as `models.build` notes it
+
     def __init__(self, classes: int, kind: str = "relu", normalised: bool = True) -> None:
         super().__init__()
         widths = (3, 16, 32, 64)
@@ -53,6 +55,8 @@ def _stage(inputs: int, outputs: int, kind: str, normalised: bool) -> nn.Sequent
 
 class DeepSigmoid(nn.Module):
     """Thirty fully connected sigmoid layers: each takes at least three quarters of a gradient."""
+
+    head_name = "fc"
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -94,9 +98,9 @@ def dead(model: nn.Module) -> nn.Module:
 
 
 def resnet18(classes: int) -> nn.Module:
-    import networks
+    import models
 
-    return networks.build("resnet18", classes)
+    return models.build("resnet18", classes)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class Run:
 
 NEVER = {"eval.start_step": "1000000"}  # smdebug would save the first step of each mode
 # Not step 0: a ResNet's blocks begin as the identity, and pass hardly any gradient on (see
-# `networks.build`). One step later they do.
+# `models.build`). One step later they do.
 PARAMETERS = {"train.save_interval": "15", "train.start_step": "1", **NEVER}
 OFTEN = {"train.save_interval": "3", **NEVER}
 SELDOM = {"train.save_interval": "15", **NEVER}
@@ -141,51 +145,61 @@ def train(
     options: Sequence[str] = (),
     collections: Mapping[str, Mapping[str, str]] = COLLECTIONS,
 ) -> list[dict[str, float]]:
-    """Make the run on `photos`, a folder of channels; return its epochs' metrics.
+    """Make the run on `photos`, a folder of channels; return the metrics of each epoch.
 
-    Its tensors are saved in `tensors`, which must not be there yet. `options` are train.py's, for
-    any run; the run's own come after them and win.
+    It saves its tensors in `tensors`, which must not exist yet. `options` are train.py's, for any
+    run; the run's own options override them.
     """
-    import networks
+    import models
+    import pretrained
     import train as script
-    from arguments import settle
-    from checkpoints import Checkpoints, Interruption
-    from learning import Stop, choose_machine
-    from loading import make_loaders
-    from photos import read_channels
-    from records.debugging import Debugger
-    from records.steps import Steps
+    from checkpoint import Progress, Stop
+    from data import make_loaders, read_channels
+    from debugger import JobExtras
+    from distributed import choose_device
+    from features import Feed
+    from optim import make_optimizer, make_scheduler, parameter_groups
 
     work = tensors.with_name(f"{tensors.name}-work")
     arguments = _arguments(run, photos, work, options)
-    folders = read_channels(arguments)
-    machine = choose_machine(arguments.precision)
+    channels = read_channels(arguments)
+    world = choose_device(arguments.precision)
     torch.manual_seed(arguments.seed)
-    classes = len(folders["train"].classes)
-    model = run.network(classes) if run.network else networks.start(arguments, classes)[0]
-    settle(arguments, "random")
-    loaders = make_loaders(arguments, folders, machine)
-    model = model.to(machine.device, memory_format=torch.channels_last)
-    with _hook_configured(tensors, {**collections, **run.collections}):
-        debugger = Debugger()
-        apart = (Steps(), Checkpoints(None, {}), Stop(machine, Interruption()), {})  # do nothing
-        metrics = list(script.fit(script.Run(arguments, machine, model, loaders, debugger, *apart)))
-        debugger.close()
+    classes = len(channels["train"].classes)
+    model = run.network(classes) if run.network else pretrained.start(arguments, classes)[0]
+    model = model.to(world.device, memory_format=torch.channels_last)
+    models.set_trainable(model, arguments.model, arguments.train_layers)
+    preprocessing = models.preprocessing_of(arguments.model).resized(arguments.image_size)
+    loaders = make_loaders(arguments, channels, preprocessing, world)
+
+    criterion = nn.CrossEntropyLoss()
+    optimizer = make_optimizer(parameter_groups(model, arguments), arguments)
+    scheduler = make_scheduler(optimizer, arguments, arguments.epochs * len(loaders["train"]))
+    scaler = torch.amp.GradScaler(world.device.type, enabled=world.precision == "fp16")
+    learning, progress = (criterion, optimizer, scheduler, scaler), Progress(world)
+    configured = _hook_configured(tensors, {**collections, **run.collections})
+    with configured, JobExtras(arguments) as extras:
+        extras.register(model, criterion, scaler)
+        this = script.Run(arguments, preprocessing, world, extras, Stop(world))
+        feed = Feed(model, loaders, arguments, world, extras)
+        for epoch in range(1, arguments.epochs + 1):
+            script.train_one_epoch(model, feed, *learning, progress, this, lambda: None)
+            valid = script.evaluate(model, feed, criterion, epoch, this)
+            progress.end_epoch(*valid, model, keep_best=False)
+        extras.close_tensors()
     shutil.rmtree(work, ignore_errors=True)
-    return metrics
+    return progress.history
 
 
 def _arguments(run: Run, photos: Path, work: Path, options: Sequence[str]) -> Any:
-    from arguments import parse
+    from debugger import JobExtras
+    from options import parse
 
     learnt = _some(photos / "train", work / "train", run.photos) if run.photos else photos / "train"
     words = ["--train-dir", learnt, "--valid-dir", photos / "valid", "--model-dir", work]
-    words += ["--weights", "random", "--train-layers", "all", "--nan-loss", "continue"]
+    words += ["--weights", "random", "--image-size", "64", "--nan-loss", "continue"]
     words += [*options, *run.options]
-    arguments, unknown = parse([str(word) for word in words])
-    if unknown:
-        raise ValueError(f"train.py has no {unknown}")
-    return arguments
+    return parse([str(word) for word in words], JobExtras)
 
 
 def _some(channel: Path, folder: Path, count: int) -> Path:
@@ -200,7 +214,7 @@ def _some(channel: Path, folder: Path, count: int) -> Path:
 
 @contextmanager
 def _hook_configured(tensors: Path, collections: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
-    """A configuration as SageMaker writes it, for one hook; the process has none afterwards."""
+    """Configure the hook as SageMaker does, within the context; the hook is removed after it."""
     from smdebug.core import writer
     from smdebug.pytorch.singleton_utils import del_hook
 

@@ -2,11 +2,11 @@
 
     python benchmarks/profiler.py [--seconds 20] [monitor steps]
 
-`monitor`: the processor time of the sampler's own process at 500 ms, while it watches this process.
-`steps`: what recording its parts costs a training step, as `run_pass` makes one, with and without
-the recorder: a network each, which take turns in passes of ten steps, so that what else happens on
-the machine hits both alike. The recorder's own time is told besides, on steps that do nothing: on a
-busy machine it is the only figure that is not lost in the noise.
+`monitor`: the processor time of the sampler's process, which samples this process every 500 ms.
+`steps`: what recording its parts costs a step of `train.py`'s loop. One network trains with the
+recorder and one without. They take turns in passes of ten steps, so that other load on the machine
+affects both alike. The recorder's own time is also measured on steps that do nothing: on a busy
+machine, that is the only figure that is not lost in the noise.
 The report's cost is measured in `packages/open-debugger/benchmarks/report.py`.
 """
 
@@ -16,8 +16,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the engine's jobs
 sys.path.insert(0, str(Path(__file__).parents[1] / "entry_points"))
@@ -26,11 +27,15 @@ import psutil
 import torch
 from torch import nn
 
-import networks
-import sampler
-from arguments import build_parser
-from learning import Learner, choose_machine, run_pass
-from records.steps import Steps
+import models
+import train
+from checkpoint import Progress, Stop
+from debugger import sampler
+from debugger.steps import Steps
+from distributed import choose_device
+from extras import Extras
+from optim import make_optimizer, make_scheduler, parameter_groups
+from options import build_parser
 
 INTERVAL_MS = 500
 MONITOR_GOAL = STEPS_GOAL = 0.01  # of one core; of a step
@@ -59,26 +64,54 @@ def _processor(process: psutil.Process) -> float:
     return times.user + times.system
 
 
+class Recorded(Extras):
+    """The recorder of steps alone, without the other things that watch a job."""
+
+    def __init__(self, steps: Steps):
+        self.steps = steps
+
+    def begin(self, phase: str, epoch: int) -> None:
+        self.steps.begin(phase, epoch)
+
+    def timed(self, loader: Iterable[Any], device: torch.device) -> Iterable[Any]:
+        return self.steps.over(loader, device)
+
+    def mark(self, part: str) -> None:
+        self.steps.mark(part)
+
+
 class Trained:
-    """A network that learns, with its steps recorded below a folder or not at all."""
+    """A network in training; its steps are recorded in a folder, if there is one."""
 
     def __init__(self, folder: Path | None):
         torch.manual_seed(0)
-        self.machine = choose_machine("auto")
-        model = networks.build("resnet50", CLASSES)
-        self.model = model.to(self.machine.device, memory_format=torch.channels_last)
-        self.steps, self.seconds, self.processor = Steps(folder), [], 0.0
-        groups, options = [{"params": list(model.parameters())}], build_parser().parse_args([])
-        self.learn = Learner(options, groups, 10**6, self.machine, self.steps.mark)
-        self.batches = [_batch()] * BLOCK
+        self.world = choose_device("auto")
+        options = build_parser().parse_args([])
+        model = models.build(options.model, CLASSES)
+        self.model = model.to(self.world.device, memory_format=torch.channels_last)
+        optimizer = make_optimizer(parameter_groups(model, options), options)
+        scheduler = make_scheduler(optimizer, options, 10**6)
+        fp16 = self.world.precision == "fp16"
+        scaler = torch.amp.GradScaler(self.world.device.type, enabled=fp16)
+        self.learning = (nn.CrossEntropyLoss(), optimizer, scheduler, scaler)
+        preprocessing = models.preprocessing_of(options.model).resized(SIDE)
+        recorded = Recorded(Steps(folder))
+        self.progress = Progress(self.world)
+        self.run = train.Run(options, preprocessing, self.world, recorded, Stop(self.world))
+        self.batches, self.seconds, self.processor = [_batch()] * BLOCK, [], 0.0
 
     def block(self) -> None:
-        self.model.train()
+        """Train for ten steps."""
         begin, used = time.perf_counter(), time.process_time()
-        criterion = nn.CrossEntropyLoss()
-        run_pass(self.model, self.batches, criterion, self.machine, self.steps, self.learn)
+        rest = (self.progress, self.run, lambda: None)
+        train.train_one_epoch(self.model, self._feed, *self.learning, *rest)
+        if self.world.device.type == "cuda":
+            torch.cuda.synchronize()
         self.seconds.append((time.perf_counter() - begin) / BLOCK)
         self.processor += time.process_time() - used
+
+    def _feed(self, *_: object) -> tuple[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]]:
+        return self.model, self.batches
 
 
 def _batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +131,7 @@ def measure_steps(seconds: float, folder: Path) -> None:
             each.block()
         turn += 1
     means = [statistics.mean(each.seconds) for each in (bare, recorded)]
-    print(f"ResNet50, {SIDE} px, batch {BATCH}, {turn * BLOCK} steps each: {bare.machine}")
+    print(f"ResNet50, {SIDE} px, batch {BATCH}, {turn * BLOCK} steps each: {bare.world}")
     print(
         f"  {means[1] * 1e3:.1f} ms a step, {means[1] / means[0]:.3f} x without the recorder,"
         f" {recorded.processor / bare.processor:.3f} x its processor; the goal is"

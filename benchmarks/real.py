@@ -41,9 +41,12 @@ import numpy as np
 
 from benchmarks.record_gpu import machine
 from course.searches import NAMED
-from entry_points.photos import DataError, PhotoFolder, check_same_classes, list_photos
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "entry_points"))  # its modules import each other flatly, as in a job
+
+from data import DataError, PhotoFolder, check_same_classes, list_photos  # noqa: E402
+
 CHANNELS = ("train", "valid", "test")
 HELD_OUT = 6 / 32  # of each class's training photos
 LAST = 3  # epochs by which a rate is chosen: a single one's accuracy on few photos says little
@@ -110,15 +113,21 @@ class Trained:
         return f"{share:.1%} of the {photos} photos right, {self.seconds:.0f} s"
 
 
-def train(options: dict[str, Any], threads: int, prefix: tuple[str, ...] = ()) -> Trained:
-    """Run `train.py` with these options, on so many threads; RuntimeError if it fails."""
+def train(options: dict[str, Any], threads: int, model_dir: Path | None = None) -> Trained:
+    """Run `train.py` with these options, on so many threads; RuntimeError if it fails.
+
+    The model is kept in `model_dir`, if it is given.
+    """
     # A job's own variables would say otherwise than the arguments.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SM_")}
     environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory(prefix="check-real-") as folder:
         # A loss that is no number is one of a rate's possible ends, and answers nothing.
         given = {**options, "nan-loss": "continue"}
-        given |= {"model-dir": f"{folder}/model", "output-data-dir": f"{folder}/output"}
+        given |= {
+            "model-dir": model_dir or f"{folder}/model",
+            "output-data-dir": f"{folder}/output",
+        }
         words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         command = [sys.executable, str(ROOT / "entry_points" / "train.py"), *words]
         begin = time.perf_counter()

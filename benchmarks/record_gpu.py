@@ -44,7 +44,7 @@ def record(name: str, photos: Path, target: Path, settings: dict) -> Path:
         out = Path(folder)
         folders = {"train-dir": photos / "train", "valid-dir": photos / "valid"}
         folders |= {"model-dir": out / "model", "output-data-dir": out}
-        given = {**settings, **RUNS[name], **folders, "monitor": 200}
+        given = {**settings, **RUNS[name], **folders, "system-metrics": 200}
         words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
         script = ROOT / "entry_points" / "train.py"
         subprocess.run([sys.executable, str(script), *words], check=True)

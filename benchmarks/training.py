@@ -32,7 +32,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,22 +152,20 @@ def limit(compiled: bool = False) -> list[dict[str, float]]:
     import torch
     from torch import nn
 
-    from learning import choose_machine
-    from networks import build
+    from distributed import choose_device
+    from models import build
 
-    machine = choose_machine("auto")
-    precision = re.search(r"precision=(\w+)", str(machine))[1]  # as train.py prints it
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    model = build("resnet50", CLASSES).to(machine.device, memory_format=torch.channels_last).eval()
+    world = choose_device("auto")
+    model = build("resnet50", CLASSES).to(world.device, memory_format=torch.channels_last).eval()
     head, model.fc = model.fc, nn.Identity()
     body = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(head.parameters(), lr=LR, fused=True)
-    batch = torch.randn(BATCH, 3, SIDE, SIDE, device=machine.device)
+    batch = torch.randn(BATCH, 3, SIDE, SIDE, device=world.device)
     batch = batch.to(memory_format=torch.channels_last)
-    labels = torch.randint(0, CLASSES, (BATCH,), device=machine.device)
+    labels = torch.randint(0, CLASSES, (BATCH,), device=world.device)
 
     def step() -> None:
-        with torch.autocast(machine.device.type, dtype) if dtype else nullcontext():
+        with world.autocast():
             with torch.no_grad():
                 features = body(batch)
             loss = nn.functional.cross_entropy(head(features), labels)
@@ -179,12 +177,12 @@ def limit(compiled: bool = False) -> list[dict[str, float]]:
         begin = time.perf_counter()
         for _ in range(count):
             step()
-        if machine.device.type == "cuda":
+        if world.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - begin
 
     steps(WARM_UP_STEPS)
-    count = LIMIT_STEPS if machine.device.type == "cpu" else 20 * LIMIT_STEPS
+    count = LIMIT_STEPS if world.device.type == "cpu" else 20 * LIMIT_STEPS
     return [{"images": count * BATCH, "seconds": steps(count), "waited": 0.0}]
 
 

@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 Predictions = Sequence[Mapping[str, Any]]
 
+# The endpoint's limits, as in entry_points/inference.py.
 MAX_BYTES = 6_291_456  # of a request's body: API reference, InvokeEndpoint
-MAX_PIXELS = 50_000_000  # what the course's endpoint decodes
+MAX_PIXELS = 50_000_000
 _SENT_SIDE = 2048  # pixels; as JPEG always below MAX_BYTES, and far above what a network sees
 _SHOWN_SIDE = 640  # pixels: 320 on a screen with two a point
 

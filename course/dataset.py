@@ -20,8 +20,10 @@ from PIL import Image
 from course.sample_photos import sample
 
 SPLITS = ("train", "valid", "test")
-# What torchvision's ImageFolder takes for an image: the training job sees these and no others.
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+# The files and formats that the training job takes for photos, as in entry_points/preprocess.py.
+IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+IMAGES += (".avif", ".jp2", ".ppm", ".pgm")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 _LAYOUT = "Expected class folders of images in train/, valid/ and test/, as in dogImages.zip."
 
 
@@ -203,13 +205,14 @@ def _files(homes: list[Path]) -> tuple[list[Path], list[Path]]:
 
 def _read_all(files: list[Path]) -> list[tuple[int, int] | str]:
     """For each file its size in pixels, or why it can't be read. Pillow decodes without the GIL."""
+    Image.init()  # so that Image.OPEN names all formats that this Pillow reads
     with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
         return list(pool.map(_read, files))
 
 
 def _read(file: Path) -> tuple[int, int] | str:
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
             size = image.size
             image.draft("RGB", (64, 64))  # JPEG: an eighth of the work, and still to the last byte
             image.load()

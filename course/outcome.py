@@ -1,6 +1,6 @@
 """What a finished job says about itself: `output.tar.gz` from S3, as sentences and tables.
 
-`train.py` writes it (`entry_points/records/results.py`), where there was a test channel.
+`train.py` writes it (`entry_points/report.py`), where there was a test channel.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ SHOWN_VERSIONS = ("sagemaker", "boto3", "torch", "smdebug")
 LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine has
 TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
 ENDPOINT_INSTANCE = "ml.m5.large"
+IMAGE_SIZES = {"local": 64, "aws": 224}  # two processor cores need minutes for 64, hours for 224
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
@@ -58,6 +59,7 @@ class Workspace:
         debugger: ``managed``, where SageMaker Debugger evaluates the rules beside the job, or
             ``self``, where the job saves its tensors itself and `open_debugger` evaluates them.
         reports: folder for the profiler's reports; beside the notebooks, or ``COURSE_REPORTS``.
+        image_size: pixels a side at which networks are trained.
     """
 
     mode: str
@@ -72,6 +74,7 @@ class Workspace:
     inference_image: str
     debugger: str
     reports: Path
+    image_size: int
 
     def uri(self, *parts: str) -> str:
         """``s3://{bucket}/{prefix}/part/part``."""
@@ -85,20 +88,21 @@ def connect() -> Workspace:
     ``AWS_PROFILE`` chooses the account, ``COURSE_ROLE`` the execution role, and ``COURSE_DEVICE``
     (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
     is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
-    closed to new accounts).
+    closed to new accounts). ``COURSE_IMAGE_SIZE`` is the size of the photos in training, in pixels
+    a side: 64 in local mode and 224 on AWS by default.
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
     """
     mode, device = chosen_mode(), chosen_device()
-    debugger = chosen_debugger(mode)
+    debugger, image_size = chosen_debugger(mode), chosen_image_size(mode)
     if mode == "local":
         _use_local_engine()
     else:
         _check_aws()
     logging.disable(logging.INFO)  # the SDK's talk is no part of the lesson; warnings stay
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-    workspace = _workspace(mode, device, debugger)
+    workspace = _workspace(mode, device, debugger, image_size)
     print(_banner(workspace))
     print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
     return workspace
@@ -153,6 +157,20 @@ def chosen_debugger(mode: str) -> str:
     return debugger
 
 
+def chosen_image_size(mode: str) -> int:
+    """The size of the photos in training, in pixels a side.
+
+    Raises:
+        WorkspaceError: it is not a whole number of at least 32.
+    """
+    size = os.environ.get("COURSE_IMAGE_SIZE") or str(IMAGE_SIZES[mode])
+    if not size.isdecimal() or int(size) < 32:
+        raise WorkspaceError(
+            f"COURSE_IMAGE_SIZE is '{size}': set it to a whole number of pixels, at least 32"
+        )
+    return int(size)
+
+
 def has_engine() -> bool:
     """Whether the local engine is installed in this environment."""
     try:
@@ -201,7 +219,7 @@ def _check_aws() -> None:
         )
 
 
-def _workspace(mode: str, device: str, debugger: str) -> Workspace:
+def _workspace(mode: str, device: str, debugger: str, image_size: int) -> Workspace:
     region = chosen_region()
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # sagemaker.serve asks at import
 
@@ -221,6 +239,7 @@ def _workspace(mode: str, device: str, debugger: str) -> Workspace:
         inference_image=images.inference(region),
         debugger=debugger,
         reports=Path(os.environ.get("COURSE_REPORTS") or "reports"),
+        image_size=image_size,
     )
 
 

@@ -6,7 +6,8 @@ Request, told apart by its first bytes whatever its content type says (published
     an image file                   one photo; of an animation, its first frame
     a NumPy file (.npy) of uint8    one photo: grey (H, W), RGB (H, W, 3), RGBA (H, W, 4); several:
                                     (N, H, W, 3) or (N, H, W, 4)
-    {"image": "<base64>"}           one photo: JSON with either of these files in it
+    {"image": "<base64>"}           one photo: JSON with such a file in base64, which may have
+                                    line breaks, no padding, or the alphabet of base64url
     {"images": ["<base64>", ...]}   several photos
 
 Response, as the `Accept` header asks:
@@ -40,8 +41,19 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from networks import load_model
-from photos import breed, centre_crop, decode, normalise, resized_side, to_batch
+from distributed import DTYPES
+from models import load_model, serving_precision
+from preprocess import (
+    MAX_PIXELS,
+    Preprocessing,
+    breed,
+    centre_crop,
+    decode,
+    normalise,
+    open_image,
+    resized_side,
+    to_batch,
+)
 
 try:
     from sagemaker_inference.content_types import UTF8_TYPES
@@ -53,11 +65,11 @@ except ImportError:
     UTF8_TYPES, BaseInferenceToolkitError = [], Exception
 
 MAX_BYTES = 6_291_456  # what SageMaker lets through to a real-time endpoint
-MAX_PIXELS = 50_000_000  # of a request's photos together: a 12 kB PNG can unpack to gigabytes
 MAX_PHOTOS = 32
 MAX_RATIO = 50  # of a photo's sides: the shorter one is enlarged to what the network looks at
 CHUNK = 8  # photos that go through the network at once
 TOP = 5
+URL_ALPHABET = str.maketrans("-_", "+/")  # base64url's two other characters
 JSON, NPY = "application/json", "application/x-npy"
 FORMS = 'send {"image": "<base64>"} or {"images": ["<base64>", ...]}; the endpoint fetches nothing'
 ARRAYS = "send uint8 of (H, W), (H, W, 3 or 4) or (N, H, W, 3 or 4), or a photo file's own bytes"
@@ -66,9 +78,6 @@ WAYS_OUT = {
     413: "send smaller or fewer photos",
     415: "send the bytes of a JPEG, PNG, WebP or GIF file",
 }
-# Raster formats only: Pillow hands EPS, for one, to Ghostscript. And no ICO: it is decoded in being
-# opened, before its size is known.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 class BadRequest(BaseInferenceToolkitError):
@@ -109,7 +118,14 @@ class Classifier:
 
     network: torch.nn.Module
     class_names: list[str]
-    image_size: int
+    preprocessing: Preprocessing
+    precision: str = "fp32"
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the logits, float32 (N, classes), of uint8 photos (N, H, W, 3)."""
+        device = next(self.network.parameters()).device
+        with torch.autocast(device.type, DTYPES[self.precision], enabled=self.precision != "fp32"):
+            return self.network(normalise(batch.to(device), self.preprocessing)).float()
 
 
 @dataclass(frozen=True)
@@ -136,8 +152,11 @@ def model_fn(model_dir: str, context: Any = None) -> Classifier:
         # `input_fn` sees them, and answers 500 where it can't. Here the bytes decide.
         UTF8_TYPES.clear()
     network, card = load_model(Path(model_dir))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Classifier(network.to(device), card["class_names"], card["image_size"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # As it was validated; else the endpoint would answer with a network that nobody has measured.
+    precision = serving_precision(card.get("precision", "fp32"), device)
+    wanted = Preprocessing.from_card(card)
+    return Classifier(network.to(device), card["class_names"], wanted, precision)
 
 
 def input_fn(body: bytes | bytearray | str, content_type: str | None = None) -> Photos:
@@ -152,7 +171,7 @@ def input_fn(body: bytes | bytearray | str, content_type: str | None = None) -> 
     if len(raw) > MAX_BYTES:
         raise BadRequest(413, f"the body has {len(raw)} bytes, the limit is {MAX_BYTES}")
     # No image format begins with a brace, so here, too, the bytes decide.
-    return _open_json(raw) if re.match(rb"\s*\{", raw) else _open(raw)
+    return _open_json(raw) if re.match(rb"(\xef\xbb\xbf)?\s*\{", raw) else _open(raw)
 
 
 def _open_json(raw: bytes) -> Photos:
@@ -181,7 +200,7 @@ def _open_text(text: Any) -> Image.Image:
     if address := re.match(r"\s*([a-z][a-z0-9+.-]*):", text, re.IGNORECASE):
         raise BadRequest(400, f"an address ({address[1][:20]}:) in place of base64: {FORMS}")
     try:
-        photos = _open(base64.b64decode(text, validate=True))
+        photos = _open(_decode_base64(text))
     except ValueError as error:
         raise BadRequest(400, f"no base64 ({error}): {FORMS}") from error
     if photos.several:
@@ -189,14 +208,21 @@ def _open_text(text: Any) -> Image.Image:
     return photos.images[0]
 
 
+def _decode_base64(text: str) -> bytes:
+    """Decode base64 in each of the forms that clients write; ValueError for anything else.
+
+    That is with line breaks (MIME), in the alphabet for addresses, and with or without padding.
+    """
+    compact = "".join(text.split()).translate(URL_ALPHABET).rstrip("=")
+    return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+
+
 def _open(raw: bytes) -> Photos:
     """Open a file's bytes, be it an image or an array."""
-    Image.init()
     with _refusing():
         if raw.startswith(np.lib.format.MAGIC_PREFIX):
             return _open_array(raw)
-        known = [name for name in FORMATS if name in Image.OPEN]
-        photos = Photos([Image.open(io.BytesIO(raw), formats=known)])
+        photos = Photos([open_image(io.BytesIO(raw))])
         _check_pixels(photos.images)
         return photos
 
@@ -241,15 +267,14 @@ def predict_fn(data: Photos, model: Classifier) -> Prediction:
 
     Closes the photos, each as soon as it is decoded: whole pixels are in memory of one at a time.
     """
-    side, crops = resized_side(model.image_size), []
+    wanted, crops = model.preprocessing, []
+    side = resized_side(wanted.image_size)
     for index, image in enumerate(data.images):
         with _refusing(f"images[{index}]: " if data.several else ""), closing(image):
-            crops.append(centre_crop(decode(image, side), model.image_size))
-    device = next(model.network.parameters()).device
+            crops.append(centre_crop(decode(image, side), wanted))
     with torch.inference_mode():
-        chunks = to_batch(crops).split(CHUNK)
-        logits = torch.cat([model.network(normalise(chunk, device)) for chunk in chunks])
-    return Prediction(logits.float().cpu().numpy(), model.class_names, data.several)
+        logits = torch.cat([model(chunk) for chunk in to_batch(crops).split(CHUNK)])
+    return Prediction(logits.cpu().numpy(), model.class_names, data.several)
 
 
 def output_fn(prediction: Prediction, accept: str | None = None) -> tuple[bytes, str]:

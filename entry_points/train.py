@@ -1,239 +1,243 @@
-"""Fine-tune a network on dog breeds: the one training script, for tuning and for the final job.
+"""Fine-tune an ImageNet network on dog breeds: the training script of every job of the course.
 
-Runs as a SageMaker training job (channels `train`, `valid`, and optionally `test` and `weights`),
-or anywhere: `python train.py --train-dir ... --valid-dir ... --model-dir ...`.
+It runs as a SageMaker training job (channels `train`, `valid`, optionally `test` and `weights`), or
+anywhere: `python train.py --train-dir ... --valid-dir ... --model-dir ...`. `torchrun train.py ...`
+shares the work among GPUs or machines. An interrupted run continues from its last checkpoint, with
+the same result: random numbers depend only on the seed, the epoch, and the photo or step.
 
-Metrics go to standard output, one line an epoch (here broken in two), and one at the end if there
-is a test channel:
+It prints one line of metrics per epoch (here broken in two), and one for the test channel:
 
     epoch=1 train_loss=2.3141 train_accuracy=0.2104 valid_loss=2.2010 valid_accuracy=0.2500
         seconds=4.21 images_per_second=114.0
-    test_loss=1.9120 test_accuracy=0.4375 test_top5_accuracy=0.8333 chance=0.0833 images=48
+    test_loss=1.9120 test_accuracy=0.4375 test_top5_accuracy=0.8333 test_macro_f1=0.4127
+        chance=0.0833 images=48
 
-No name occurs in another line or as a part of another name. So these are the metric regexes:
-
-    train_loss=([0-9.]+)    train_accuracy=([0-9.]+)    seconds=([0-9.]+)
-    valid_loss=([0-9.]+)    valid_accuracy=([0-9.]+)    images_per_second=([0-9.]+)
-    test_loss=([0-9.]+)  test_accuracy=([0-9.]+)  test_top5_accuracy=([0-9.]+)  chance=([0-9.]+)
-
-Losses are mean cross-entropies in nats, accuracies shares in 0..1. Those of training are averages
-over the epoch: of augmented photos, of weights still changing, of smoothed labels. `seconds` is the
-epoch with its validation, `images_per_second` the speed of training alone.
-
-`torchrun train.py ...` shares the work among GPUs or machines; their first process writes. A run
-that was interrupted goes on from its last checkpoint as if nothing had happened; SIGTERM has it
-write one and end. Whatever is random is drawn by seed, epoch, and photo or step.
+No other line contains these names, so `train_loss=([0-9.]+)` is a metric regex; the others are
+alike. Losses are mean cross-entropies in nats, accuracies are shares in 0..1. Those of training are
+averages over the epoch, while the weights still change, on augmented photos and smoothed labels.
+`seconds` includes the validation, `images_per_second` is the speed of training alone.
 """
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 
-from arguments import advice, hyperparameters, layers, make_folders, parse, settle
-from photos import DataError, read_channels
-from records.hookconfig import ConfigError, checkpoint_folder
-from records.lines import report, say
-from records.profiling import describe, profiled
+import torch
+from torch import nn
 
-# PyTorch takes seconds to import. What needs it is imported inside functions, so that --help and
-# mistakes in arguments and folders answer at once.
+import models
+import pretrained
+from checkpoint import Checkpoints, Progress, Stop, accuracy
+from data import DataError, Loader, make_loaders, read_channels
+from distributed import AverageMeter, World, joined, print_once, seed_of
+from features import Feed, all_damaged, outputs
+from optim import check_finite, make_optimizer, make_scheduler, parameter_groups
+from options import ConfigError, advice, hyperparameters, make_folders, parse
+from preprocess import Preprocessing, normalise
+from report import Predictions, finite, print_metrics, write_history, write_results
+
+if find_spec("debugger"):  # Debugger's hook, step times, the profiler: the folder is optional
+    from debugger import JobExtras as Extras
+else:
+    from extras import Extras
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """What a training run consists of."""
+    """What stays the same throughout a run."""
 
-    options: Any
-    machine: Any
-    model: Any
-    loaders: dict[str, Any]
-    debugger: Any
-    steps: Any
-    checkpoints: Any
-    stop: Any
-    card: dict[str, Any]
-    history: list[dict[str, float]] = field(default_factory=list)
-    features: Any = None
-    criterion: Any = None
+    options: Namespace
+    preprocessing: Preprocessing
+    world: World
+    extras: Extras
+    stop: Stop
 
 
-def fit(run: Run) -> Iterator[dict[str, float]]:
-    """Train from where the last checkpoint leaves off, and yield each epoch's metrics."""
-    import torch
+def train_one_epoch(
+    model: nn.Module,
+    feed: Feed,
+    criterion: nn.CrossEntropyLoss,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    scaler: torch.amp.GradScaler,
+    progress: Progress,
+    run: Run,
+    save_checkpoint: Callable[[], None],
+) -> None:
+    """Train for one epoch, or for the rest of it after a restart.
 
-    import networks
-    from learning import Learner, Tally
-    from loading import FeatureCache
-
-    options, machine = run.options, run.machine
-    groups = networks.parameter_groups(run.model, options)
-    steps = options.epochs * len(run.loaders["train"])
-    learner, tally = Learner(options, groups, steps, machine, run.steps.mark), Tally(machine)
-    run.criterion = torch.nn.CrossEntropyLoss()
-    run.debugger.register(run.model, run.criterion)
-    if options.feature_views and not run.debugger.hook:  # which looks into the body
-        body = networks.body(run.model, options.model)
-        run.features = FeatureCache(options.feature_views, body, machine, run.steps)
-    begin = 1
-    if (state := machine.from_first(run.checkpoints.newest())) is not None:
-        for part, name in ((run.model, "model"), (learner, "learner"), (tally, "tally")):
-            part.load_state_dict(state[name])
-        begin, run.history = state["epoch"], state["history"]
-        say(f"resumed=epoch {begin}, step {tally.steps}")
-    for epoch in range(begin, options.epochs + 1):
-        start = time.perf_counter() - tally.seconds
-        train = train_epoch(run, learner, epoch, tally)
-        if run.stop.asked:
-            save_checkpoint(run, learner, epoch, tally)
-            return
-        valid = evaluate(run, epoch)
-        metrics = {
-            "epoch": epoch,
-            **train.named("train"),
-            **valid.named("valid"),
-            "seconds": time.perf_counter() - start,
-            "images_per_second": train.images / train.seconds,
-        }
-        run.history.append(metrics)
-        yield metrics
-        tally = Tally(machine)
-        save_checkpoint(run, learner, epoch + 1, tally)
-        if run.stop():
-            return
-
-
-def train_epoch(run: Run, learner: Any, epoch: int, tally: Any) -> Any:
-    """Train for an epoch, from the step on at which `tally` is; return its result."""
-    import networks
-    from learning import run_pass, seed_of
-
-    options = run.options
-    parts = networks.learning_parts(run.model, options.model, layers(options, epoch))
-    networks.set_training(run.model, parts, batch_norm=options.batch_norm == "train")
-    run.criterion.label_smoothing = options.label_smoothing
-    run.debugger.training()
-    run.steps.begin("train", epoch)
-    network, loader = feed(run, "train", epoch, tally)
-    network = run.machine.parallel(network)
-    passing = {"tally": tally, "seed": seed_of(options.seed, epoch), "stop": run.stop}
-    return run_pass(network, loader, run.criterion, run.machine, run.steps, learner, **passing)
-
-
-def evaluate(run: Run, epoch: int) -> Any:
-    """Return the result on the validation photos."""
-    from learning import Tally, run_pass
-
-    run.model.eval()
-    run.criterion.label_smoothing = 0.0
-    run.debugger.evaluating()
-    run.steps.begin("valid", epoch)
-    network, loader = feed(run, "valid", epoch, Tally(run.machine))
-    return run_pass(network, loader, run.criterion, run.machine, run.steps)
-
-
-def feed(run: Run, channel: str, epoch: int, tally: Any) -> tuple[Any, Any]:
-    """Return what learns or is measured in an epoch, and the loader of what it is fed with.
-
-    That is the network and photos or, with `--feature-views`, the head and features.
+    `progress` sums up the loss and the accuracy. The epoch ends early if `run.stop` has a reason.
     """
-    from networks import head_name
+    options, world, extras = run.options, run.world, run.extras
+    models.set_training(model, options, progress.epoch)  # layers that are frozen stay in eval mode
+    criterion.label_smoothing = options.label_smoothing
+    extras.begin("train", progress.epoch)
+    progress.start_clock()
+    network, batches = feed("train", progress.epoch, progress.step)
+    network = world.parallel(network)
+    for images, labels, *_ in extras.timed(batches, world.device):
+        # Dropout depends on the step alone, so that a restarted run draws the same.
+        torch.manual_seed(seed_of(options.seed, progress.epoch, progress.step, world.rank))
+        images, labels = world.to_device(images, labels)
+        extras.mark("HostToDevice")
+        with world.autocast():
+            logits = network(normalise(images, run.preprocessing))
+            loss = criterion(logits, labels)
+        extras.mark("Forward")
+        check_finite(loss, progress.step, options)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss * world.weight(len(labels))).backward()
+        extras.mark("Backward")
+        scaler.unscale_(optimizer)  # only fp16 gradients are scaled
+        extras.gradients_ready(model)
+        if options.clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        scheduler.step()
+        extras.mark("Optimizer")
+        progress.update(loss, logits, labels)
+        run.stop.look()
+        if run.stop.reason:  # SIGTERM, or --stop-after
+            return
+        if run.stop.save_due:  # --checkpoint-seconds
+            save_checkpoint()
 
-    loader = run.loaders[channel]
-    if run.features is None or layers(run.options, epoch) != "head":
-        run.features = None  # it may hold gigabytes
-        loader.batch_sampler.at(epoch, tally.steps)
-        return run.model, loader
-    head = run.model.get_submodule(head_name(run.options.model))
-    return head, run.features.loader(loader, epoch, tally)
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, feed: Feed, criterion: nn.CrossEntropyLoss, epoch: int, run: Run
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy on the validation photos."""
+    world, extras = run.world, run.extras
+    world.average_batch_norm(model)
+    model.eval()
+    criterion.label_smoothing = 0.0
+    extras.begin("valid", epoch)
+    network, batches = feed("valid", epoch)
+    losses, accuracies = AverageMeter(world), AverageMeter(world)
+    for images, labels, *_ in extras.timed(batches, world.device):
+        if not len(labels):  # damaged photos only
+            continue
+        images, labels = world.to_device(images, labels)
+        extras.mark("HostToDevice")
+        with world.autocast():
+            logits = network(normalise(images, run.preprocessing))
+            loss = criterion(logits, labels)
+        extras.mark("Forward")
+        losses.update(loss, len(labels))
+        accuracies.update(accuracy(logits, labels), len(labels))
+    if not losses.count():
+        raise all_damaged(feed.loaders["valid"])
+    return losses.mean(), accuracies.mean()
 
 
-def save_checkpoint(run: Run, learner: Any, epoch: int, tally: Any) -> None:
-    """Write all that the next step depends on: that of `epoch` at which `tally` is."""
-    state = {"epoch": epoch, "step": tally.steps, "tally": tally.state_dict()}
-    if run.machine.rank == 0:
-        state |= {"model": run.model.state_dict(), "learner": learner.state_dict()}
-        run.checkpoints.save({**state, "history": run.history})
+def test(
+    model: nn.Module, loader: Loader, criterion: nn.Module, card: dict, run: Run
+) -> dict[str, float]:
+    """Measure on the test photos, write the results and the model card, return the metrics."""
+    model.eval()
+    run.extras.begin("test", run.options.epochs)
+    made = outputs(model, loader, run.world, run.extras, criterion)
+    folder = loader.dataset.folder
+    predictions = Predictions.of(folder.names, made.values, made.labels, made.seen)
+    output = None if run.world.rank else run.options.output_data_dir
+    about = {**card, "damaged": loader.damage.names}
+    metrics = write_results(output, predictions, folder.classes, about)
+    return {**metrics, "images": len(predictions.files)}
 
 
-def test(run: Run) -> dict[str, float]:
-    """Measure on the test photos, print and write what came out; return the metrics."""
-    from learning import outputs
-    from records.results import tested, write_results
-
-    loader, files = run.loaders["test"], run.loaders["test"].dataset.folder
-    run.model.eval()
-    run.debugger.testing()
-    run.steps.begin("test", run.options.epochs)
-    made = outputs(run.model, loader, run.machine, run.steps, run.criterion)
-    answers = tested(files, made.values.cpu(), made.labels.cpu(), made.seen.cpu())
-    about = {**run.card, "metrics": run.history[-1], "damaged": loader.damage.names}
-    folder = None if run.machine.rank else run.options.output_data_dir
-    metrics = write_results(folder, answers, files.classes, about)
-    report({**metrics, "images": len(answers.files)})
-    return metrics
-
-
-def train(options: Any, steps: Any) -> dict[str, float]:
-    """Train, test and save as the arguments say; return the last epoch's and the test's metrics."""
+def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> dict[str, float]:
+    """Train, test and save as the options say; return the metrics of the saved weights."""
     channels = read_channels(options)
     classes = channels["train"].classes
     make_folders(options)
+    torch.manual_seed(options.seed)
+    model, weights = pretrained.start(options, len(classes))  # ImageNet's weights, a new head
+    preprocessing = models.preprocessing_of(options.model).resized(options.image_size)
+    options.image_size = preprocessing.image_size
+    models.check_size(model, options.model, options.image_size)
+    model = model.to(world.device, memory_format=torch.channels_last)
+    models.set_trainable(model, options.model, options.train_layers)
+    print_once(f"weights={weights} {world} image_size={options.image_size}")
 
-    import torch
+    loaders = make_loaders(options, channels, preprocessing, world)
+    photos = {name: len(channel.files) for name, channel in channels.items()}
+    counts = (f"{name}:{count}" for name, count in photos.items())
+    print_once(f"photos={' '.join(counts)} classes={len(classes)}")
 
-    import networks
-    from checkpoints import Checkpoints, Interruption
-    from learning import Stop, choose_machine, joined
-    from loading import make_loaders
-    from records.debugging import Debugger
-    from records.results import finite, write_history
-    from records.scalars import Scalars
+    criterion = nn.CrossEntropyLoss()
+    optimizer = make_optimizer(parameter_groups(model, options), options)
+    scheduler = make_scheduler(optimizer, options, options.epochs * len(loaders["train"]))
+    scaler = torch.amp.GradScaler(world.device.type, enabled=world.precision == "fp16")
+    progress = Progress(world)
+    extras.describe(world, loaders)
+    extras.register(model, criterion, scaler)
 
-    debugger, scalars = Debugger(options.debug_config, options.output_data_dir), Scalars()
-    with joined(choose_machine(options.precision)) as machine, Interruption() as interruption:
-        torch.manual_seed(options.seed)
-        model, start, weights = networks.start(options, len(classes))
-        settle(options, start)
-        say(f"weights={weights} {machine} image_size={options.image_size}")
-        loaders = make_loaders(options, channels, machine)
-        sizes = {name: len(channel.files) for name, channel in channels.items()}
-        found = " ".join(f"{name}:{size}" for name, size in sizes.items())
-        say(f"photos={found} classes={len(classes)}")
-        card = networks.card(options, classes, weights, hyperparameters(options))
-        card["photos"] = sizes
-        folder = options.checkpoint_dir or checkpoint_folder()
-        checkpoints, stop = Checkpoints(folder, card), Stop(machine, interruption)
-        model = model.to(machine.device, memory_format=torch.channels_last)
-        run = Run(options, machine, model, loaders, debugger, steps, checkpoints, stop, card)
-        describe(steps, options, machine, loaders)
-        for metrics in fit(run):
-            report(metrics)
-            scalars.write(metrics, metrics["epoch"])
-            if options.output_data_dir is not None and machine.rank == 0:
-                write_history(options.output_data_dir, run.history)
-        results = dict(run.history[-1]) if run.history else {}
-        if run.stop.asked:
-            say(f"stopped=SIGTERM after {len(run.history)} epochs, checkpoint={folder or 'none'}")
-        elif "test" in loaders:
-            results |= (tested := test(run))
-            scalars.write(tested, options.epochs, "test")
-        debugger.close()
-        if machine.rank == 0:
-            with steps.span("checkpoint"):
-                networks.save_model(model, {**card, "metrics": finite(results)}, options.model_dir)
-        return results
+    card = models.card(options, classes, weights, preprocessing, world.precision)
+    card |= {"hyperparameters": hyperparameters(options), "photos": photos}
+    checkpoints = Checkpoints(options.checkpoint_dir, card)
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    parts["progress"] = progress  # the epoch, the step, and the metrics of the epochs before
+    if (state := world.broadcast(checkpoints.newest())) is not None:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        print_once(f"resumed=epoch {progress.epoch}, step {progress.step}")
+
+    def save_checkpoint() -> None:
+        state = {name: part.state_dict() for name, part in parts.items()}
+        if world.rank == 0:
+            checkpoints.save(state, progress.epoch, progress.step)
+
+    run = Run(options, preprocessing, world, extras, stop)
+    feed = Feed(model, loaders, options, world, extras)
+    learning = (criterion, optimizer, scheduler, scaler)
+    while not progress.is_over(options.epochs, options.patience) and not stop.reason:
+        train_one_epoch(model, feed, *learning, progress, run, save_checkpoint)
+        if not stop.reason:
+            check_finite(progress.loss.mean(), progress.step, options)
+            valid = evaluate(model, feed, criterion, progress.epoch, run)
+            loaders["train"].damage.agree(world)
+            metrics = progress.end_epoch(*valid, model, keep_best=options.keep == "best")
+            print_metrics(metrics)
+            extras.write_scalars(metrics, metrics["epoch"])
+            if options.output_data_dir is not None and world.rank == 0:
+                write_history(options.output_data_dir, progress.history)
+            stop.look()
+        save_checkpoint()
+
+    kept = progress.kept()
+    if progress.best_weights is not None:
+        model.load_state_dict(progress.best_weights)
+        print_once(f"kept=epoch {kept['epoch']}")
+    tested = {}
+    if stop.reason:
+        done, folder = len(progress.history), options.checkpoint_dir or "none"
+        print_once(f"stopped={stop.reason} after {done} epochs, checkpoint={folder}")
+    elif "test" in loaders:
+        tested = test(model, loaders["test"], criterion, {**card, "metrics": kept}, run)
+        print_metrics(tested)
+        extras.write_scalars(tested, options.epochs, "test")
+    extras.close_tensors()
+    results = kept | tested
+    if world.rank == 0:
+        with extras.span("checkpoint"):
+            models.save_model(model, {**card, "metrics": finite(results)}, options.model_dir)
+    return results
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Run the command line; exits with 2 on wrong arguments, with 1 on what stops the training."""
-    options, ignored = parse(argv)
-    if ignored:
-        say(f"ignored arguments: {' '.join(ignored)}")
+    """Run the command line. Exit with 2 on wrong arguments, with 1 on what stops the training."""
+    options = parse(argv, Extras)
     try:
-        with profiled(options) as steps:
-            return train(options, steps)
+        with (
+            Extras(options) as extras,
+            joined(options.precision) as world,
+            Stop(world, options.stop_after, options.checkpoint_seconds) as stop,
+        ):
+            return fine_tune(options, world, extras, stop)
     except (DataError, ConfigError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except (RuntimeError, MemoryError, ValueError) as error:

@@ -35,8 +35,9 @@ BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTA
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
 
-import arguments  # noqa: E402
 import inference  # noqa: E402
+from debugger import JobExtras  # noqa: E402
+from options import build_parser  # noqa: E402
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -77,7 +78,7 @@ def choices() -> str:
 def options() -> str:
     """The options of `train.py`, as its `--help` has them."""
     with patch.dict("os.environ", clear=True):  # a folder's default is a variable of the job
-        parser = arguments.build_parser()
+        parser = build_parser(JobExtras)
     actions = [action for action in parser._actions if action.dest != "help"]
     return table(["option", "default", "what it does"], [_option(action) for action in actions])
 

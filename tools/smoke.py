@@ -36,7 +36,7 @@ def start(mode: str, photos: Path) -> subprocess.Popen:
     }
     options = ["--record", str(record(mode))]
     if mode == "aws":
-        environment |= {"COURSE_ROLE": ROLE, "AWS_REGION": REGION}
+        environment |= {"COURSE_ROLE": ROLE, "AWS_REGION": REGION, "COURSE_IMAGE_SIZE": "64"}
         options += ["--as-aws", "--deny", "iam:SimulatePrincipalPolicy"]
     engine = [sys.executable, "-m", "local_sagemaker.cli", "run", *options, "--"]
     pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]

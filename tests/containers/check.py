@@ -5,7 +5,8 @@ way in which SageMaker starts it, as notebook 03 makes its jobs, and with the De
 the second, `inference.py` serves the model that came out, in every form of a body that it answers
 or refuses. Every result is held against another's: the same seed and photos must give the same
 losses and weights, the same body the same answer.
-Ends with 1 if any differ. `check.py [launches lessons debugger serving]` runs only these parts.
+Ends with 1 if any differ. `check.py [PART ...]` runs only these parts: launches, fine-tuning,
+lessons, debugger, serving.
 """
 
 import json
@@ -44,7 +45,13 @@ PLAIN = {
     "image-size": "32",
     "precision": "fp32",
     "seed": "5",
-    "verbose": "true",  # no option of train.py: a boolean it does not know must not stop it
+}
+# The weights of this network are a package among the requirements.
+LITE0 = PLAIN | {
+    "model": "efficientnet_lite0",
+    "weights": "imagenet",
+    "batch-norm": "frozen",
+    "image-size": "64",
 }
 # A tuner delivers text, and every categorical value, as JSON.
 CATEGORICAL = ("model", "weights", "optimizer", "batch-size", "precision")
@@ -80,11 +87,11 @@ def _first_loss(result: Result) -> str:
 
 def launches(venv: Venv) -> Iterator[tuple[str, str, Callable[[], Result]]]:
     """Every way in which SageMaker starts a script: name, form of the arguments, the job."""
-    typed = {k: {"true": True}.get(v, v) for k, v in PLAIN.items()}
-    typed |= {"lr": 0.003, "batch-size": 32, "epochs": 4}
+    typed = PLAIN | {"lr": 0.003, "batch-size": 32, "epochs": 4, "system-metrics": False}
     yield "SDK v3 driver", "plain", partial(jobs.driver, venv, "driver", typed)
     yield "SDK v3 driver", "quoted", partial(jobs.driver, venv, "driver-quoted", QUOTED)
-    yield "toolkit", "plain", partial(jobs.toolkit, venv, "toolkit", PLAIN)
+    text = {"system-metrics": "false"}
+    yield "toolkit", "plain", partial(jobs.toolkit, venv, "toolkit", PLAIN | text)
     yield "toolkit", "quoted, tuner's", partial(jobs.toolkit, venv, "toolkit-quoted", TUNED)
     one = partial(jobs.driver, venv, "torchrun-driver", typed, processes=1)
     yield "torchrun by the driver", "plain", one
@@ -98,7 +105,20 @@ def check_launches(venv: Venv) -> tuple[list[Row], Result]:
         result = timed(f"{path}, {arguments}", start)
         rows.append(Row(path, arguments, _first_loss(result), differences(result, first)))
         first = first or result
-    return [*rows, _two_processes(venv), _course(first)], first
+    return [*rows, _two_processes(venv), _course("course", PLAIN, first)], first
+
+
+def check_fine_tuning(venv: Venv) -> tuple[list[Row], Result]:
+    """EfficientNet-Lite0 from ImageNet's weights: by the driver, the toolkit, and in the course."""
+    first = timed("EfficientNet-Lite0, driver", partial(jobs.driver, venv, "lite0", LITE0))
+    other = timed("EfficientNet-Lite0, toolkit", partial(jobs.toolkit, venv, "lite0-tool", LITE0))
+    verdict = differences(first, None)
+    if verdict == "OK" and "weights=imagenet (" not in first.log:
+        verdict = "it did not start from ImageNet's weights"
+    name = "EfficientNet-Lite0, ImageNet"
+    rows = [Row("SDK v3 driver", name, _first_loss(first), verdict)]
+    rows.append(Row("toolkit", name, _first_loss(other), differences(other, first)))
+    return [*rows, _course("course-lite0", LITE0, first)], first
 
 
 def _two_processes(venv: Venv) -> Row:
@@ -125,15 +145,15 @@ def _two_processes(venv: Venv) -> Row:
     )
 
 
-def _course(expected: Result) -> Row:
+def _course(name: str, hyperparameters: dict, expected: Result) -> Row:
     """The same in the course's own environment, where another Pillow crops the photos."""
-    start = partial(jobs.alone, Path(sys.executable), "course", PLAIN)
+    start = partial(jobs.alone, Path(sys.executable), name, hyperparameters)
     result = timed("python, course's .venv", start)
     verdict = differences(result, None)
     if verdict == "OK" and abs(result.losses[0] / expected.losses[0] - 1) > OTHER_PILLOW:
         verdict = f"not {expected.losses[0]:.9f} within {OTHER_PILLOW:.1%}"
     return Row(
-        "python, course's .venv", f"plain, within {OTHER_PILLOW:.1%}", _first_loss(result), verdict
+        "python, course's .venv", f"{name}, within {OTHER_PILLOW:.1%}", _first_loss(result), verdict
     )
 
 
@@ -148,7 +168,7 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             jobs.driver,
             venv,
             f"lesson-{lesson.variable}",
-            PLAIN | ({"monitor": "100"} if lesson.hook else {}),
+            PLAIN | ({"system-metrics": "100"} if lesson.hook else {}),
             requirements=requirements,
             environment=lesson.environment,
             hook=lesson.hook,
@@ -206,6 +226,7 @@ def check_tensors(venv: Venv, result: Result) -> list[Row]:
 
 def check_serving(venv: Venv, trained: Result) -> list[Row]:
     """Serve a job's model archive in the inference environment and in the course's own."""
+    venv.reset()
     folder = venvs.BUILD / "served" / "model"
     shutil.rmtree(folder.parent, ignore_errors=True)
     archive = folder.parent / "model.tar.gz"
@@ -284,7 +305,7 @@ def lacking(venv: Venv) -> list[Row]:
 
 
 def main() -> int:
-    parts = {"launches", "lessons", "debugger", "serving"}
+    parts = {"launches", "fine-tuning", "lessons", "debugger", "serving"}
     chosen = set(sys.argv[1:]) or parts
     if unknown := chosen - parts:
         sys.exit(f"there is no part {', '.join(unknown)}: choose of {', '.join(sorted(parts))}")
@@ -297,13 +318,18 @@ def main() -> int:
         rows += launched
     else:  # what the others are held against
         first = timed("SDK v3 driver", partial(jobs.driver, training, "driver", PLAIN))
+    if {"fine-tuning", "serving"} & chosen:
+        found, lite0 = check_fine_tuning(training)
+        rows += found
     if "lessons" in chosen:
         rows += check_lessons(training, first)
     if "debugger" in chosen:
         rows += debugged.check(training, PLAIN, first)
     if "serving" in chosen:
         environments += [timed("inference environment", partial(venvs.build, "inference"))]
-        rows += lacking(environments[-1]) + check_serving(environments[-1], first)
+        rows += lacking(environments[-1])
+        for trained in (first, lite0):
+            rows += check_serving(environments[-1], trained)
     show(rows)
     ml = "real" if isolation.isolation().real_opt_ml else "replaced in the driver's files"
     print(f"\n/opt/ml: {ml}; {time.perf_counter() - begin:.0f} s")

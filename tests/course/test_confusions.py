@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import report
 from course import confusions
 from course.confusions import photos, side_by_side, worst
 from engine_support.clients import BUCKET
-from records import results, scores
 from tests.support.tiny_photos import COLOURS, draw, encode, write_channels
 
 BREEDS = [*COLOURS, "057.Dalmatian"]
 ABOUT = {
-    "architecture": "resnet18", "weights": "random", "image_size": 64, "hyperparameters": {},
-    "photos": {}, "metrics": {}, "damaged": [],
+    "architecture": "resnet18", "weights": "random", "precision": "fp32", "image_size": 64,
+    "hyperparameters": {},
+    "photos": {}, "metrics": {"epoch": 1}, "damaged": [],
 }  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def left(folder, labels, taken, breeds=BREEDS):
     """The files that a job leaves whose network answers `taken`."""
     logits = np.eye(len(breeds), dtype=np.float32)[list(taken)]
     names = [f"{breeds[label]}/{i:03}.jpg" for i, label in enumerate(labels)]
-    results.write_results(folder, scores.Tested(names, np.array(labels), logits), breeds, ABOUT)
+    report.write_results(folder, report.Predictions(names, np.array(labels), logits), breeds, ABOUT)
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
@@ -114,8 +115,8 @@ def test_all_of_it_survives_the_smallest_test(ws, tmp_path):
             key = f"{ws.prefix}/data/test/{files[-1]}"
             boto3.client("s3").upload_file(str(file), BUCKET, key)
     logits = np.eye(2, dtype=np.float32)[labels]
-    tested = scores.Tested(files, np.array(labels), logits)
-    results.write_results(tmp_path / "data", tested, list(COLOURS), ABOUT)
+    tested = report.Predictions(files, np.array(labels), logits)
+    report.write_results(tmp_path / "data", tested, list(COLOURS), ABOUT)
     found = {file.name: file.read_bytes() for file in (tmp_path / "data").iterdir()}
     assert json.loads(found["test.json"])["confused"] == []
     figure = side_by_side(photos(ws, worst(found)))

@@ -11,7 +11,7 @@ from sagemaker.core.shapes import (
 )
 
 from course import debugger
-from records import hookconfig
+from debugger import hookconfig
 
 
 def test_the_hook_as_json_is_what_the_script_takes():

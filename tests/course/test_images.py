@@ -76,6 +76,7 @@ def _workspace(mode):
         inference_image=images.inference("us-east-1"),
         debugger="self",
         reports=Path("reports"),
+        image_size=224,
     )
 
 

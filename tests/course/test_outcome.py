@@ -9,15 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import report
 from course import outcome
 from course.outcome import NoResults, fetch
 from engine_support.clients import BUCKET, unique
-from records import results, scores
 
 NAMES = ["001.Affenpinscher", "016.Beagle"]
 ABOUT = {
-    "architecture": "resnet18", "weights": "random", "image_size": 64, "hyperparameters": {},
-    "photos": {"test": 4}, "metrics": {}, "damaged": [],
+    "architecture": "resnet18", "weights": "random", "precision": "fp32", "image_size": 64,
+    "hyperparameters": {},
+    "photos": {"test": 4}, "metrics": {"epoch": 1}, "damaged": [],
 }  # fmt: skip
 
 
@@ -55,8 +56,8 @@ def packed(*members, prefix=""):
 def told(folder, taken=(0, 1, 1, 1)):
     """`test.json` as the script writes it, of two breeds with two photos each."""
     logits = np.eye(2, dtype=np.float32)[list(taken)]
-    said = scores.Tested([f"b/{i}.jpg" for i in range(4)], np.array([0, 0, 1, 1]), logits)
-    results.write_results(folder, said, NAMES, ABOUT)
+    said = report.Predictions([f"b/{i}.jpg" for i in range(4)], np.array([0, 0, 1, 1]), logits)
+    report.write_results(folder, said, NAMES, ABOUT)
     return json.loads((folder / "test.json").read_text())
 
 
@@ -73,7 +74,7 @@ def test_it_finds_what_a_real_job_left(aws):
 
 def test_every_file_that_the_script_writes_is_known(tmp_path):
     told(tmp_path)
-    results.write_history(tmp_path, [{"epoch": 1}])
+    report.write_history(tmp_path, [{"epoch": 1}])
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(outcome.FILES)
 
 

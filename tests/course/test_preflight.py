@@ -44,6 +44,7 @@ WS = Workspace(
     inference_image="",
     debugger="self",
     reports=Path("reports"),
+    image_size=224,
 )
 IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me", "UserId": "x"}
 GPU, ENDPOINT = "ml.g4dn.xlarge for training job usage", "ml.m5.large for endpoint usage"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
-import arguments
+import options
 from course import searches
 from course.workspace import ROOT
 from local_sagemaker import ranges as engine
@@ -31,9 +31,7 @@ def asked(search):
 def parsed(words):
     """What `train.py` makes of its options."""
     folders = ["--train-dir", "a", "--valid-dir", "b", "--model-dir", "m"]
-    known, unknown = arguments.parse([*folders, *map(str, words)])
-    assert unknown == []
-    return vars(known)
+    return vars(options.parse([*folders, *map(str, words)]))
 
 
 def ends(name):
@@ -98,12 +96,16 @@ def plain(parameters):
     return {name: (type(found), vars(found)) for name, found in parameters.items()}
 
 
+START = {"weights": "auto", "image-size": 64}  # as a cell before sets it, in local mode
+
+
 def chosen_in_notebook_02(name):
     """The trainer and the ranges with which notebook 02 goes on if it names this search."""
     names = {kind.__name__: kind for kind in (ContinuousParameter, IntegerParameter)}
     names |= {"CategoricalParameter": CategoricalParameter, "searches": searches}
     fixed = re.search(r"hyperparameters=(\{.*\}),$", cell("trainer = ModelTrainer("), re.M)[1]
-    names["trainer"] = SimpleNamespace(hyperparameters=eval(fixed))
+    names["start"] = START
+    names["trainer"] = SimpleNamespace(hyperparameters=eval(fixed, {"start": START}))
     exec(cell("ranges = {"), names)
     choice = cell("SEARCH = ")
     assert choice.startswith('SEARCH = "course"  #')  # what runs if nobody changes it
@@ -117,7 +119,7 @@ def test_notebook_02_goes_on_with_the_search_that_it_names(name):
     search = searches.NAMED[name]
     assert plain(ranges) == plain(searches.ranges(search))
     assert list(ranges) == list(search.ranges)
-    assert trainer.hyperparameters == search.hyperparameters
+    assert trainer.hyperparameters == {**START, **search.hyperparameters}
     assert trainer.hyperparameters is not search.hyperparameters  # the SDK adds to the trainer's
 
 
@@ -173,15 +175,24 @@ def test_a_published_project_takes_pytorch_s_optimiser_as_it_comes(search):
 
 @pytest.mark.parametrize("search", searches.RECOMMENDED, ids=lambda search: search.name)
 def test_each_choice_of_ours_has_a_reason(search):
-    assert search.hyperparameters.keys() | search.ranges.keys() <= searches.REASONS.keys()
-    assert search.hyperparameters["augmentation"] == "colour"
-    assert search.hyperparameters["schedule"] == "cosine"
-    assert 0 < search.hyperparameters["warmup"] < 1
-    assert search.hyperparameters["label-smoothing"] > 0
-    if search.hyperparameters.get("weights") != "random":  # head first, then the last stage
-        assert search.hyperparameters["train-layers"] == "last-stage"
-        assert search.hyperparameters["head-epochs"] < search.hyperparameters["epochs"]
-        assert search.hyperparameters["body-lr"] < 1
+    fixed = search.hyperparameters
+    assert fixed.keys() | search.ranges.keys() <= searches.REASONS.keys()
+    short = search.name == "efficientnet_lite0"  # three epochs
+    assert fixed["augmentation"] == ("crop" if short else "colour")
+    assert fixed["schedule"] == "cosine"
+    assert 0 < fixed["warmup"] < 1
+    assert fixed["label-smoothing"] > 0
+    if fixed.get("weights") == "random":
+        assert fixed["train-layers"] == "all"
+        assert not {"head-epochs", "body-lr", "batch-norm"} & fixed.keys()
+        return
+    assert fixed["body-lr"] < 1
+    assert fixed["batch-norm"] == "frozen"
+    if short:
+        assert fixed["train-layers"] == "all"
+    else:  # head first, then the last stage
+        assert fixed["train-layers"] == "last-stage"
+        assert fixed["head-epochs"] < fixed["epochs"]
 
 
 def test_no_reason_is_left_over():

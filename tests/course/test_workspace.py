@@ -22,6 +22,7 @@ def clean(monkeypatch, tmp_path):
         "COURSE_ROLE",
         "COURSE_DEVICE",
         "COURSE_DEBUGGER",
+        "COURSE_IMAGE_SIZE",
         "AWS_ENDPOINT_URL",
         "LOCAL_SAGEMAKER_URL",
     )
@@ -239,3 +240,17 @@ def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
         assert before.stdout.split()[:3] == after.stdout.split()[:3]  # address and process
     finally:
         subprocess.run([*engine, "stop", *state], check=True, capture_output=True)
+
+
+def test_the_image_size_is_the_modes_own_or_the_environments(clean):
+    assert workspace.chosen_image_size("local") == 64
+    assert workspace.chosen_image_size("aws") == 224
+    clean.setenv("COURSE_IMAGE_SIZE", "96")
+    assert workspace.chosen_image_size("aws") == 96
+
+
+@pytest.mark.parametrize("size", ["small", "31", "-64", "64.5"])
+def test_an_image_size_that_is_none_is_refused(clean, size):
+    clean.setenv("COURSE_IMAGE_SIZE", size)
+    with pytest.raises(workspace.WorkspaceError, match=f"COURSE_IMAGE_SIZE is '{size}'"):
+        workspace.chosen_image_size("local")

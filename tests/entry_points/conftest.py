@@ -1,4 +1,4 @@
-"""What a job's script finds: its configuration folder, and published weights."""
+"""Fixtures: a job's configuration folder, and files of weights as torchvision publishes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def job_config(tmp_path, monkeypatch):
-    """The configuration folder of a job `dogs-1`, empty, as its script finds it."""
+    """Return the empty configuration folder of a job `dogs-1`; its script finds it."""
     for name in ("SMDEBUG_CONFIG_FILE_PATH", "SMPROFILER_CONFIG_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SM_INPUT_CONFIG_DIR", str(tmp_path / "config"))
@@ -21,15 +21,15 @@ def job_config(tmp_path, monkeypatch):
 
 @pytest.fixture
 def published(monkeypatch):
-    """Writes weights as torchvision would publish them: under a name that begins with their hash.
+    """Return a function that writes weights as torchvision publishes them, named by their hash.
 
-    `entry_points/networks.py` then takes that name for one of torchvision's own.
+    `entry_points/pretrained.py` then takes that name for one of torchvision's own.
     """
     import torch
 
-    import networks
+    import pretrained
 
-    own = networks._urls
+    own = pretrained._urls
     names: dict[str, list[str]] = {}
 
     def write(folder: Path, architecture: str, state: dict) -> Path:
@@ -42,5 +42,5 @@ def published(monkeypatch):
     def urls(architecture: str) -> list[str]:
         return [f"https://example.org/{n}" for n in names.get(architecture, [])] + own(architecture)
 
-    monkeypatch.setattr(networks, "_urls", urls)
+    monkeypatch.setattr(pretrained, "_urls", urls)
     return write

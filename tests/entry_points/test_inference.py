@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image, ImageOps
 
 import inference
 from course.workspace import ROOT
-from photos import centre_crop, decode, normalise, resized_side, to_batch
+from preprocess import Preprocessing, centre_crop, decode, normalise, resized_side, to_batch
 from tests.support import forms
 from tests.support.forking import fork, write_to
 from tests.support.tiny_endpoint import CLASSES, IMAGE_SIZE, endpoint, write_model
@@ -68,9 +69,9 @@ def logits(invoke):
 
 def trained_on(model, image):
     """The logits of an opened photo by the steps that evaluate it in training."""
-    photo = centre_crop(decode(image, resized_side(IMAGE_SIZE)), IMAGE_SIZE)
+    photo = centre_crop(decode(image, resized_side(IMAGE_SIZE)), Preprocessing(IMAGE_SIZE))
     with torch.inference_mode():
-        return model.network(normalise(to_batch([photo]))).numpy()
+        return model.network(normalise(to_batch([photo]), Preprocessing(IMAGE_SIZE))).numpy()
 
 
 def test_the_answer_is_the_five_likeliest_breeds_in_order(invoke):
@@ -88,7 +89,7 @@ def test_the_answer_is_the_five_likeliest_breeds_in_order(invoke):
 
 
 @pytest.mark.parametrize("form", [name for name in EXACT if "json" not in name])
-def test_the_bytes_are_trusted_and_not_the_label(invoke, form):
+def test_the_bytes_decide_and_not_the_content_type(invoke, form):
     right = invoke(EXACT[form], f"image/{form.split()[0]}", LOGITS)
     assert right[0] == 200
     for label in ("image/jpeg", "application/json", "text/csv", "application/x-npy", None):
@@ -118,8 +119,8 @@ def test_a_photo_gets_the_logits_of_training(logits, model, form):
 
 
 @pytest.mark.parametrize("form", ["jpeg cmyk", "tiff cmyk", "jpeg exif", "webp lossy", "gif"])
-def test_another_form_of_the_photo_is_answered_much_the_same(logits, form):
-    """Ink for light, or the photo on its side, would be another photo."""
+def test_a_lossy_form_of_the_photo_gets_nearly_the_same_logits(logits, form):
+    """An inverted or a rotated photo differs more."""
     expected = logits(EXACT["png"])
     assert np.abs(logits(LOSSY[form]) - expected).max() < 0.01
     for other in (ImageOps.invert(SCENE), SCENE.transpose(Image.Transpose.ROTATE_90)):
@@ -133,6 +134,45 @@ def test_json_with_base64_is_the_same_photo(invoke):
     assert invoke(b" \r\n\t" + body, "application/json") == invoke(photo)
     # Some clients label JSON as they label everything else.
     assert invoke(body, "application/x-image") == invoke(photo)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_it_serves_in_the_precision_that_was_validated_if_the_processor_has_it(
+    model_dir, monkeypatch, tmp_path, native
+):
+    monkeypatch.setattr("models.has_bf16", lambda device: native)
+    shutil.copytree(model_dir, tmp_path / "model")
+    card = json.loads((model_dir / "model.json").read_text())
+    (tmp_path / "model" / "model.json").write_text(json.dumps({**card, "precision": "bf16"}))
+    model, plain = (inference.model_fn(str(at)) for at in (tmp_path / "model", model_dir))
+    assert (model.precision, plain.precision) == ("bf16" if native else "fp32", "fp32")
+    photo = inference.to_batch([SCENE.resize((IMAGE_SIZE, IMAGE_SIZE))])
+    with torch.no_grad():
+        assert torch.equal(model(photo), plain(photo)) is not native
+        assert model(photo).dtype == torch.float32
+
+
+BASE64 = {
+    "with line breaks": lambda raw: base64.encodebytes(raw).decode(),
+    "with CRLF": lambda raw: base64.encodebytes(raw).decode().replace("\n", "\r\n"),
+    "with a newline at its end": lambda raw: base64.b64encode(raw).decode() + "\n",
+    "in the alphabet for addresses": lambda raw: base64.urlsafe_b64encode(raw).decode(),
+    "without padding": lambda raw: base64.b64encode(raw).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("form", BASE64)
+def test_base64_may_be_written_as_clients_write_it(invoke, form):
+    """Of lengths that need padding, and with bytes that the two alphabets write differently."""
+    for photo in (encode(PHOTO) + bytes(n) + b"\xff\xfe\xfb\xef" for n in range(3)):
+        text = BASE64[form](photo)
+        assert invoke(json.dumps({"image": text}).encode(), "application/json") == invoke(photo)
+
+
+def test_json_may_begin_with_a_byte_order_mark(invoke):
+    photo = encode(PHOTO)
+    body = b"\xef\xbb\xbf" + forms.as_json(photo)
+    assert invoke(body, "application/json") == invoke(photo)
 
 
 @pytest.mark.parametrize("form", SEVERAL)
@@ -205,7 +245,7 @@ def test_all_logits_come_as_json_or_npy_in_label_order(invoke):
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html, */*;q=0.8", "application/json;q=0.9", ""])
-def test_json_is_what_a_client_without_wishes_gets(invoke, accept):
+def test_json_is_the_default(invoke, accept):
     status, content_type, body = invoke(encode(PHOTO), accept=accept)
     assert (status, content_type) == (200, "application/json")
     assert len(json.loads(body)["predictions"]) == 5
@@ -223,7 +263,7 @@ def test_as_many_breeds_as_asked_for_or_all(invoke, top):
 
 
 @pytest.mark.parametrize("top", ["0", "00", "-1", "1.5", "ten", "", "٣", "9" * 5000, f"{1:05000}"])
-def test_no_number_of_breeds_is_406_and_says_what_is(invoke, top):
+def test_a_wrong_number_of_breeds_is_406_and_says_the_range(invoke, top):
     status, _, message = invoke(encode(PHOTO), accept=f"application/json;top={top}")
     assert status == 406
     assert "from 1 to 999999" in message.splitlines()[0]
@@ -237,7 +277,7 @@ def test_logits_are_true_or_false(invoke, options):
     assert b"predictions" in invoke(encode(PHOTO), accept="application/json;logits=false")[2]
 
 
-def test_an_answer_nobody_can_give_is_406(invoke):
+def test_an_unknown_type_of_answer_is_406(invoke):
     status, _, message = invoke(encode(PHOTO), accept="text/csv")
     assert status == 406
     assert "application/x-npy" in message.splitlines()[0]

@@ -11,7 +11,7 @@ from open_debugger.profiler import analyse
 from tests.support.forking import fork, train_alone
 from tests.support.tiny_photos import COLOURS, draw, encode
 
-COMMON = {"model": "resnet18", "weights": "random", "monitor": 100}
+COMMON = {"model": "resnet18", "weights": "random", "system-metrics": 100}
 STARVED = {"image-size": 32, "batch-size": 4, "epochs": 5, "decode": "full", "num-workers": 0}
 COMPUTING = {"image-size": 112, "batch-size": 8, "epochs": 8}
 

@@ -1,8 +1,8 @@
-"""Processes that have PyTorch from their first moment: forks of one that has imported it.
+"""Start processes in which PyTorch is already imported, by forking a server that has imported it.
 
-Importing PyTorch takes seconds, and a process that has used its threads cannot be forked. So a
-server, which multiprocessing starts at the first need, imports all and uses none of it. Where
-Python is older than 3.12.3, the server learns of no path but PYTHONPATH.
+Importing PyTorch takes seconds, and a process that has used PyTorch's threads cannot be forked. So
+multiprocessing starts a server, which imports everything and runs none of it. In Python before
+3.12.3, only PYTHONPATH reaches the server's sys.path.
 """
 
 import contextlib
@@ -23,8 +23,9 @@ from uuid import uuid4
 import pytest
 
 IMPORTED = ["torch", "torchvision.transforms.v2", "torchvision.models", "safetensors.torch"]
-IMPORTED += ["train", "learning", "loading", "networks", "checkpoints", "records.debugging"]
-IMPORTED += ["records.results", "records.scalars", "torch.utils.serialization.config"]
+IMPORTED += ["train", "options", "preprocess", "data", "distributed", "optim", "features", "models"]
+IMPORTED += ["pretrained", "checkpoint", "report", "debugger.hook", "debugger.profiling"]
+IMPORTED += ["debugger.scalars", "torch.utils.serialization.config"]
 IMPORTED += ["PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.GifImagePlugin"]
 IMPORTED += ["torch.distributed.launcher.api", "tests.support.narrow", "pytest"]
 
@@ -32,9 +33,9 @@ _starting = threading.Lock()
 
 
 def fork(target: Callable, *arguments: Any, daemon: bool = True) -> BaseProcess:
-    """Start a fork of the server: a function of a module, with arguments that can be pickled.
+    """Run a function in a fork of the server; the arguments must be picklable.
 
-    Only a process that is no daemon may start others.
+    A daemon may not start processes of its own.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
@@ -46,13 +47,13 @@ def fork(target: Callable, *arguments: Any, daemon: bool = True) -> BaseProcess:
 
 
 def _begin(target: Callable, *arguments: Any) -> None:
-    # As in a process of one's own: not from the server, which has forced its way on this one.
+    # As in any process on Linux; the server has set it to forkserver.
     multiprocessing.set_start_method("fork", force=True)
     target(*arguments)
 
 
 def write_to(log: Path) -> None:
-    """In a fork: let all output go to a file, a line at a time."""
+    """In a fork: redirect all output to a file, line by line."""
     stream = log.open("a", buffering=1)
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
@@ -62,26 +63,25 @@ def write_to(log: Path) -> None:
 def train_alone(
     arguments: list[str], log: Path, variables: dict[str, str], pace: float = 0, wide: bool = False
 ) -> None:
-    """In a fork: run train.py on one thread, with more environment and a log for its output.
+    """In a fork: run train.py on one thread, with these environment variables, and log its output.
 
-    ResNet18 is a narrow one, unless it is to be `wide`. Each batch and each file that is forced to
-    the disk takes at least `pace` seconds: who wants to interrupt a run then has time to, on a busy
-    machine as well.
+    ResNet18 is the narrow one, unless `wide` is true. Each batch, and each fsync of a file, takes
+    at least `pace` seconds, which leaves time to interrupt a run on a busy machine as well.
     """
     import torch
-    from torchvision.models import resnet
+    from torchvision.models._api import BUILTIN_MODELS
 
     import train
     from tests.support import narrow
 
     torch.set_num_threads(1)
     if not wide:
-        resnet.resnet18, narrow.PACE = narrow.resnet18, pace
+        BUILTIN_MODELS["resnet18"], narrow.PACE = narrow.resnet18, pace
     fsync = os.fsync
     os.fsync = lambda descriptor: (time.sleep(pace), fsync(descriptor))
     for name in [name for name in os.environ if name.startswith("SM_")]:
         del os.environ[name]
-    os.environ.update(variables, OMP_NUM_THREADS="1")  # the processors are for all tests
+    os.environ.update(variables, OMP_NUM_THREADS="1")  # other tests run at the same time
     write_to(log)
     train.main(arguments)
 
@@ -89,7 +89,7 @@ def train_alone(
 def run_in_fork(
     command: list[str], *, env: dict[str, str] | None = None, check: bool = False, **_: Any
 ) -> subprocess.CompletedProcess:
-    """What `subprocess.run` does with `[python, train.py, ...]`, sooner, on a narrow network."""
+    """Do what `subprocess.run` does with `[python, train.py, ...]`, faster, on a narrow network."""
     assert Path(command[1]).name == "train.py"
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -102,13 +102,13 @@ def run_in_fork(
 
 
 def _launch(log: Path, restarts: int, target: Callable, arguments: tuple) -> None:
-    """In a fork: what `torchrun --standalone --nproc-per-node 2` does, without importing anew."""
+    """In a fork: do what `torchrun --standalone --nproc-per-node 2` does, with forks as workers."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     for name in [name for name in os.environ if name.startswith("SM_")]:
         del os.environ[name]
     os.environ["OMP_NUM_THREADS"] = "1"
-    # Else the restarted meet addresses of the dead in torchrun's own store (pytorch#135712).
+    # Else restarted workers find stale addresses in torchrun's own store (pytorch#135712).
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     write_to(log)
     config = LaunchConfig(
@@ -129,7 +129,7 @@ def _launch(log: Path, restarts: int, target: Callable, arguments: tuple) -> Non
 def torchrun(
     log: Path, target: Callable, *arguments: Any, restarts: int = 0
 ) -> Iterator[BaseProcess]:
-    """Run a function in two processes by torchrun's agent; none of them outlives the context."""
+    """Have torchrun's agent run a function in two processes; none outlives the context."""
     agent = fork(_launch, log, restarts, target, arguments, daemon=False)
     try:
         yield agent
@@ -139,7 +139,7 @@ def torchrun(
 
 
 def free_port() -> int:
-    """A port that nobody listens at now."""
+    """Return a port on which nothing listens at present."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""An endpoint's inside for tests: a small model, and SageMaker's toolkit asking inference.py."""
+"""An endpoint for tests: a small model, and SageMaker's toolkit, which calls inference.py."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +11,17 @@ from sagemaker_inference import content_types
 from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.transformer import Transformer
 
-import networks
+import models
 
-# Not in alphabetical order: the order of the labels is the card's, not the names'.
+# Not sorted: the card sets the order of the labels.
 CLASSES = ["003.Poodle", "001.Affenpinscher", "002.Afghan_hound", "6.Pug", "5.Boxer", "4.Beagle"]
 IMAGE_SIZE = 32
 
 
 def write_model(folder: Path) -> Path:
-    """Write a model as a training job leaves it: never trained, likes the last class best."""
+    """Write a model as a training job does; it is untrained and prefers the last class."""
     torch.manual_seed(0)
-    model = networks.build("resnet18", len(CLASSES))
+    model = models.build("resnet18", len(CLASSES))
     with torch.no_grad():
         model.fc.bias.copy_(torch.arange(6) * 3.0)
     card = {
@@ -31,12 +31,12 @@ def write_model(folder: Path) -> Path:
         "class_names": CLASSES,
         "image_size": IMAGE_SIZE,
     }
-    networks.save_model(model, card, folder)
+    models.save_model(model, card, folder)
     return folder
 
 
 class Context:
-    """What a model server hands to the toolkit, and what the toolkit answers through it."""
+    """The request context of a model server; the toolkit sets the status and type of the answer."""
 
     def __init__(self, model_dir: Path, headers: dict[str, str]):
         self.system_properties = {"model_dir": str(model_dir)}
@@ -56,13 +56,15 @@ class Context:
 
 @contextmanager
 def endpoint(model_dir: Path) -> Iterator[Callable[..., tuple]]:
-    """Yield a function that asks the toolkit, as an endpoint does: status, type and body."""
-    text_types = list(content_types.UTF8_TYPES)  # which serving changes for its own process
+    """Yield a function that sends the toolkit a request; it returns status, type and body."""
+    text_types = list(content_types.UTF8_TYPES)  # inference.py changes them
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on so small a model, two wait for each other where others run
+    torch.set_num_threads(1)  # faster for so small a model while other tests run
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAGEMAKER_PROGRAM", "inference.py")
-        patch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # training in this process sets it
+        patch.setattr(
+            ImageFile, "LOAD_TRUNCATED_IMAGES", False
+        )  # a training in this process sets it
         transformer = Transformer(DefaultInferenceHandler())
 
         def ask(body, content_type="application/x-image", accept=None):

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-import arguments
+from debugger import JobExtras
+from options import build_parser
 from tools import docs
 
 PAGE = (
@@ -30,12 +31,13 @@ def test_a_table_is_markdown():
 def test_every_option_is_there_with_its_default_and_its_choices(monkeypatch):
     monkeypatch.setenv("SM_CHANNEL_TRAIN", "/somewhere")  # as in a job: not to be in the table
     lines = dict(line[2:-2].split(" | ", 1) for line in docs.options().splitlines()[2:])
-    actions = [a for a in arguments.build_parser()._actions if a.dest != "help"]
+    actions = [a for a in build_parser(JobExtras)._actions if a.dest != "help"]
     assert list(lines) == [f"`{action.option_strings[0]}`" for action in actions]
     for action in actions:
         assert all(
             choice in lines[f"`{action.option_strings[0]}`"] for choice in action.choices or ()
         )
+    assert {"`--debug-config`", "`--system-metrics`", "`--profile-steps`"} <= set(lines)
     assert lines["`--lr`"].startswith("0.001 | ")
     assert lines["`--train-dir`"] == "`SM_CHANNEL_TRAIN` | training photos"
 

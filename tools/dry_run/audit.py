@@ -59,7 +59,7 @@ DEVICE = re.compile(r"-(cpu|gpu|cu\d+)-")
 # What a job is asked where SageMaker evaluates Debugger's rules, and where the notebook does.
 DEBUGGER = re.compile(
     r"(DebugHookConfig|DebugRuleConfigurations|ProfilerConfig|ProfilerRuleConfigurations"
-    r"|CheckpointConfig)\.|HyperParameters\.(debug-config|monitor)$"
+    r"|CheckpointConfig)\.|HyperParameters\.(debug-config|system-metrics)$"
 )
 RECORDED = re.compile(r"/(debug|profiler|rule)-output/")  # where the notebook reads them
 SELF_HOSTED = "who evaluates Debugger's rules"

@@ -223,7 +223,7 @@ MANAGED = {
     "DebugHookConfig": {"S3OutputPath": f"s3://{BUCKET}/dog-breeds/debug"},
     "DebugRuleConfigurations": [{"RuleConfigurationName": "Overfit", "RuleEvaluatorImage": "i"}],
 }
-SELF = {"HyperParameters": {"debug-config": "{}", "monitor": "200"}}
+SELF = {"HyperParameters": {"debug-config": "{}", "system-metrics": "200"}}
 
 
 class TestDifferences:
@@ -273,7 +273,7 @@ class TestDifferences:
 
     def test_other_rules_where_both_modes_leave_them_to_the_same(self):
         local, aws = self.modes(SELF, {"HyperParameters": {"debug-config": "{}"}})
-        only(problems(aws, local), "HyperParameters.monitor is (absent)")
+        only(problems(aws, local), "HyperParameters.system-metrics is (absent)")
 
     def test_another_image_than_for_another_device(self):
         image = {"TrainingImage": f"{REGISTRY}/pytorch:2.9-cu133-old", "TrainingInputMode": "File"}

@@ -1,0 +1,126 @@
+"""Fine-tuning beside training from random weights, at equal steps: what is pretraining worth?
+
+    python -m benchmarks.finetune [--data FOLDER] [--size 128] [--epochs 3] [--seeds 3]
+
+Without `--data` the photos are drawn: 133 breeds, each with 16 to train on and 4 each to validate
+and test. Each run is `train.py` in a process of its own, on all cores. All runs have the same
+photos, size, batch size, epochs and recipe. From random weights, all layers learn at one rate, and
+batch normalisation trains, because there is nothing to preserve.
+
+For each network it prints the accuracy on the photos of `test` (with `--both` also on those of
+`valid`): the mean of the seeds with a 95 % interval over the photos, and each seed's. Then follow
+the seconds that the epochs took, the megabytes of the weights, and the milliseconds that
+`inference.py` takes for a photo: the median of 20, one after the other.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.real import ROOT, Folders, Trained, difference, read, rights, train
+from benchmarks.record_gpu import machine
+from course.sample_photos import sample
+from course.searches import NAMED
+
+DRAWN = {"classes": 133, "per_class": (16, 4, 4)}
+RECIPE = {**NAMED["efficientnet_lite0"].hyperparameters, "lr": 3e-3, "batch-size": 32}
+SCRATCH = {"weights": "random", "train-layers": "all", "batch-norm": "train", "body-lr": 1}
+NETWORKS = {
+    "EfficientNet-Lite0, ImageNet": {"model": "efficientnet_lite0"},
+    "EfficientNet-Lite0, random": {"model": "efficientnet_lite0", **SCRATCH},
+    "ResNet50, random": {"model": "resnet50", **SCRATCH},
+    "VGG16, random": {"model": "vgg16", **SCRATCH, "lr": 1e-4},  # it has no batch normalisation
+}
+ASKED = 20  # photos that are served one after the other
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a network's runs gave, one a seed."""
+
+    runs: list[Trained]
+    megabytes: float
+    milliseconds: float
+
+    def __str__(self) -> str:
+        right = rights(self.runs)
+        mean = difference(right, np.zeros_like(right))
+        seconds = [sum(epoch["seconds"] for epoch in run.history) for run in self.runs]
+        seeds = "  ".join(f"{share:6.1%}" for share in right.mean(1))
+        return (
+            f"{mean.mean:6.1%} ({mean.low:.1%} to {mean.high:.1%})  {seeds}"
+            f"{statistics.fmean(seconds):>8.0f} s{self.megabytes:>8.1f} MB"
+            f"{self.milliseconds:>8.1f} ms"
+        )
+
+
+def measure(options: dict[str, Any], seeds: int, photos: list[Path]) -> Found:
+    """Train once a seed; take the size and the speed of the first seed's model."""
+    runs: list[Trained] = []
+    megabytes = milliseconds = 0.0
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
+            model = Path(folder) / "model"
+            runs.append(train({**options, "seed": seed}, os.cpu_count() or 1, model))
+            if seed == 0:
+                megabytes = (model / "model.safetensors").stat().st_size / 1e6
+                milliseconds = serving(model, photos)
+    return Found(runs, megabytes, milliseconds)
+
+
+def serving(model: Path, photos: list[Path]) -> float:
+    """Return the milliseconds from a photo's bytes to its answer: the median of ASKED of them."""
+    sys.path.insert(0, str(ROOT / "entry_points"))
+    import inference
+
+    network, seconds = inference.model_fn(str(model)), []
+    for file in [photos[0], *photos[:ASKED]]:  # the first one, twice, warms up
+        body, begun = file.read_bytes(), time.perf_counter()
+        inference.output_fn(inference.predict_fn(inference.input_fn(body), network))
+        seconds.append(time.perf_counter() - begun)
+    return 1000 * statistics.median(seconds[1:])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Fine-tuning beside random weights.")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="photos; default: drawn ones")
+    parser.add_argument("--both", action="store_true", help="score on valid and test together")
+    parser.add_argument("--size", type=int, default=128, help="pixels a side")
+    parser.add_argument("--epochs", type=int, default=RECIPE["epochs"])
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--networks", type=int, default=len(NETWORKS), help="only the first ones")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all that was found here")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
+        data = arguments.data or sample.make(ROOT / "build" / "finetune", **DRAWN)
+        data = data.expanduser().resolve()
+        channels = read(data)
+        valid, test = data / "valid", data / "test"
+        if arguments.both:  # nothing is chosen by the photos that are scored
+            folders = Folders.made(data, Path(scratch))
+            valid, test = folders.held, folders.scored
+        folders = {"train-dir": data / "train", "valid-dir": valid, "test-dir": test}
+        shared = {**RECIPE, "image-size": arguments.size, "epochs": arguments.epochs, **folders}
+        found = {}
+        for name, options in list(NETWORKS.items())[: arguments.networks]:
+            files = channels["test"].files
+            found[name] = measure({**shared, **options}, arguments.seeds, files)
+            print(f"{name:30}{found[name]}", flush=True)
+    if arguments.json:
+        content = {"machine": machine(), "size": arguments.size, "epochs": arguments.epochs}
+        content["networks"] = {name: asdict(each) for name, each in found.items()}
+        arguments.json.write_text(json.dumps(content, indent=1))
+
+
+if __name__ == "__main__":
+    main()

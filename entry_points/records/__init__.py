@@ -1,1 +1,0 @@
-"""What a run writes about itself: tensors, step times, scalars, results. Nothing here learns."""

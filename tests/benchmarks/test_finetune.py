@@ -1,0 +1,37 @@
+"""`benchmarks/finetune.py`: its command lines, and what it prints of some runs."""
+
+import pytest
+
+import options
+from benchmarks import finetune
+from benchmarks.real import Trained
+
+FOLDERS = ["--train-dir", "a", "--valid-dir", "b", "--model-dir", "m"]
+
+
+@pytest.mark.parametrize("name", finetune.NETWORKS)
+def test_train_py_takes_each_networks_options(name):
+    given = {**finetune.RECIPE, **finetune.NETWORKS[name]}
+    words = [word for option, value in given.items() for word in (f"--{option}", str(value))]
+    parsed = options.parse([*FOLDERS, *words])
+    assert (parsed.weights == "imagenet") == ("ImageNet" in name)
+    assert (parsed.batch_norm, parsed.train_layers) == (
+        "frozen" if "ImageNet" in name else "train",
+        "all",
+    )
+
+
+def test_equal_steps_and_photos_for_all():
+    same = ("epochs", "batch-size", "image-size", "augmentation", "label-smoothing", "schedule")
+    assert not any(option in options for options in finetune.NETWORKS.values() for option in same)
+
+
+def test_a_line_has_the_mean_its_interval_and_the_seeds():
+    answers = [(f"{n}.jpg", "a", "a" if n < 8 else "b") for n in range(10)]
+    others = [(file, "a", "a") for file, *_ in answers]
+    history = [{"seconds": 30.0}, {"seconds": 20.0}]
+    found = finetune.Found([Trained(history, 60, answers), Trained(history, 60, others)], 13.5, 8.2)
+    text = str(found)
+    assert text.split()[0] == "90.0%"
+    assert " 80.0%  100.0%" in text
+    assert "50 s" in text and "13.5 MB" in text and "8.2 ms" in text
