@@ -55,22 +55,22 @@ class PhotoFolder:
 
     @property
     def names(self) -> list[str]:
-        """The files as one would tell them: `001.Affenpinscher/x.jpg`."""
+        """The names of the files in the folder, such as `001.Affenpinscher/x.jpg`."""
         return [self.name(file) for file in self.files]
 
     def name(self, file: Path) -> str:
-        """The name of one of the files."""
+        """Return the name of one of the files."""
         return file.relative_to(self.root).as_posix()
 
 
 def list_photos(root: Path) -> PhotoFolder:
-    """List the photos under `root/<class>/`, sorted: label i is the i-th class folder by name.
+    """List the photos under `root/<class>/`; label i belongs to the i-th class folder by name.
 
-    What is hidden is no photo: Jupyter leaves copies in `.ipynb_checkpoints`, macOS files `._*`.
-    Raises DataError when there is no such folder, no class folder, or one without photos.
+    Hidden files are ignored: Jupyter leaves copies in `.ipynb_checkpoints`, macOS files `._*`.
+    Raises DataError if the folder does not exist, has no class folder, or has one without photos.
     """
     if not root.is_dir():
-        raise DataError(f"no folder {root}: a channel must hold one folder a class")
+        raise DataError(f"no folder {root}: a channel must hold one folder per class")
     entries = (entry for entry in os.scandir(root) if not _hidden(entry.name))
     classes = sorted(entry.name for entry in entries if entry.is_dir())
     if not classes:
@@ -143,9 +143,9 @@ def _some(names: list[str], limit: int = 5) -> str:
 
 
 class Batch(NamedTuple):
-    """Photos, uint8 (N, H, W, 3), their labels (N,) and their places in the data set (N,).
+    """Photos, uint8 (N, H, W, 3), with their labels (N,) and indices in the data set (N,).
 
-    `damaged` names the photos that could not be decoded, by their places, with the reason.
+    `damaged` maps the indices of photos that could not be decoded to the reasons.
     """
 
     photos: torch.Tensor
@@ -155,7 +155,7 @@ class Batch(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One photo, or None; its label and place; the damaged ones met on the way to it."""
+    """One photo, or None, its label and index, and the damaged photos that it replaces."""
 
     photo: Image.Image | None
     label: int
@@ -164,13 +164,13 @@ class Item(NamedTuple):
 
 
 class Photos:
-    """A data set of items, asked for by (epoch, place); small sets are decoded only once.
+    """A data set whose keys are pairs of epoch and index; small sets are decoded only once.
 
-    `augment` names the augmentation (`photos.augmentation`); None gives the centre. `whole=True`
-    decodes each photo at its full size whenever it is asked for, as most scripts do.
+    `augment` names the augmentation (`preprocess.augmentation`); None takes the centre. With
+    `whole=True` each access decodes the whole photo, as most scripts do.
 
-    For a photo that cannot be decoded, the next one is given in training, so that all batches
-    keep their size, and none in evaluation. A truncated one is used as far as it goes.
+    In training, the next photo replaces one that cannot be decoded, so that batches keep their
+    size; in evaluation, it is left out. Of a truncated photo, the part that is there is used.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Photos:
         seed: int = 0,
         whole: bool = False,
     ):
-        # Real collections hold truncated files; a photo with a grey edge is better than no job.
+        # Real data sets hold truncated files; a photo with a grey edge is better than a failed job.
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         self.folder, self.preprocessing, self.seed = folder, preprocessing, seed
         self.transform = augmentation(augment, preprocessing) if augment else None
@@ -192,7 +192,7 @@ class Photos:
         # Photos are about 4:3, and 3 bytes a pixel.
         self.cached = not whole and 4 * side**2 * len(folder.files) <= CACHE_BYTES
         self.prepare = partial(centre_crop, preprocessing=preprocessing)
-        if augment:  # what is not kept is resized only once, with its crop
+        if augment:  # a photo that is not kept is resized only once, with its crop
             self.prepare = partial(shrink, side=side if self.cached else None)
         if self.cached:
             # Pillow decodes outside the interpreter's lock, so that threads do.
@@ -200,7 +200,7 @@ class Photos:
                 self.images = list(pool.map(self._read, folder.files))
 
     def _read(self, file: Path) -> Image.Image | str:
-        """Return the photo as far as it need not be decoded again, or why it cannot be."""
+        """Return the photo, decoded and resized as far as possible, or why that failed."""
         try:
             with open_image(file) as image:
                 return self.prepare(decode(image, self.side))
@@ -228,7 +228,7 @@ class Photos:
     def _augmented(self, image: Image.Image, epoch: int, index: int) -> Image.Image:
         if self.transform is None:
             return image
-        # torchvision draws from the process's generator, which is not ours to disturb.
+        # torchvision draws from the process's generator, whose state others rely on.
         state = torch.get_rng_state()
         torch.default_generator.manual_seed(seed_of(self.seed, epoch, index))
         try:
@@ -251,11 +251,10 @@ class Photos:
 
 
 class Batches(Sampler):
-    """The (epoch, place) pairs of each batch, of which this process gets its share.
+    """The pairs of epoch and index of each batch: this process's share of them.
 
-    `shuffled` says whether a new order is drawn for each epoch; `at` sets the epoch and how many of
-    its batches have been before. A last batch that would leave a process less than `least` photos
-    is left out if it is shuffled; else every photo comes once.
+    `at` sets the epoch, and the batch at which it begins. If `shuffled`, each epoch has an order of
+    its own, and a last batch with less than `least` photos per process is left out.
     """
 
     def __init__(
@@ -273,7 +272,7 @@ class Batches(Sampler):
         self.at(0)
 
     def at(self, epoch: int, begin: int = 0, shuffled: bool | None = None) -> None:
-        """Set what is gone over next."""
+        """Choose the epoch, its first batch, and whether it is shuffled."""
         self.epoch, self.begin = epoch, begin
         self.shuffled = self.shuffled if shuffled is None else shuffled
 
@@ -294,7 +293,7 @@ class Batches(Sampler):
 
 
 class Damage:
-    """The photos of all channels that could not be decoded: `found` has a name for each file."""
+    """The photos of all channels that could not be decoded; `found` maps files to their names."""
 
     def __init__(self, limit: int):
         self.limit = limit
@@ -302,11 +301,11 @@ class Damage:
 
     @property
     def names(self) -> list[str]:
-        """The photos, as they are named in their channels."""
+        """The names of the photos in their channels."""
         return list(self.found.values())
 
     def see(self, folder: PhotoFolder, reasons: dict[int, str]) -> None:
-        """Count and name the new ones, given by place; DataError when all are over `limit`."""
+        """Count and report the new ones, given by index; DataError if there are over `limit`."""
         for place, reason in reasons.items():
             file = folder.files[place]
             if file in self.found:
@@ -316,7 +315,7 @@ class Damage:
             self._check(reason)
 
     def agree(self, world: World) -> None:
-        """Count what any process has found, each of which sees its share of the photos."""
+        """Add what the other processes have found, each in its share of the photos."""
         for found in world.gather(self.found):
             self.found |= found
         if self.found:
@@ -354,8 +353,8 @@ def make_loader(
 ) -> Loader:
     """Return a loader of batches of `batch_size` photos over all processes.
 
-    Beside a GPU there is one loader process a core. Where the cores compute, one process keeps up
-    with four of them, and cached sets need none: cropping costs less than handing a batch over.
+    With a GPU there is one loader process per core. Without one, a process can feed four cores,
+    and cached sets need none: cropping costs less than passing a batch between processes.
     """
     if num_workers is None:
         on_gpu = world.device.type == "cuda"
@@ -405,7 +404,7 @@ def make_loaders(
         if min(len(folder.files), options.batch_size) < world.world_size:
             raise DataError(
                 f"{len(folder.files)} photos in '{name}' and --batch-size {options.batch_size} "
-                f"are too few for {world.world_size} processes: each needs one a step"
+                f"are too few for {world.world_size} processes: each needs one per step"
             )
         loaders[name] = make_loader(
             Photos(

@@ -122,7 +122,7 @@ def sources(script: str) -> str:
     if "." in script.removesuffix(".py"):
         file = ROOT / f"{script.replace('.', '/')}.py"
         return file.read_text() if file.is_file() else ""
-    ours = {file.name: file.read_text() for file in (ROOT / "entry_points").glob("*.py")}
+    ours = {file.name: file.read_text() for file in (ROOT / "entry_points").rglob("*.py")}
     return "".join(ours.values()) if script in ours else ""  # they share one argument parser
 
 
