@@ -83,7 +83,7 @@ def test_without_step_times_the_system_says_it(name, limit, gain):
 def test_an_idle_run_without_step_times_is_not_explained():
     found = diagnose(minimal.recording(gpus=[[3] * 100], cores=[[4] * 100, [5] * 100]))
     assert found.limit == "unknown" and "the GPU worked 3 % of the time" in found.evidence
-    assert "train.py --monitor" in found.change
+    assert "train.py --system-metrics" in found.change
 
 
 @pytest.mark.parametrize(

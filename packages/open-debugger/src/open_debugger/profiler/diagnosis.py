@@ -322,7 +322,7 @@ def _held_up(m: Measures) -> Diagnosis:
         "Most often it is the decoding of photos: raise train.py --num-workers while cores are "
         "idle, or else store the photos smaller or take an instance type with more vCPU; this "
         f"would save up to {_percent(gain)} of the run's time, and step times (train.py "
-        "--monitor) would say for sure.",
+        "--system-metrics) would say for sure.",
         gain,
     )
 
@@ -332,7 +332,7 @@ def _processor(m: Measures) -> Diagnosis:
         "cpu",
         "The processor limited this run: all its cores were busy.",
         f"{_cores(m).capitalize()} worked {_percent(m.cpu)} of the time; there was no GPU.",
-        "Step times (train.py --monitor) would say whether they trained or decoded photos; an "
+        "Step times (train.py --system-metrics) would say whether they trained or decoded photos; an "
         "instance type with more vCPU, or with a GPU, is faster in either case.",
     )
 
@@ -361,7 +361,7 @@ def _unexplained(m: Measures) -> Diagnosis:
         "unknown",
         "What was recorded does not say what this run waited for.",
         f"Nothing was busy{_beside(m)}",
-        "Record step times (train.py --monitor): they say which part of a step takes the time.",
+        "Record step times (train.py --system-metrics): they say which part of a step takes the time.",
     )
 
 
@@ -372,7 +372,7 @@ def _too_little(m: Measures) -> Diagnosis:
         f"There are {m.steps} training steps with times and {m.samples} samples of system metrics, "
         f"over {m.seconds:.0f} s.",
         f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, give "
-        "train.py --monitor, or profile the job with a ProfilerConfig and a shorter interval.",
+        "train.py --system-metrics, or profile the job with a ProfilerConfig and a shorter interval.",
     )
 
 

@@ -53,7 +53,7 @@ def test_of_too_few_steps_none_can_be_an_outlier(steps, status):
     assert finding.status == status
     if status == "Error":
         assert f"{steps or 'no'} step times were recorded, 11 are the least" in finding.summary
-        assert "train.py --monitor" in finding.summary
+        assert "train.py --system-metrics" in finding.summary
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from open_debugger.profiler.samples import NotRecorded
 
 LEAST = 5  # samples that a rule can say something about
 LEAST_WINDOW = 50  # samples of which 5 % are more than one or two
-MONITOR = "profile the job with a ProfilerConfig, or give train.py --monitor"
-STEPS = "train.py --monitor writes them"
+MONITOR = "profile the job with a ProfilerConfig, or give train.py --system-metrics"
+STEPS = "train.py --system-metrics writes them"
 
 
 @dataclass(frozen=True)
