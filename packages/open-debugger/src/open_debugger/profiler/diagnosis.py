@@ -332,8 +332,8 @@ def _processor(m: Measures) -> Diagnosis:
         "cpu",
         "The processor limited this run: all its cores were busy.",
         f"{_cores(m).capitalize()} worked {_percent(m.cpu)} of the time; there was no GPU.",
-        "Step times (train.py --system-metrics) would say whether they trained or decoded photos; an "
-        "instance type with more vCPU, or with a GPU, is faster in either case.",
+        "Step times (train.py --system-metrics) would say whether they trained or decoded photos; "
+        "an instance type with more vCPU, or with a GPU, is faster in either case.",
     )
 
 
@@ -361,7 +361,7 @@ def _unexplained(m: Measures) -> Diagnosis:
         "unknown",
         "What was recorded does not say what this run waited for.",
         f"Nothing was busy{_beside(m)}",
-        "Record step times (train.py --system-metrics): they say which part of a step takes the time.",
+        "Record step times (train.py --system-metrics): they say which part of a step takes long.",
     )
 
 
@@ -372,7 +372,8 @@ def _too_little(m: Measures) -> Diagnosis:
         f"There are {m.steps} training steps with times and {m.samples} samples of system metrics, "
         f"over {m.seconds:.0f} s.",
         f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, give "
-        "train.py --system-metrics, or profile the job with a ProfilerConfig and a shorter interval.",
+        "train.py --system-metrics, or profile the job with a ProfilerConfig and a shorter "
+        "interval.",
     )
 
 
