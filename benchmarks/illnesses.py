@@ -151,7 +151,6 @@ def train(
     run; the run's own options override them.
     """
     import models
-    import pretrained
     import train as script
     from checkpoint import Progress, Stop
     from data import make_loaders, read_channels
@@ -166,14 +165,15 @@ def train(
     world = choose_device(arguments.precision)
     torch.manual_seed(arguments.seed)
     classes = len(channels["train"].classes)
-    model = run.network(classes) if run.network else pretrained.start(arguments, classes)[0]
+    model = run.network(classes) if run.network else script.build(arguments, classes)[0]
     model = model.to(world.device, memory_format=torch.channels_last)
     models.set_trainable(model, arguments.model, arguments.train_layers)
     preprocessing = models.preprocessing_of(arguments.model).resized(arguments.image_size)
     loaders = make_loaders(arguments, channels, preprocessing, world)
 
     criterion = nn.CrossEntropyLoss()
-    optimizer = make_optimizer(parameter_groups(model, arguments), arguments)
+    groups = parameter_groups(model, arguments.lr, arguments.lr * arguments.body_lr)
+    optimizer = make_optimizer(groups, arguments)
     scheduler = make_scheduler(optimizer, arguments, arguments.epochs * len(loaders["train"]))
     scaler = torch.amp.GradScaler(world.device.type, enabled=world.precision == "fp16")
     learning, progress = (criterion, optimizer, scheduler, scaler), Progress(world)

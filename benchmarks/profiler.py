@@ -89,7 +89,8 @@ class Trained:
         options = build_parser().parse_args([])
         model = models.build(options.model, CLASSES)
         self.model = model.to(self.world.device, memory_format=torch.channels_last)
-        optimizer = make_optimizer(parameter_groups(model, options), options)
+        groups = parameter_groups(model, options.lr, options.lr * options.body_lr)
+        optimizer = make_optimizer(groups, options)
         scheduler = make_scheduler(optimizer, options, 10**6)
         fp16 = self.world.precision == "fp16"
         scaler = torch.amp.GradScaler(self.world.device.type, enabled=fp16)

@@ -22,6 +22,7 @@ from PIL import Image, ImageFile
 from torch.utils.data import DataLoader, Sampler
 
 from distributed import World, cpu_count, seed_of
+from options import ConfigError
 from preprocess import (
     SUFFIXES,
     Preprocessing,
@@ -40,7 +41,7 @@ CACHE_BYTES = 2**30
 TRAIN_DETAIL = 1.5
 
 
-class DataError(Exception):
+class DataError(ConfigError):
     """The data cannot be used as it is; the message names the folder or file, and the way out."""
 
 

@@ -65,14 +65,14 @@ def outputs(
     world.all_reduce(widths)
     total, processes = widths.tolist()
     if not processes:
-        raise all_damaged(loader)
+        raise damaged_channel_error(loader)
     if values is None:
         values = torch.zeros(count, int(total / processes), device=world.device)
     world.all_reduce(values, labels, seen)
     return Outputs(values, labels, seen > 0)
 
 
-def all_damaged(loader: Loader) -> DataError:
+def damaged_channel_error(loader: Loader) -> DataError:
     """Return the error for a channel without a single photo that can be decoded."""
     root = loader.dataset.folder.root
     return DataError(f"not one photo in {root} can be decoded: replace the files")

@@ -58,27 +58,42 @@ def build(
     hidden_units: int = 512,
     dropout: float | None = None,
 ) -> nn.Module:
-    """Return a network with random weights: (N, 3, H, W) floats to (N, classes) logits.
+    """Return a network with random weights and a new head: see `create` and `new_head`."""
+    model = create(name, dropout)
+    head = new_head(model, classes, head_layers, hidden_units)
+    model.set_submodule(model.head_name, head)
+    return model
 
-    `name` is torchvision's or timm's. Its last fully connected layer is replaced by the head:
-    `head_layers` such layers with `hidden_units` between them. The head's place is kept as
-    `model.head_name`. `dropout` is the rate of the network's own dropout layers, or of one before
-    the head where it has none; None leaves the network as it is.
+
+def create(name: str, dropout: float | None = None) -> nn.Module:
+    """Return a network with random weights and its own head: (N, 3, H, W) to (N, 1000) logits.
+
+    `name` is torchvision's or timm's. `model.head_name` is the name of its last fully connected
+    layer. `dropout` is the rate of the dropout layers of the network, or, if it has none, of one in
+    the new head; None changes nothing.
 
     Raises:
-        ConfigError: nobody knows the network, or it does not end in a fully connected layer.
+        ConfigError: the network is unknown, or does not end in a fully connected layer.
     """
     model = _create(name)
-    head_name = _last_linear(model, name)
-    features = model.get_submodule(head_name).in_features
+    model.head_name = _last_linear(model, name)
     own = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     for module in own if dropout is not None else []:
         module.p = dropout
-    rate = 0.0 if own or dropout is None else dropout
-    model.set_submodule(head_name, _head(features, classes, head_layers, hidden_units, rate))
-    model.head_name = head_name
+    model.head_dropout = 0.0 if own or dropout is None else dropout
     _train_depthwise_in_fp32(model)
     return model
+
+
+def new_head(
+    model: nn.Module, classes: int, head_layers: int = 1, hidden_units: int = 512
+) -> nn.Module:
+    """Return a head with random weights for the network: (N, features) to (N, classes) logits.
+
+    It has `head_layers` fully connected layers, with `hidden_units` between them.
+    """
+    features = model.get_submodule(model.head_name).in_features
+    return _head(features, classes, head_layers, hidden_units, model.head_dropout)
 
 
 def _create(name: str) -> nn.Module:
@@ -167,6 +182,16 @@ def preprocessing_of(name: str) -> Preprocessing:
         return Preprocessing()
     way = trained.interpolation
     return Preprocessing(trained.input_size[-1], way, tuple(trained.mean), tuple(trained.std))
+
+
+def preprocessing_for(model: nn.Module, options: Namespace) -> Preprocessing:
+    """Return what this network must be fed, at `--image-size` if it is given.
+
+    Raises ConfigError if it does not take photos of this size.
+    """
+    preprocessing = preprocessing_of(options.model).resized(options.image_size)
+    check_size(model, options.model, preprocessing.image_size)
+    return preprocessing
 
 
 def check_size(model: nn.Module, name: str, image_size: int) -> None:

@@ -16,8 +16,8 @@ class NotFinite(FloatingPointError):
     """The loss is NaN or infinite; the message says since when, and what to change."""
 
 
-def parameter_groups(model: nn.Module, options: Namespace) -> list[dict[str, Any]]:
-    """Return an optimiser's groups: the head learns at `--lr`, the body at `--body-lr` times it.
+def parameter_groups(model: nn.Module, head_lr: float, body_lr: float) -> list[dict[str, Any]]:
+    """Return an optimiser's groups: the head with one learning rate, the body with another.
 
     Only parameters that require a gradient are among them. Biases and the parameters of
     normalisation, which have one dimension, are not decayed: that would pull what they shift or
@@ -26,7 +26,7 @@ def parameter_groups(model: nn.Module, options: Namespace) -> list[dict[str, Any
     """
     head = {id(parameter) for parameter in model.get_submodule(model.head_name).parameters()}
     groups = []
-    for of_head, lr in ((True, options.lr), (False, options.lr * options.body_lr)):
+    for of_head, lr in ((True, head_lr), (False, body_lr)):
         own = [p for p in model.parameters() if p.requires_grad and (id(p) in head) == of_head]
         groups.append({"params": [p for p in own if p.ndim > 1], "lr": lr})
         groups.append({"params": [p for p in own if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})

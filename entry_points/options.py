@@ -5,12 +5,13 @@ to the environment variables that it sets, read when the parser is built.
 """
 
 import argparse
+import contextlib
 import difflib
 import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -329,15 +330,28 @@ def hyperparameters(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def advice(error: Exception, options: argparse.Namespace) -> str | None:
-    """Return what to change, where the choice of options explains an error of PyTorch's."""
+@contextlib.contextmanager
+def exit_with_advice(options: argparse.Namespace) -> Iterator[None]:
+    """Turn errors that the options explain into a message and the exit code 1."""
+    try:
+        yield
+    except (ConfigError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    except (RuntimeError, MemoryError, ValueError) as error:
+        if (known := _advice(error, options)) is None:
+            raise
+        sys.exit(f"error: {known}")
+
+
+def _advice(error: Exception, options: argparse.Namespace) -> str | None:
+    """Return what to change, if the choice of options explains an error of PyTorch's."""
     size, text = options.batch_size, str(error)
     if isinstance(error, MemoryError) or any(part in text for part in NO_MEMORY):
         way_out = f"try --batch-size {max(1, size // 2)}, or a smaller --image-size"
         return f"out of memory with --batch-size {size} at {options.image_size} pixels: {way_out}"
     if ONE_PHOTO in text:
         return (
-            f"batch normalisation learns nothing from a single photo a process: --batch-size is "
+            f"batch normalisation learns nothing from one photo per process: --batch-size is "
             f"{size}; raise it, or choose --batch-norm frozen"
         )
     return None

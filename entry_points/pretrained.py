@@ -38,31 +38,30 @@ class WeightsDamaged(ConfigError):
     """A file of weights is not what its name promises; the message says what to do."""
 
 
-def start(options: Namespace, classes: int) -> tuple[nn.Module, str]:
-    """Return the network with a new head, and a text that names its starting weights.
+def load_weights(model: nn.Module, options: Namespace) -> str:
+    """Load ImageNet's weights into all layers but the head, and return a text about them.
 
-    `options` are those of train.py. Raises ConfigError if ImageNet's weights are asked for and not
-    available, or if a file of weights is damaged or belongs to another network.
+    `options` are those of train.py. With `--weights random`, or `auto` if they are not available,
+    the network keeps its random weights. Raises ConfigError if ImageNet's weights are required and
+    not available, or if a file of weights is damaged or belongs to another network.
     """
-    head = (options.head_layers, options.hidden_units, options.dropout)
-    if options.weights != "random":
-        try:
-            state, file = load_imagenet(options.model, options.weights_dir)
-            model = build(options.model, classes, *head)
-            load_body(model, state, file)
-            return model, f"imagenet ({file})"
-        except WeightsUnavailable as reason:
-            if options.weights == "imagenet":
-                raise ConfigError(
-                    f"ImageNet's weights are not available: {reason}. Ways out: put the file into "
-                    "a folder and pass it as --weights-dir (on SageMaker the channel 'weights'), "
-                    "choose --model efficientnet_lite0, whose weights are a Python package, or "
-                    "train from scratch with --weights random"
-                ) from reason
-            print_once(f"weights: {reason}")
-    model = build(options.model, classes, *head)
-    # Without the reason: after a restart it may be in other words, and the run is the same.
-    return model, "random (as asked)" if options.weights == "random" else "random (none available)"
+    if options.weights == "random":
+        return "random (as asked)"
+    try:
+        state, file = load_imagenet(options.model, options.weights_dir)
+    except WeightsUnavailable as reason:
+        if options.weights == "imagenet":
+            raise ConfigError(
+                f"ImageNet's weights are not available: {reason}. Ways out: put the file into a "
+                "folder and pass it as --weights-dir (on SageMaker the channel 'weights'), choose "
+                "--model efficientnet_lite0, whose weights are a Python package, or train from "
+                "scratch with --weights random"
+            ) from reason
+        print_once(f"weights: {reason}")
+        # Without the reason: after a restart it may be another one, and the run is the same.
+        return "random (none available)"
+    load_body(model, state, file)
+    return f"imagenet ({file})"
 
 
 def load_body(model: nn.Module, state: dict[str, torch.Tensor], file: str) -> None:

@@ -135,8 +135,10 @@ def finite(metrics: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_history(folder: Path, history: list[dict[str, Any]]) -> None:
-    """Write the metrics of all epochs to `history.jsonl`, replacing the file."""
+def write_history(folder: Path | None, history: list[dict[str, Any]]) -> None:
+    """Write the metrics of all epochs to `history.jsonl`, replacing it; no folder, no file."""
+    if folder is None:
+        return
     lines = [json.dumps(finite(epoch)) + "\n" for epoch in history]
     _replace(folder / HISTORY, "".join(lines))
 

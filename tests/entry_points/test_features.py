@@ -189,4 +189,4 @@ def test_debuggers_hook_gets_the_whole_network(loaders):
 
 
 def test_the_error_for_damaged_photos_names_the_channels_folder(loaders, root):
-    assert str(root / "valid") in str(features.all_damaged(loaders["valid"]))
+    assert str(root / "valid") in str(features.damaged_channel_error(loaders["valid"]))

@@ -37,7 +37,7 @@ def trained(layers, **changes):
     """Return a ResNet18 that trains these layers, and its parameter groups."""
     model = models.build("resnet18", 3)
     models.set_trainable(model, "resnet18", layers)
-    return model, optim.parameter_groups(model, options(**{"lr": 0.1, "body_lr": 0.1, **changes}))
+    return model, optim.parameter_groups(model, **{"head_lr": 0.1, "body_lr": 0.01, **changes})
 
 
 def test_the_head_has_its_own_rate():
@@ -79,7 +79,7 @@ def test_every_optimizer_learns_and_leaves_frozen_parameters_alone(optimizer):
     model[0].requires_grad_(False)
     before = [p.clone() for p in model.parameters()]
     chosen = options(optimizer=optimizer, lr=0.1)
-    steps = optim.make_optimizer(optim.parameter_groups(model, chosen), chosen)
+    steps = optim.make_optimizer(optim.parameter_groups(model, 0.1, 0.1), chosen)
     scheduler = optim.make_scheduler(steps, chosen, 10)
     losses = []
     for _ in range(10):

@@ -9,6 +9,7 @@ import torch
 
 import models
 import pretrained
+import train
 from options import ConfigError, parse
 
 
@@ -65,9 +66,9 @@ def test_the_weights_folder_comes_before_the_cache(tmp_path, cache, offline, pub
 
 
 def started(*words, classes=3):
-    """Return what `start` makes of a command line."""
+    """Return the network and the text that a command line gives."""
     folders = ["--train-dir", "a", "--valid-dir", "b", "--model-dir", "m"]
-    return pretrained.start(parse([*folders, "--model", "resnet18", *words]), classes)
+    return train.build(parse([*folders, "--model", "resnet18", *words]), classes)
 
 
 def test_training_starts_from_imagenet_with_a_new_head(cache, offline, published):

@@ -8,6 +8,7 @@ import torch
 
 import train
 from checkpoint import Progress, Stop
+from data import DataError
 from distributed import World
 from extras import Extras
 from optim import NotFinite, make_optimizer, make_scheduler
@@ -283,7 +284,7 @@ def test_an_evaluation_leaves_a_batch_without_photos_out():
     empty = (torch.empty((0, 8, 8, 3), dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
     data, model = batches(2), Dropping()
     assert evaluate(model, [data[0], empty, data[1]]) == evaluate(model, data)
-    with pytest.raises(train.DataError, match="not one photo in photos/valid can be decoded"):
+    with pytest.raises(DataError, match="not one photo in photos/valid can be decoded"):
         evaluate(model, [empty])
 
 

@@ -357,7 +357,7 @@ def test_a_run_ends_at_its_deadline_with_a_checkpoint(training, whole):
     victim = training("--stop-after", "0.01")
     victim.start()
     assert victim.ended() == [0], victim.said()
-    assert victim.said().splitlines()[-1].startswith("stopped=--stop-after after 0 epochs")
+    assert victim.said().splitlines()[-1].startswith("stopped=--stop-after after 0 complete epochs")
     assert victim.kept() == ["epoch-00001-step-00000001"]
     at = victim.arguments.index("--stop-after")
     del victim.arguments[at : at + 2]
