@@ -202,7 +202,7 @@ RECOMMENDED = (
             "train-layers": "all",
             "batch-norm": "frozen",
             "body-lr": 0.1,
-            "epochs": 3,
+            "epochs": 2,
         },
         {"lr": Continuous(3e-4, 1e-2, "Logarithmic"), "batch-size": _SIZES},
     ),
@@ -240,14 +240,16 @@ REASONS = {
     "schedule": "a run of any length ends with small steps (Loshchilov and Hutter, 2017)",
     "warmup": "large first steps can make training diverge (Goyal et al., 2017)",
     "label-smoothing": "many breeds look alike, and certainty gains nothing (Szegedy et al., 2016)",
-    "augmentation": "random resized crop, flip and colour, as for the best published frozen one",
+    "augmentation": "random resized crop, flip and colour, as for the best published frozen one; "
+    "EfficientNet-Lite0's recipe leaves out colour",
     "train-layers": "the best published validation accuracy, 89.6 %, trained the last stage; "
     "from random weights, all layers must learn",
     "head-epochs": "gradients of a random head would spoil the last stage (Kumar et al., 2022)",
     "batch-norm": "pretrained weights expect their own statistics, and small batches are noisy",
     "body-lr": "pretrained layers need small corrections only (Howard and Ruder, 2018)",
     "batch-size": "around the best published one, 29",
-    "epochs": "nine, as for the best published frozen ResNet50; random weights need more",
+    "epochs": "nine, as for the best published frozen ResNet50; EfficientNet-Lite0 reaches 85 % of "
+    "the drawn breeds in two; random weights need more",
 }
 
 

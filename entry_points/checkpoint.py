@@ -240,7 +240,7 @@ class Stop:
         self.signalled = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Find out, after a step, what any process wants; `reason` and `save_due` then say it."""
         self.calls += 1
         late = self.deadline is not None and time.time() >= self.deadline

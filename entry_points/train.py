@@ -15,8 +15,8 @@ It prints one line of metrics per epoch (wrapped here), and one for the test cha
 
 `train_loss=([0-9.]+)` works as a metric regex, and so do the others: no other line contains these
 names. Losses are mean cross-entropies (natural logarithm), accuracies are fractions. The training
-metrics are averages over the epoch, while the weights change, on augmented photos and smoothed
-labels. `seconds` includes the validation; `images_per_second` is the speed of training alone.
+metrics are averaged over the epoch while the weights are still changing, on augmented photos; the
+training loss uses smoothed labels. `seconds` includes the validation, `images_per_second` does not.
 """
 
 from argparse import Namespace
@@ -39,7 +39,7 @@ from options import exit_with_advice, hyperparameters, make_folders, parse
 from preprocess import Preprocessing, normalise
 from report import Predictions, finite, print_metrics, write_history, write_results
 
-if find_spec("debugger"):  # SageMaker Debugger's hook, the profiler: this folder is optional
+if find_spec("debugger"):  # this optional folder adds SageMaker Debugger's hook and the profiler
     from debugger import JobExtras as Extras
 else:
     from extras import Extras
@@ -90,9 +90,9 @@ def train_one_epoch(
     progress.start_clock()
     # The model and batches of photos; or, with --feature-views, its head and batches of features.
     network, batches = feed("train", progress.epoch, progress.step)
-    network = world.parallel(network)  # each epoch, since other layers may train
+    network = world.parallel(network)  # in each epoch: the layers that train may have changed
     for images, labels, *_ in extras.timed(batches, world.device):
-        # Dropout depends on the step alone, so that a restarted run draws the same masks.
+        # Reseed from epoch, step and rank, so that a resumed run draws the same dropout masks.
         torch.manual_seed(seed_of(options.seed, progress.epoch, progress.step, world.rank))
         images, labels = world.to_device(images, labels)
         extras.mark("HostToDevice")
@@ -113,7 +113,7 @@ def train_one_epoch(
         scheduler.step()
         extras.mark("Optimizer")
         progress.update(loss, logits, labels)
-        run.stop.look()
+        run.stop.check()
         if run.stop.reason:  # SIGTERM, or --stop-after
             return
         if run.stop.save_due:  # --checkpoint-seconds
@@ -151,10 +151,10 @@ def evaluate(
 def test(
     model: nn.Module, loader: Loader, criterion: nn.Module, card: dict, run: Run
 ) -> dict[str, float]:
-    """Classify the test photos, write the results and a card to read, and return the metrics."""
+    """Classify the test photos, write the results and a model card, and return the metrics."""
     model.eval()
     run.extras.begin("test", card["metrics"]["epoch"])
-    found = outputs(model, loader, run.world, run.extras, criterion)  # the logits of each photo
+    found = outputs(model, loader, run.world, run.extras, criterion)  # logits, without gradients
     photos = loader.dataset.folder
     predictions = Predictions.of(photos.names, found.values, found.labels, found.seen)
     about = {**card, "damaged": loader.damage.names}
@@ -163,7 +163,7 @@ def test(
 
 
 def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> dict[str, float]:
-    """Train, test and save as the options say; return the metrics of the last or best epoch."""
+    """Train, test and save; return the metrics of the last or best epoch, and of the test."""
     channels = read_channels(options)
     classes = channels["train"].classes
     make_folders(options)
@@ -174,11 +174,10 @@ def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> d
     print_once(f"weights={weights} {world} image_size={options.image_size}")
     loaders = make_loaders(options, channels, preprocessing, world)
     photos = {name: len(channel.files) for name, channel in channels.items()}
-    counts = (f"{name}:{count}" for name, count in photos.items())
-    print_once(f"photos={' '.join(counts)} classes={len(classes)}")
+    print_once(f"photos={' '.join(f'{n}:{k}' for n, k in photos.items())} classes={len(classes)}")
     criterion = nn.CrossEntropyLoss()
-    groups = parameter_groups(model, head_lr=options.lr, body_lr=options.lr * options.body_lr)
-    optimizer = make_optimizer(groups, options)
+    body_lr = options.lr * options.body_lr  # the option is a factor
+    optimizer = make_optimizer(parameter_groups(model, options.lr, body_lr), options)
     scheduler = make_scheduler(optimizer, options, options.epochs * len(loaders["train"]))
     scaler = torch.amp.GradScaler(world.device.type, enabled=world.precision == "fp16")
     progress = Progress(world)
@@ -202,9 +201,9 @@ def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> d
     output_dir = options.output_data_dir if world.rank == 0 else None
     run = Run(options, preprocessing, world, extras, stop, output_dir)
     feed = Feed(model, loaders, options, world, extras)
-    learning = (criterion, optimizer, scheduler, scaler)
+    training = (criterion, optimizer, scheduler, scaler)
     while not progress.is_over(options.epochs, options.patience) and not stop.reason:
-        train_one_epoch(model, feed, *learning, progress, run, save_checkpoint)
+        train_one_epoch(model, feed, *training, progress, run, save_checkpoint)
         if not stop.reason:
             check_finite(progress.loss.mean(), progress.step, options)
             valid = evaluate(model, feed, criterion, progress.epoch, run)
@@ -213,7 +212,7 @@ def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> d
             print_metrics(metrics)
             extras.write_scalars(metrics, metrics["epoch"])
             write_history(output_dir, progress.history)
-            stop.look()
+            stop.check()
         save_checkpoint()
     results = progress.kept()
     if progress.best_weights is not None:
@@ -230,7 +229,8 @@ def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> d
     extras.close_tensors()
     if world.rank == 0:
         with extras.span("checkpoint"):
-            models.save_model(model, {**card, "metrics": finite(results)}, options.model_dir)
+            card |= {"metrics": finite(results), "complete": not stop.reason}
+            models.save_model(model, card, options.model_dir)
     return results
 
 

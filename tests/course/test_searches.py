@@ -177,7 +177,7 @@ def test_a_published_project_takes_pytorch_s_optimiser_as_it_comes(search):
 def test_each_choice_of_ours_has_a_reason(search):
     fixed = search.hyperparameters
     assert fixed.keys() | search.ranges.keys() <= searches.REASONS.keys()
-    short = search.name == "efficientnet_lite0"  # three epochs
+    short = search.name == "efficientnet_lite0"  # two epochs
     assert fixed["augmentation"] == ("crop" if short else "colour")
     assert fixed["schedule"] == "cosine"
     assert 0 < fixed["warmup"] < 1

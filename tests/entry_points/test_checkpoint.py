@@ -594,11 +594,11 @@ def test_sigterm_stops_the_run_after_its_step_and_the_handler_is_restored():
     before = signal.signal(signal.SIGTERM, lambda *_: calls.append(1))
     try:
         with Stop(World()) as stop:
-            stop.look()
+            stop.check()
             assert stop.reason == ""
             os.kill(os.getpid(), signal.SIGTERM)
             assert stop.reason == ""
-            stop.look()
+            stop.check()
             assert stop.reason == "SIGTERM"
         assert calls == []
         os.kill(os.getpid(), signal.SIGTERM)
@@ -617,16 +617,16 @@ def test_the_handler_is_restored_after_an_error_too():
 def test_a_signal_stops_one_run_and_not_the_next():
     with Stop(World()) as first:
         os.kill(os.getpid(), signal.SIGTERM)
-        first.look()
+        first.check()
     with Stop(World()) as second:
-        second.look()
+        second.check()
     assert (first.reason, second.reason) == ("SIGTERM", "")
 
 
 def terminate_twice(noted: Path) -> None:
     with Stop(World()) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        stop.look()
+        stop.check()
         noted.write_text(stop.reason)
         os.kill(os.getpid(), signal.SIGTERM)
         noted.write_text("still there")
@@ -643,15 +643,15 @@ def test_a_run_stops_at_its_deadline_which_counts_from_the_start_of_the_process(
     monkeypatch.setattr(checkpoint, "process_began", lambda: time.time() - 61)
     early, late = Stop(World(), stop_after=120), Stop(World(), stop_after=60)
     for stop in (early, late):
-        stop.look()
+        stop.check()
     assert (early.reason, late.reason) == ("", "--stop-after")
 
 
 def test_the_first_reason_remains():
     with Stop(World(), stop_after=1e-9) as stop:
-        stop.look()
+        stop.check()
         os.kill(os.getpid(), signal.SIGTERM)
-        stop.look()
+        stop.check()
     assert stop.reason == "--stop-after"
 
 
@@ -663,7 +663,7 @@ def test_a_checkpoint_is_due_once_in_its_interval(monkeypatch):
     for seconds in (10, 19, 2, 1, 30):
         now[0] += seconds
         for one in (stop, never):
-            one.look()
+            one.check()
         due.append(stop.save_due)
         assert not stop.reason
         assert not never.save_due
@@ -688,7 +688,7 @@ def test_several_gpus_wait_for_each_other_in_few_steps_only(monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         due = []
         for step in range(1, steps + 1):
-            stop.look()
+            stop.check()
             assert bool(stop.reason) == (step >= checkpoint.LOOK_EVERY)
             due += [step] if stop.save_due else []
     assert due == [checkpoint.LOOK_EVERY, steps]

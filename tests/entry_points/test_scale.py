@@ -241,7 +241,7 @@ def stop_by_the_second(world: World, file: Path) -> None:
         for step in (1, 2, 3):
             if step == 2 and world.rank:
                 os.kill(os.getpid(), signal.SIGTERM)
-            stop.look()
+            stop.check()
             found.append([stop.reason, stop.save_due])
     each = world.gather(found)
     if world.rank == 0:

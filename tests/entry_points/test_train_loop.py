@@ -114,11 +114,11 @@ class Training:
     def stop_after(self, steps):
         """Have the run asked to stop after so many more steps."""
 
-        def look():
+        def check():
             self.left -= 1
             self.stop.reason = "" if self.left else "SIGTERM"
 
-        self.left, self.stop.look = steps, look
+        self.left, self.stop.check = steps, check
 
 
 # Training
@@ -220,10 +220,10 @@ def test_a_checkpoint_is_saved_when_it_is_due():
     training = Training(Dropping(), 6)
     due = iter([False, True, False, True, False, False])
 
-    def look():
+    def check():
         training.stop.save_due = next(due)
 
-    training.stop.look = look
+    training.stop.check = check
     training.train(batches(6))
     assert training.saved_at == [2, 4]
 
