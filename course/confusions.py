@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from course.dataset import breed
-from course.figures import STYLE
+from course.figures.style import STYLE
 
 if TYPE_CHECKING:
     from course.workspace import Workspace

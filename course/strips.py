@@ -15,13 +15,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from course import figures
+from course.figures import style
 from course.states import GOOD, State
 
 WIDE = 480  # pixels; on a phone the letters are still legible
 _DPI = 80
 # A dollar in a label is a dollar.
-_STYLE = {**figures.STYLE, "figure.constrained_layout.use": False, "text.parse_math": False}
+_STYLE = {**style.STYLE, "figure.constrained_layout.use": False, "text.parse_math": False}
 
 
 class Moment(NamedTuple):
@@ -46,8 +46,8 @@ def spoken_time(seconds: float) -> str:
 def bar(words: str, share: float, complete: bool) -> Figure:
     """A slim bar, filled to `share` (0 to 1), under a line of words."""
     figure, axis = _strip(words, 44)
-    _block(axis, 0, 6, WIDE, 10, figures.FAINT)
-    _block(axis, 0, 6, WIDE * min(share, 1), 10, figures.BLUE if complete else figures.ORANGE)
+    _block(axis, 0, 6, WIDE, 10, style.FAINT)
+    _block(axis, 0, 6, WIDE * min(share, 1), 10, style.BLUE if complete else style.ORANGE)
     return figure
 
 
@@ -69,10 +69,10 @@ def timeline(words: str, moments: Sequence[Moment], seconds: float) -> Figure:
     edges = [room * moment.seconds / max(seconds, 1e-9) for moment in lasted] + [room]
     edges[0] = 0
     for i, moment in enumerate(lasted):
-        shade = _tint(figures.BLUE, 0.15 + 0.35 * i / max(1, len(lasted) - 1))
+        shade = _tint(style.BLUE, 0.15 + 0.35 * i / max(1, len(lasted) - 1))
         _block(axis, edges[i], 22, edges[i + 1] - edges[i], 24, shade)
         _fitting(axis, edges[i], edges[i + 1], _names(moment.state))
-    _block(axis, room, 22, WIDE - room, 24, figures.GREEN if good else figures.ORANGE)
+    _block(axis, room, 22, WIDE - room, 24, style.GREEN if good else style.ORANGE)
     axis.text(room + 10, 34, ending, color="white", weight="bold", va="center_baseline")
     _clock(axis, edges, [*(moment.seconds for moment in lasted), seconds])
     return figure
@@ -118,7 +118,7 @@ def _fitting(axis: Axes, left: float, right: float, names: Sequence[str]) -> Non
     for name in names:
         if _wide(axis, name) + 8 <= right - left:
             axis.text(
-                (left + right) / 2, 34, name, color=figures.INK, ha="center", va="center_baseline"
+                (left + right) / 2, 34, name, color=style.INK, ha="center", va="center_baseline"
             )
             return
 
@@ -132,5 +132,5 @@ def _clock(axis: Axes, edges: Sequence[float], seconds: Sequence[float]) -> None
         end = x + _wide(axis, words, fontsize=9) + 8
         if i == last or (x >= free and end <= limit):
             x = min(x, WIDE - (end - 8 - x))
-            axis.text(x, 16, words, color=figures.INK, fontsize=9, va="top")
+            axis.text(x, 16, words, color=style.INK, fontsize=9, va="top")
             free = end

@@ -23,7 +23,8 @@ from IPython.display import display
 from ipywidgets import HTML, Dropdown, FileUpload, HBox, IntProgress, Layout, VBox, Widget
 from matplotlib.figure import Figure
 
-from course import answering, figures, states, strips
+from course import answering, dataset, figures, states, strips
+from course.figures import style
 from course.states import State
 
 Item = TypeVar("Item")
@@ -157,7 +158,7 @@ class _Live:
         parts = [self.words] if bar is None else [self.words, bar]
         if bar is not None:
             bar.layout = Layout(width="100%", height="16px", margin="0")
-            bar.style.bar_color = figures.BLUE
+            bar.style.bar_color = style.BLUE
         self.box = VBox(parts, layout=Layout(max_width=f"{strips.WIDE}px", margin="4px 0"))
         self.say(words, 0)
         shown = {**_view(self.box), "text/plain": words}
@@ -320,10 +321,10 @@ def _photo(answer: answering.Answer) -> str:
 
 def _row(position: int, guess: Mapping[str, Any], truth: str | None) -> str:
     """One breed: its name and probability over a bar, coloured as in `figures.answers`."""
-    right = truth is not None and figures.dataset.breed(guess["breed"]) == truth
+    right = truth is not None and dataset.breed(guess["breed"]) == truth
     colour = "var(--jp-border-color1, #BDBDBD)"
     if position == 0 or right:
-        colour = figures.BLUE if truth is None else figures.GREEN if right else figures.ORANGE
+        colour = style.BLUE if truth is None else style.GREEN if right else style.ORANGE
     share, weight = f"{guess['probability']:.0%}", "bold" if right else "normal"
     return (
         "<div style='display:flex;justify-content:space-between;line-height:1.5;"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from course import images
-from course.figures import BLUE, INK, ORANGE, QUIET, STYLE
+from course.figures.style import BLUE, INK, ORANGE, QUIET, STYLE
 from course.workspace import ENDPOINT_INSTANCE, TRAINING_INSTANCES
 
 PALE = {BLUE: "#E3F0F7", ORANGE: "#FBE9E0", QUIET: "#F3F3F3"}

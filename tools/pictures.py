@@ -20,7 +20,7 @@ import nbformat
 from matplotlib.figure import Figure
 from PIL import Image
 
-from course.figures import FAINT, STYLE
+from course.figures.style import FAINT, STYLE
 from course.workspace import ROOT
 from tools.architecture import architecture
 from tools.run import OUTPUT, REPORTS

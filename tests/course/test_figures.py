@@ -15,6 +15,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from course import dataset, figures
+from course.figures import style
 from course.sample_photos import breeds, sample
 
 
@@ -240,8 +241,8 @@ def test_answers_colours_right_and_wrong():
     answer = prediction(0.7, 0.3)
     figure = figures.answers([image, image], [answer, answer], ["Beagle", "124.Poodle"])
     right, wrong = figure.axes[1], figure.axes[3]
-    assert [colour for colour, _ in bars(right)] == [figures.GREEN, figures.FAINT]
-    assert [colour for colour, _ in bars(wrong)] == [figures.ORANGE, figures.GREEN]
+    assert [colour for colour, _ in bars(right)] == [style.GREEN, style.FAINT]
+    assert [colour for colour, _ in bars(wrong)] == [style.ORANGE, style.GREEN]
     assert "Poodle" in [axis.get_title(loc="center") for axis in figure.axes]
 
 
@@ -271,8 +272,8 @@ def test_comparison_has_three_panels_and_the_best_stands_out():
     ]  # fmt: skip
     assert {"85.0%", "90.0%", "900", "94"} <= set(texts(figure))
     for axis in figure.axes:
-        assert [to_hex(bar.get_facecolor()).upper() for bar in axis.patches][1] == figures.BLUE
-        assert to_hex(axis.patches[0].get_facecolor()).upper() != figures.BLUE
+        assert [to_hex(bar.get_facecolor()).upper() for bar in axis.patches][1] == style.BLUE
+        assert to_hex(axis.patches[0].get_facecolor()).upper() != style.BLUE
 
 
 def test_comparison_says_which_column_is_missing():
@@ -323,7 +324,7 @@ def test_weights_shows_the_last_steps_spread_and_its_change():
     spread, change = figure.axes
     assert spread.dataLim.ymax == pytest.approx(4.0)  # of step 80
     assert [bar.get_height() for bar in change.patches] == pytest.approx([100.0] * 9)
-    assert to_hex(change.patches[0].get_facecolor()).upper() == figures.ORANGE
+    assert to_hex(change.patches[0].get_facecolor()).upper() == style.ORANGE
     said = texts(figure)
     assert any("step 80" in text for text in said) and any("since step 0" in text for text in said)
     assert "layer0" in said and "layer8" in said
@@ -334,7 +335,7 @@ def test_a_layer_that_narrows_is_blue_and_one_without_width_has_no_bar():
     before.loc["layer1"] = 0.0
     first, second = figures.weights({0: before, 9: after}).axes[1].patches
     assert first.get_height() == pytest.approx(-50.0)
-    assert to_hex(first.get_facecolor()).upper() == figures.BLUE
+    assert to_hex(first.get_facecolor()).upper() == style.BLUE
     assert second.get_height() == 0
 
 
@@ -363,7 +364,7 @@ def test_parts_are_stacked_and_what_is_too_thin_is_left_out():
     widths = [[bar.get_width() for bar in container] for container in bars]
     assert starts == [[0, 0], [60, 1], [70, 11], [90, 31], [95, 36]]
     assert widths[0] == [60, 1]
-    assert to_hex(bars[0][0].get_facecolor()) == figures.ORANGE.lower()
+    assert to_hex(bars[0][0].get_facecolor()) == style.ORANGE.lower()
     assert {"100 ms", "40 ms", "starved", "fed"} <= set(texts(figure))
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 from PIL import Image
 
-from course import figures, widgets
+from course import widgets
+from course.figures import style
 from tests.support import widget_notebook
 from tests.support.stub_endpoint import BREEDS, Endpoint, client_error, top
 from tests.support.tiny_photos import draw, encode
@@ -191,12 +192,12 @@ def test_after_an_upload_the_same_file_and_the_same_choice_can_be_had_again(pick
 
 
 def test_right_and_wrong_are_coloured_for_choices_only(picker, endpoint):
-    assert figures.GREEN in picker.shown.value
+    assert style.GREEN in picker.shown.value
     picker.menu.value = "Poodle 2"
-    assert figures.ORANGE in picker.shown.value
+    assert style.ORANGE in picker.shown.value
     send(picker, encode(draw((0, 128, 128))))
-    assert figures.ORANGE not in picker.shown.value
-    assert figures.GREEN not in picker.shown.value
+    assert style.ORANGE not in picker.shown.value
+    assert style.GREEN not in picker.shown.value
 
 
 def test_a_bad_file_is_told_in_a_sentence_and_never_sent(picker, endpoint):
