@@ -5,7 +5,7 @@ sagemaker before `connect` has settled where the notebook runs: the SDK reads re
 configuration when it is imported.
 """
 
-from course.lookup import MissingStep
+from course.jobs import MissingStep
 from course.preflight import Preflight, preflight
 from course.workspace import Workspace, connect
 

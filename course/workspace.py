@@ -26,7 +26,10 @@ SHOWN_VERSIONS = ("sagemaker", "boto3", "torch", "smdebug")
 LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine has
 TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
 ENDPOINT_INSTANCE = "ml.m5.large"
-IMAGE_SIZES = {"local": 64, "aws": 224}  # two processor cores need minutes for 64, hours for 224
+IMAGE_SIZES = {
+    "local": 128,
+    "aws": 224,
+}  # pixels a side; two processor cores need a third of the time
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
@@ -89,7 +92,7 @@ def connect() -> Workspace:
     (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
     is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
     closed to new accounts). ``COURSE_IMAGE_SIZE`` is the size of the photos in training, in pixels
-    a side: 64 in local mode and 224 on AWS by default.
+    a side: 128 in local mode and 224 on AWS by default.
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
