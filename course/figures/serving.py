@@ -1,4 +1,4 @@
-"""What an endpoint answered."""
+"""What an endpoint answered, how long it took, and how sure it was."""
 
 import math
 import os
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -14,7 +15,9 @@ from course.figures.style import (
     BLUE,
     FAINT,
     GREEN,
+    INK,
     ORANGE,
+    QUIET,
     fitted,
     in_style,
     short,
@@ -88,3 +91,112 @@ def _bars(axis, prediction: Sequence[Mapping[str, Any]], truth: str | None) -> N
         axis.text(0, row - 0.24, short(name, 27), fontsize=8, va="bottom", weight=weight)
         axis.text(1, row - 0.24, f"{probability:.0%}", fontsize=8, va="bottom", ha="right")
     axis.set(xlim=(0, 1), ylim=(4.4, -0.8))
+
+
+@in_style
+def latency(first_ms: float, later_ms: Sequence[float], many_ms: Mapping[int, float]) -> Figure:
+    """How long requests take: each one of a series, and by the number of photos they carry.
+
+    Args:
+        first_ms: milliseconds of the endpoint's very first request.
+        later_ms: milliseconds of the requests after it, in their order, each with one photo.
+        many_ms: milliseconds of a request by how many photos it holds; at least two sizes.
+
+    Raises:
+        ValueError: no later request, or fewer than two sizes.
+    """
+    if not len(later_ms) or len(many_ms) < 2:
+        raise ValueError("give at least one later request, and requests of two different sizes")
+    figure, (series, sizes) = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=[1.25, 1])
+    _series(series, first_ms, np.asarray(later_ms, float))
+    _sizes(sizes, *fixed_and_per_photo(many_ms), many_ms)
+    return figure
+
+
+def fixed_and_per_photo(many_ms: Mapping[int, float]) -> tuple[float, float]:
+    """Milliseconds that any request takes, and those that each photo adds: a straight line's fit.
+
+    Args:
+        many_ms: milliseconds of a request by how many photos it holds.
+    """
+    per_photo, fixed = np.polyfit(list(many_ms), list(many_ms.values()), 1)
+    return float(fixed), float(per_photo)
+
+
+def _series(axis, first: float, later: np.ndarray) -> None:
+    middle, slow = np.percentile(later, [50, 95])
+    axis.plot(1, first, "o", color=ORANGE, markersize=7)
+    axis.plot(np.arange(2, len(later) + 2), later, "o", color=BLUE, markersize=4, alpha=0.7)
+    axis.axhline(middle, color=INK, linewidth=1.2)
+    axis.axhline(slow, color=INK, linewidth=1.2, linestyle="--")
+    _at_line(axis, middle, f"median {middle:.3g} ms", "top")
+    _at_line(axis, slow, f"95th percentile {slow:.3g} ms", "bottom")
+    axis.text(2.5, first, f"first {first:.3g} ms", va="center", fontsize=9, color=ORANGE)
+    axis.set(yscale="log", xlabel="request", ylabel="milliseconds (log scale)")
+    low, high = min(first, later.min()), max(first, later.max())
+    axis.set_ylim(low / 1.6, high * 1.4)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if str(value)[0] in "25" else "")
+    times = first / middle
+    word = f"The first request took {times:.1f} times the median"
+    if times < 1.1:
+        word = "The first request was no slower than the others"
+    axis.set_title(word)
+
+
+def _at_line(axis, height: float, words: str, side: str) -> None:
+    """Words at a line's right end, above or below it."""
+    shift = (0, -3) if side == "top" else (0, 3)
+    axis.annotate(
+        words, (1, height), xycoords=("axes fraction", "data"), textcoords="offset points",
+        xytext=shift, ha="right", va=side, fontsize=9, color=INK,
+    )  # fmt: skip
+
+
+def _sizes(axis, fixed: float, per_photo: float, many_ms: Mapping[int, float]) -> None:
+    photos = np.array(list(many_ms), float)
+    line = np.array([0, photos.max()])
+    axis.plot(photos, list(many_ms.values()), "o", color=BLUE)
+    axis.plot(line, fixed + per_photo * line, color=QUIET, linewidth=1.2)
+    axis.set(xlabel="photos in the request", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
+    axis.set_xticks(list(many_ms))
+    base = f"{fixed:.2g} ms a request" if fixed > 0 else "Nothing measurable a request"
+    axis.set_title(f"{base}, {per_photo:.2g} ms a photo")
+
+
+@in_style
+def none_of_these(
+    dogs: Sequence[float], others: Sequence[float], threshold: float, unit: str = "no dogs"
+) -> Figure:
+    """How sure the network is of dogs and of other pictures, with the threshold between them.
+
+    Args:
+        dogs: the probability of the likeliest breed, 0 to 1, for each photo of a dog.
+        others: the same for each picture that shows none.
+        threshold: pictures below it are answered with "none of these".
+        unit: what the other pictures are called.
+
+    Raises:
+        ValueError: one of the two lists is empty.
+    """
+    if not len(dogs) or not len(others):
+        raise ValueError(f"{len(dogs)} dogs and {len(others)} other pictures: give some of each")
+    figure, axes = plt.subplots(2, 1, figsize=(6.4, 3.8), sharex=True)
+    groups = (("dogs", dogs, GREEN), (unit, others, ORANGE))
+    for axis, (name, values, colour) in zip(axes, groups, strict=True):
+        axis.hist(values, bins=np.linspace(0, 1, 41), color=colour)
+        axis.axvline(threshold, color=INK, linestyle="--", linewidth=1.2)
+        axis.set(ylabel="pictures", xlim=(0, 1))
+        passed = f"{passing(values, threshold):.0%} of {len(values)} {name} pass"
+        axis.set_title(passed, fontsize=10)
+    axes[1].set_xlabel("probability of the likeliest breed")
+    axes[0].text(
+        threshold, 0.97, f" threshold {threshold:.2f}", va="top", fontsize=9,
+        transform=axes[0].get_xaxis_transform(),
+    )  # fmt: skip
+    return figure
+
+
+def passing(probabilities: Sequence[float], threshold: float) -> float:
+    """The share, 0 to 1, of pictures whose probability reaches the threshold."""
+    return float(np.mean(np.asarray(probabilities, float) >= threshold))

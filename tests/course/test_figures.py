@@ -218,46 +218,6 @@ def test_tuning_says_what_is_missing(jobs):
         figures.tuning(jobs[["FinalObjectiveValue", "TrainingJobStatus"]])
 
 
-# ------------------------------------------------------------------------------------------ answers
-
-
-def bars(axis):
-    """Breed's colour and length of each filled bar, from the top."""
-    drawn = [patch for patch in axis.patches if patch.get_facecolor()[3]]
-    return [(to_hex(patch.get_facecolor()).upper(), round(patch.get_width(), 3)) for patch in drawn]
-
-
-def test_answers_shows_five_bars_the_likeliest_first():
-    answer = prediction(0.05, 0.5, 0.2, 0.1, 0.1, 0.05)
-    figure = figures.answers([Image.new("RGB", (80, 60), "tan")], [answer])
-    photo, chart = figure.axes
-    assert len(photo.images) == 1
-    assert [length for _, length in bars(chart)] == [0.5, 0.2, 0.1, 0.1, 0.05]
-    assert [t for t in texts(figure) if t.endswith("%")] == ["50%", "20%", "10%", "10%", "5%"]
-
-
-def test_answers_colours_right_and_wrong():
-    image = Image.new("RGB", (80, 60), "tan")
-    answer = prediction(0.7, 0.3)
-    figure = figures.answers([image, image], [answer, answer], ["Beagle", "124.Poodle"])
-    right, wrong = figure.axes[1], figure.axes[3]
-    assert [colour for colour, _ in bars(right)] == [style.GREEN, style.FAINT]
-    assert [colour for colour, _ in bars(wrong)] == [style.ORANGE, style.GREEN]
-    assert "Poodle" in [axis.get_title(loc="center") for axis in figure.axes]
-
-
-def test_answers_opens_paths(photos):
-    file = next((photos / "test").rglob("*.jpg"))
-    assert len(figures.answers([file], [prediction(1.0)]).axes[0].images) == 1
-
-
-def test_answers_of_unequal_lengths():
-    with pytest.raises(ValueError, match="1 images, 2 predictions: give one of each"):
-        figures.answers([Image.new("RGB", (9, 9))], [prediction(1.0)] * 2)
-    with pytest.raises(ValueError, match="0 images"):
-        figures.answers([], [])
-
-
 # --------------------------------------------------------------------------------------- comparison
 
 

@@ -8,7 +8,8 @@ import pytest
 import data
 import inference
 import preprocess
-from course import answering, dataset
+from course import dataset
+from course.widgets import answering
 
 
 def test_the_check_counts_the_same_files_as_the_training():

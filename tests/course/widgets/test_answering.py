@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from PIL import Image
 
-from course import answering
+from course.widgets import answering
 from tests.support.stub_endpoint import BREEDS, Endpoint, client_error, top
 from tests.support.tiny_photos import draw, encode
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from course import widgets
 from course.figures import style
+from course.widgets import answering
 from tests.support import widget_notebook
 from tests.support.stub_endpoint import BREEDS, Endpoint, client_error, top
 from tests.support.tiny_photos import draw, encode
@@ -209,7 +210,7 @@ def test_a_bad_file_is_told_in_a_sentence_and_never_sent(picker, endpoint):
 
 
 def test_a_remark_stands_above_the_breeds(picker, monkeypatch):
-    monkeypatch.setattr(widgets.answering, "MAX_BYTES", 1)
+    monkeypatch.setattr(answering, "MAX_BYTES", 1)
     picker.menu.value = "Poodle 2"
     shown = picker.shown.value
     assert shown.index("It was scaled down") < shown.index("Beagle")
@@ -264,9 +265,19 @@ def test_the_output_has_a_picture_and_words_of_the_first_choice(picker):
     assert widgets.VIEW in data
 
 
+def test_keys_are_labelled_by_the_folder_that_they_lie_in(endpoint):
+    keys = ["test/016.Beagle/a.jpg", "test/124.Poodle/b.jpg", "test/124.Poodle/c.jpg"]
+    shown = widgets.picker(keys, lambda key: PHOTOS["key-1"], endpoint)
+    labels = [label for label, _ in shown.menu.options]
+    assert labels == ["choose a photo", "Beagle 1", "Poodle 2", "Poodle 3"]
+    assert style.GREEN in shown.shown.value  # the first is a Beagle, as the endpoint says
+
+
 def test_a_picker_without_choices():
     with pytest.raises(ValueError, match="there is no photo to choose"):
         widgets.picker({}, PHOTOS.get, top)
+    with pytest.raises(ValueError, match="there is no photo to choose"):
+        widgets.picker([], PHOTOS.get, top)
 
 
 # ------------------------------------------------------------------------ in a kernel, and after it

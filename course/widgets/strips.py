@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from course.figures import style
-from course.states import GOOD, State
+from course.jobs import GOOD, State
 
 WIDE = 480  # pixels; on a phone the letters are still legible
 _DPI = 80
@@ -105,9 +105,9 @@ def _tint(colour: str, share: float) -> tuple[float, ...]:
     return tuple(1 - share * (1 - part) for part in to_rgb(colour))
 
 
-def _wide(axis: Axes, words: str, **style: Any) -> float:
+def _wide(axis: Axes, words: str, **options: Any) -> float:
     """How many pixels the words take."""
-    text = axis.text(0, 0, words, **style)
+    text = axis.text(0, 0, words, **options)
     width = text.get_window_extent(axis.figure.canvas.get_renderer()).width
     text.remove()
     return width

@@ -4,8 +4,9 @@ import matplotlib
 import pytest
 from matplotlib.colors import to_rgb
 
-from course import figures, strips
-from course.states import State
+from course.figures import style
+from course.jobs import State
+from course.widgets import strips
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_the_bar_is_filled_as_far_as_it_came(done, colour):
     (axis,) = strips.bar("words", 0.25, done).axes
     _, filled = axis.patches
     assert filled.get_width() == strips.WIDE / 4
-    assert filled.get_facecolor()[:3] == to_rgb(getattr(figures, colour))
+    assert filled.get_facecolor()[:3] == to_rgb(getattr(style, colour))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +78,4 @@ def test_the_bar_is_filled_as_far_as_it_came(done, colour):
 def test_the_last_block_says_how_it_ended(states, words, colour):
     _, axis, written = timeline(*states, seconds=9)
     assert words in written
-    assert axis.patches[-1].get_facecolor()[:3] == to_rgb(getattr(figures, colour))
+    assert axis.patches[-1].get_facecolor()[:3] == to_rgb(getattr(style, colour))

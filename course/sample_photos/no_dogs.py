@@ -1,0 +1,69 @@
+"""Pictures without a dog, to find out what a network makes of them.
+
+Noise, stripes and plain colours look like nothing that it was trained on; a scene is the background
+of the drawn photos, without the dog in front.
+"""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from course.sample_photos import scenes
+
+SIZE = (300, 225)  # width and height in pixels: the most usual of the drawn photos
+
+
+def scene(rng: np.random.Generator) -> Image.Image:
+    """A blurred place, as behind the drawn dogs, and nobody in it."""
+    wide, high = (2 * side for side in SIZE)
+    ground = high * rng.uniform(0.88, 0.98)
+    image = scenes.place(rng, (wide, high), ground, (wide / 2, 0.0))
+    scenes.foreground(rng, image, ground)
+    return scenes.photograph(rng, image)
+
+
+def noise(rng: np.random.Generator) -> Image.Image:
+    """Each pixel a random colour."""
+    return Image.fromarray(rng.integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8))
+
+
+def stripes(rng: np.random.Generator) -> Image.Image:
+    """Stripes of two random colours, at a random angle."""
+    y, x = np.mgrid[: SIZE[1], : SIZE[0]]
+    angle, wide = rng.uniform(0, np.pi), rng.uniform(8, 40)
+    first = np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / wide) > 0
+    colours = rng.integers(0, 256, (2, 3), dtype=np.uint8)
+    return Image.fromarray(np.where(first[..., None], *colours))
+
+
+def plain(rng: np.random.Generator) -> Image.Image:
+    """One random colour."""
+    return Image.new("RGB", SIZE, tuple(rng.integers(0, 256, 3).tolist()))
+
+
+KINDS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
+    "scene": scene,
+    "stripes": stripes,
+    "noise": noise,
+    "plain": plain,
+}
+
+
+def jpegs(count: int, seed: int = 0) -> dict[str, list[bytes]]:
+    """`count` pictures of each kind, as bytes of JPEG files; the same for the same seed.
+
+    Raises:
+        ValueError: `count` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count={count}: draw at least one picture of each kind")
+    rng = np.random.default_rng(seed)
+    return {kind: [_jpeg(paint(rng)) for _ in range(count)] for kind, paint in KINDS.items()}
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)  # as the drawn photos
+    return buffer.getvalue()
