@@ -1,9 +1,10 @@
-"""`make lint-lessons`: advice on the notebooks' form. It never fails.
+"""`make lint-lessons`: what is wrong with the form of the notebooks and of `course`.
 
     python -m tools.lint_lessons
 
-Prints one line for each finding. The notebooks' contents are tested elsewhere: they are executed,
-their links, commands and exercises exist, and their outputs name no machine.
+Prints one line for each finding and never fails; `tests/notebooks` asserts that there is none. The
+contents of the notebooks are tested elsewhere: they are executed, their links, commands and
+exercises exist, and their outputs name no machine.
 """
 
 from __future__ import annotations
@@ -17,10 +18,16 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from course.workspace import ROOT
 from tools.run import NOTEBOOKS
 
+COURSE = ROOT / "course"
 FIRST_CELL = "import course\n\nws = course.connect()"
+COMPARED = "# NBVAL_CHECK_OUTPUT\n"  # a mark for nbval, not a line of the lesson
+MOST_CELLS, MOST_CELLS_OF = 60, {"3": 80}  # in a notebook; and in those with more to show
 LONGEST_CELL, MEDIAN_CELL, LONGEST_FUNCTION = 20, 6, 10  # lines
+MOST_IMPORTS, MOST_MODULES = 6, 16  # of `course`: in a notebook, and in all
+APART = {"sample_photos"}  # draws the offline set; no notebook imports it
 OPENING = ("**You learn**", "**You need**", "**Time**", "**Cost**")
 ENDING = ["Recap", "Exercises", "Clean-up"]
 
@@ -41,9 +48,17 @@ def first_cell(notebook: NotebookNode) -> Iterator[str]:
         yield f"the first code cell is not {FIRST_CELL!r}"
 
 
+def number_of_cells(notebook: NotebookNode) -> Iterator[str]:
+    """A notebook is no longer than one sitting."""
+    number = re.match(r"# (\d+)", prose(notebook)[0])
+    most = MOST_CELLS_OF.get(number[1] if number else "", MOST_CELLS)
+    if len(notebook.cells) > most:
+        yield f"there are {len(notebook.cells)} cells, more than {most}"
+
+
 def cells(notebook: NotebookNode) -> Iterator[str]:
     """Code cells and functions are short."""
-    lengths = [len(source.splitlines()) for source in code(notebook)]
+    lengths = [len(source.removeprefix(COMPARED).splitlines()) for source in code(notebook)]
     if max(lengths) > LONGEST_CELL:
         yield f"the longest code cell has {max(lengths)} lines, more than {LONGEST_CELL}"
     if statistics.median(lengths) > MEDIAN_CELL:
@@ -54,6 +69,38 @@ def cells(notebook: NotebookNode) -> Iterator[str]:
                 length = node.end_lineno - node.lineno + 1
                 if length > LONGEST_FUNCTION:
                     yield f"function {node.name} has {length} lines, more than {LONGEST_FUNCTION}"
+
+
+def imports(notebook: NotebookNode) -> Iterator[str]:
+    """A reader has few modules of ours to look up."""
+    names = set()
+    for source in code(notebook):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+    modules = sorted({name.split(".")[1] for name in names if name.startswith("course.")})
+    if len(modules) > MOST_IMPORTS:
+        yield f"there are {len(modules)} modules of course, more than {MOST_IMPORTS}: " + ", ".join(
+            modules
+        )
+
+
+def terms(notebook: NotebookNode) -> Iterator[str]:
+    """Terms are linked to the glossary, and are there."""
+    linked = re.findall(r"\]\(\.\./docs/glossary\.md#([\w-]+)\)", "\n".join(prose(notebook)))
+    if not linked:
+        yield "no term is linked to the glossary"
+    there = anchors((ROOT / "docs" / "glossary.md").read_text())
+    if missing := sorted(set(linked) - there):
+        yield f"the glossary has no {', '.join(missing)}"
+
+
+def anchors(page: str) -> set[str]:
+    """The headings of a page in Markdown as GitHub names them in addresses."""
+    headings = re.findall(r"^#+ +(.+?) *$", page, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def opening(notebook: NotebookNode) -> Iterator[str]:
@@ -111,23 +158,44 @@ def questions(notebook: NotebookNode) -> Iterator[str]:
         yield "there are fewer than two questions with answers"
 
 
-CHECKS = (first_cell, cells, opening, sections, share_of_prose, questions)
+CHECKS = (
+    first_cell,
+    number_of_cells,
+    cells,
+    imports,
+    terms,
+    opening,
+    sections,
+    share_of_prose,
+    questions,
+)
+
+
+def modules(folder: Path = COURSE) -> list[str]:
+    """The names that a notebook may import from `course`: its modules and packages."""
+    files = {path.stem for path in folder.glob("*.py")}
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return sorted((files | packages) - {"__init__"} - APART)
+
+
+def too_many_modules(folder: Path = COURSE) -> Iterator[str]:
+    """`course` is small enough to be known."""
+    if len(names := modules(folder)) > MOST_MODULES:
+        yield f"there are {len(names)} modules, more than {MOST_MODULES}: {', '.join(names)}"
 
 
 def findings(path: Path) -> list[str]:
-    """What is to be said about a notebook's form."""
+    """What is wrong with a notebook's form."""
     notebook = nbformat.read(path, as_version=4)
     return [finding for check in CHECKS for finding in check(notebook)]
 
 
 def main() -> None:
-    """Print the findings of all lessons."""
-    found = 0
+    """Print the findings of all lessons, and of `course`."""
+    lines = [f"course: {finding}" for finding in too_many_modules()]
     for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")):
-        for finding in findings(path):
-            print(f"{path.name}: {finding}")
-            found += 1
-    print(f"{found} findings" if found else "no findings")
+        lines += [f"{path.name}: {finding}" for finding in findings(path)]
+    print("\n".join([*lines, f"{len(lines)} findings" if lines else "no findings"]))
 
 
 if __name__ == "__main__":

@@ -26,17 +26,22 @@ REGION = "eu-west-1"
 ROLE = "arn:aws:iam::123456789012:role/service-role/local-sagemaker"
 
 
-def start(mode: str, photos: Path) -> subprocess.Popen:
-    """Start nbval on the notebooks in `mode`; the requests are recorded in `record(mode)`."""
-    environment = {
+def environment(mode: str, photos: Path) -> dict[str, str]:
+    """The environment of a run: few and small photos, so its outputs are not compared."""
+    variables = {
         **os.environ,
         "COURSE_MODE": mode,
         "COURSE_DATA": str(photos),
+        "COURSE_IMAGE_SIZE": "64",
         "COURSE_REPORTS": str(FOLDER / mode),
     }
+    return variables | ({"COURSE_ROLE": ROLE, "AWS_REGION": REGION} if mode == "aws" else {})
+
+
+def start(mode: str, photos: Path) -> subprocess.Popen:
+    """Start nbval on the notebooks in `mode`; the requests are recorded in `record(mode)`."""
     options = ["--record", str(record(mode))]
     if mode == "aws":
-        environment |= {"COURSE_ROLE": ROLE, "AWS_REGION": REGION, "COURSE_IMAGE_SIZE": "64"}
         options += ["--as-aws", "--deny", "iam:SimulatePrincipalPolicy"]
     engine = [sys.executable, "-m", "local_sagemaker.cli", "run", *options, "--"]
     pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"]
@@ -45,10 +50,9 @@ def start(mode: str, photos: Path) -> subprocess.Popen:
     nbval = ["--nbval-lax", *limits, "notebooks"]
     if mode == "aws":
         nbval.append("--ignore=notebooks/solutions")
+    command, variables = [*engine, *pytest, *nbval], environment(mode, photos)
     with log(mode).open("wb") as output:
-        return subprocess.Popen(
-            [*engine, *pytest, *nbval], cwd=ROOT, env=environment, stdout=output, stderr=output
-        )
+        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=output)
 
 
 def record(mode: str) -> Path:

@@ -1,7 +1,4 @@
-"""The notebooks' exercises, and what they say when they are run out of order.
-
-Their form is advised on by `make lint-lessons`.
-"""
+"""The notebooks' form and exercises, and what they say when they are run out of order."""
 
 import os
 import re
@@ -15,7 +12,7 @@ import pytest
 from course import exercises
 from engine_support.clients import running_engine
 from local_sagemaker.client_environment import client_environment
-from tools import run
+from tools import lint_lessons, run
 
 NOTEBOOKS = sorted(run.NOTEBOOKS.glob("[0-9]*.ipynb"))
 
@@ -27,6 +24,15 @@ def cells(notebook, kind):
 def test_all_four_are_there():
     names = ["01-data-to-s3", "02-hpo", "03-train-debug-profile", "04-deploy-query"]
     assert [notebook.stem for notebook in NOTEBOOKS] == names
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_their_form_is_good(notebook):
+    assert lint_lessons.findings(notebook) == []
+
+
+def test_course_has_few_modules():
+    assert list(lint_lessons.too_many_modules()) == []
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -66,6 +72,13 @@ for name in sys.argv[1:]:
     except Exception as error:
         print(f"{name}: {type(error).__name__}: {error}")
 """
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_must_not_change_is_compared(notebook):
+    """`make check-lessons` fails if a marked cell prints something else than is committed."""
+    marked = [cell for cell in cells(notebook, "code") if cell.startswith("# NBVAL_CHECK_OUTPUT\n")]
+    assert len(marked) >= 3
 
 
 def test_run_out_of_order_each_names_the_notebook_to_run_first(tmp_path):

@@ -1,4 +1,4 @@
-"""`tools/lint_lessons.py`: each finding is made, and none fails a build."""
+"""`tools/lint_lessons.py`: each finding is made. (`tests/notebooks`: the lessons have none.)"""
 
 import nbformat
 import pytest
@@ -19,18 +19,66 @@ def said(check, notebook):
     return "; ".join(check(notebook))
 
 
-def test_a_lesson_of_good_form_has_no_findings():
-    assert lint_lessons.findings(LESSON) == []
-
-
 @pytest.mark.parametrize("check", lint_lessons.CHECKS, ids=lambda check: check.__name__)
 def test_each_check_finds_something_in_a_notebook_of_no_form(check):
     long = "\n".join(f"x = {i}" for i in range(30))
+    names = ["costs", "dataset", "exercises", "figures.style", "images", "jobs", "widgets"]
     cells = [
         new_markdown_cell("Hello\n\n## 1.2 B\n\n## 1.1 A"),
-        *(new_code_cell(long) for _ in range(3)),
+        *(new_code_cell(long) for _ in range(60)),
+        *(new_code_cell(f"import course.{name}") for name in names),
     ]
     assert said(check, new_notebook(cells=cells))
+
+
+@pytest.mark.parametrize(("title", "most"), [("# 2 · Tuning", 60), ("# 3 · Training", 80)])
+def test_lesson_3_may_be_longer(title, most):
+    def notebook(cells):
+        return new_notebook(cells=[new_markdown_cell(title), *([new_code_cell("")] * (cells - 1))])
+
+    assert said(lint_lessons.number_of_cells, notebook(most)) == ""
+    assert said(lint_lessons.number_of_cells, notebook(most + 1)) == (
+        f"there are {most + 1} cells, more than {most}"
+    )
+
+
+def test_each_module_of_course_is_counted_once_however_it_is_imported():
+    sources = [
+        "import course\nimport course.jobs",
+        "from course import jobs, figures",
+        "from course.figures import tuning, photos",
+        "from course.figures.style import BLUE",
+        "from course import costs, dataset, exercises, widgets",
+    ]
+    cells = [new_code_cell(source) for source in sources]
+    assert said(lint_lessons.imports, new_notebook(cells=cells)) == ""
+    cells.append(new_code_cell("from course import upload"))
+    found = said(lint_lessons.imports, new_notebook(cells=cells))
+    assert found.startswith("there are 7 modules of course, more than 6: costs, dataset,")
+
+
+def test_a_term_that_the_glossary_lacks_is_named():
+    text = "[{0}](../docs/glossary.md#{0})"
+    words = " ".join(text.format(word) for word in ("channel", "hook", "gizmo"))
+    found = said(lint_lessons.terms, new_notebook(cells=[new_markdown_cell(words)]))
+    assert found == "the glossary has no gizmo"
+
+
+def test_the_mark_for_nbval_is_not_a_line_of_the_lesson():
+    lines = "\n".join("x = 1" for _ in range(6))
+    cell = new_code_cell(lint_lessons.COMPARED + lines)
+    assert said(lint_lessons.cells, new_notebook(cells=[cell])) == ""
+
+
+def test_modules_and_packages_of_course_are_counted(tmp_path):
+    for name in ("__init__.py", "costs.py", "figures/__init__.py", "sample_photos/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert lint_lessons.modules(tmp_path) == ["costs", "figures"]
+    for number in range(15):
+        (tmp_path / f"m{number}.py").touch()
+    (found,) = lint_lessons.too_many_modules(tmp_path)
+    assert found.startswith("there are 17 modules, more than 16: costs, figures, m0,")
 
 
 def test_a_long_function_is_named(lesson):
