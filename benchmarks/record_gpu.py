@@ -23,7 +23,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from course.enlarged import QUALITY, SIZE
+from course.profiling import QUALITY, SIZE
 from course.sample_photos import sample
 
 ROOT = Path(__file__).parents[1]

@@ -1,12 +1,40 @@
 """The course's figures, in one style. Each function returns a closed matplotlib Figure."""
 
 from course.figures.comparison import accuracies, comparison, confusion, parts, side_by_side
-from course.figures.photos import counts, gallery
+from course.figures.overview import workflow
+from course.figures.photos import counts, gallery, sizes, variety
 from course.figures.serving import answers, latency, none_of_these
-from course.figures.training import gradients, losses, weights
-from course.figures.tuning import tuning
+from course.figures.training import (
+    falling,
+    gradients,
+    losses,
+    overfitting,
+    runs,
+    vanishing,
+    weights,
+)
+from course.figures.tuning import search
 
 __all__ = [
-    "accuracies", "answers", "comparison", "confusion", "counts", "gallery", "gradients", "latency",
-    "losses", "none_of_these", "parts", "side_by_side", "tuning", "weights",
-]  # fmt: skip
+    "accuracies",
+    "answers",
+    "comparison",
+    "confusion",
+    "counts",
+    "falling",
+    "gallery",
+    "gradients",
+    "latency",
+    "losses",
+    "none_of_these",
+    "overfitting",
+    "parts",
+    "runs",
+    "search",
+    "side_by_side",
+    "sizes",
+    "vanishing",
+    "variety",
+    "weights",
+    "workflow",
+]

@@ -1,54 +1,198 @@
-"""Training jobs beside each other."""
+"""Networks and runs beside each other: accuracies, mistakes, times."""
+
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
-from course.figures.style import BLUE, FAINT, GREEN, ORANGE, PURPLE, in_style
+from course.figures.style import (
+    BLUE,
+    DPI,
+    FAINT,
+    GREEN,
+    INK,
+    NETWORK_COLOURS,
+    ORANGE,
+    PURPLE,
+    QUIET,
+    in_style,
+)
+from course.predictions import PIXELS, SHOWN, Share, difference
 
-_PANELS = {  # column -> title, how a value is written
-    "accuracy": ("test accuracy", "{:.1%}"),
-    "seconds": ("training, seconds", "{:,.0f}"),
-    "megabytes": ("model, megabytes", "{:,.0f}"),
-}
+PALE = "#9DBFD6"
+_SCALE = "right answers, % of the photos (line: 95% interval)"
+_WAITING = "waiting for data"
+
+
+def _colour(name: str) -> str:
+    """The colour of the network that a name begins with; blue for all others."""
+    return next((c for network, c in NETWORK_COLOURS.items() if name.startswith(network)), BLUE)
+
+
+@in_style
+def accuracies(rows: Mapping[str, Share], chance: float | Sequence[float]) -> Figure:
+    """Accuracies with their 95 % intervals, one row each, and what guessing would reach.
+
+    Args:
+        rows: how many photos are right, by name. A name that begins with a network's has its
+            colour.
+        chance: accuracy of guessing, 0 to 1: one for all rows, or one for each.
+
+    Raises:
+        ValueError: there is no row.
+    """
+    if not rows:
+        raise ValueError("there is no accuracy to draw")
+    figure, axis = plt.subplots(figsize=(7, 0.5 * len(rows) + 1.4))
+    guesses = np.broadcast_to(np.asarray(chance, dtype=float), len(rows))
+    for place, ((name, share), guess) in enumerate(zip(rows.items(), guesses, strict=True)):
+        _interval(axis, place, share, _colour(name))
+        label = "guessing" if place == 0 else None
+        style = {"color": ORANGE, "linestyle": "--", "linewidth": 1.5, "label": label}
+        axis.plot([100 * guess] * 2, [place - 0.4, place + 0.4], **style)
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.set(xlim=(0, 104), xlabel=_SCALE)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.grid(visible=False, axis="y")
+    axis.set_title(_beside_chance(rows, guesses))
+    figure.legend(loc="outside lower right", frameon=False)
+    return figure
+
+
+def _interval(axis, place: float, share: Share, colour: str) -> None:
+    """A point for an accuracy, and a line for its interval."""
+    low, high = (100 * end for end in share.interval)
+    axis.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
+    axis.plot(100 * share.accuracy, place, "o", color=colour, markersize=7)
+    right = high > 75  # no room beside it
+    axis.annotate(
+        f"{share.accuracy:.1%}",
+        (low if right else high, place),
+        xytext=(-6 if right else 6, 0),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="center",
+        color=INK,
+    )
+
+
+def _beside_chance(rows: Mapping[str, Share], guesses: np.ndarray) -> str:
+    """Of one row, how often chance it is; of several, which ones guessing explains as well."""
+    if len(rows) == 1 or len(set(guesses)) > 1:
+        share, guess = next(iter(rows.values())), guesses[0]
+        text = f"{share.accuracy:.1%} of {share.photos} photos"
+        low, high = share.interval
+        if low <= guess <= high:
+            return f"{text}: not told apart from guessing ({guess:.1%})"
+        if high < guess:
+            return f"{text}: worse than guessing ({guess:.1%})"
+        return f"{text}: {share.accuracy / guess:,.1f} times as good as guessing ({guess:.1%})"
+    best = max(rows, key=lambda name: rows[name].accuracy)
+    others = [name for name in rows if name != best]
+    close = [name for name in others if difference(rows[best], rows[name]).low <= 0]
+    text = f"Highest: {best}, {rows[best].accuracy:.1%}"
+    return f"{text}; not told apart from it: {', '.join(close)}" if close else text
+
+
+@in_style
+def confusion(table: pd.DataFrame) -> Figure:
+    """A part of a confusion matrix: one row a breed, one column an answer, photos as numbers.
+
+    Args:
+        table: as `Predictions.confusion` gives it; the last column is what is none of the rows.
+    """
+    values = table.to_numpy()
+    breeds = len(table)
+    figure, axis = plt.subplots(figsize=(0.42 * breeds + 2.6, 0.36 * breeds + 2.4))
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
+    diagonal = np.zeros(values.shape, dtype=bool)
+    diagonal[range(breeds), range(breeds)] = True
+    for hidden, colours in ((~diagonal, "Blues"), (diagonal, "Oranges")):
+        drawn = np.ma.masked_where(hidden | (values == 0), shares)
+        axis.imshow(drawn, colours, vmin=0, vmax=1.2, aspect="auto")
+    for row, column in np.argwhere(values).tolist():
+        colour = "white" if shares[row, column] > 0.7 else INK
+        style = {"ha": "center", "va": "center", "color": colour, "fontsize": 10}
+        axis.text(column, row, str(values[row, column]), **style)
+    axis.axvline(breeds - 0.5, color=QUIET, linewidth=1)
+    axis.set_yticks(range(breeds), list(table.index))
+    axis.set_xticks(range(breeds + 1), list(table.columns), rotation=90)
+    axis.set(xlabel="answer of the network", ylabel="breed on the photo")
+    axis.grid(visible=False)
+    axis.spines[:].set_visible(False)
+    right = int(values[diagonal].sum())
+    axis.set_title(f"{right} of these {int(values.sum())} photos are right (blue)", loc="left")
+    return figure
+
+
+@in_style
+def side_by_side(rows: Mapping[str, Sequence[Image.Image]]) -> Figure:
+    """A row of photos under each title."""
+    wide, high = PIXELS[0] / DPI, PIXELS[1] / DPI + 0.35
+    figure, axes = plt.subplots(
+        len(rows), SHOWN, figsize=(SHOWN * wide, len(rows) * high), squeeze=False
+    )
+    for row, (title, photos) in zip(axes, rows.items(), strict=True):
+        row[0].set_title(title)
+        for axis in row:
+            axis.axis("off")
+        for axis, photo in zip(row, photos, strict=False):
+            axis.imshow(photo)
+            axis.set_anchor("W")
+    return figure
 
 
 @in_style
 def comparison(rows: pd.DataFrame) -> Figure:
-    """Models beside each other in three panels: accuracy, seconds, megabytes.
+    """Networks beside each other in three panels: accuracy with its interval, seconds, megabytes.
 
     Args:
-        rows: one row a model, named by the index or a column `model`; columns `accuracy` (0 to 1),
-            `seconds` and `megabytes`.
+        rows: one row a network, named by the index (a name that begins with the network's has its
+            colour); columns `right`, `photos`, `seconds` and `megabytes`.
 
     Raises:
         ValueError: a column is missing, or there is no row.
     """
-    absent = [name for name in _PANELS if name not in rows]
+    columns = ("right", "photos", "seconds", "megabytes")
+    absent = [name for name in columns if name not in rows]
     if absent or not len(rows):
         raise ValueError(
-            f"comparison needs the columns {', '.join(_PANELS)} and a row for each model; "
+            f"comparison needs the columns {', '.join(columns)} and a row for each network; "
             f"missing: {', '.join(absent) or 'the rows'}."
         )
-    names = [str(name) for name in rows.get("model", rows.index)]
-    figure, axes = plt.subplots(1, 3, figsize=(9, 0.42 * len(names) + 0.8), sharey=True)
-    for axis, (column, (title, form)) in zip(axes, _PANELS.items(), strict=True):
+    names = [str(name) for name in rows.index]
+    shares = {
+        name: Share(int(right), int(photos))
+        for name, right, photos in zip(names, rows["right"], rows["photos"], strict=True)
+    }
+    figure, axes = plt.subplot_mosaic(
+        [["accuracy", "accuracy"], ["seconds", "megabytes"]],
+        figsize=(7, 0.8 * len(names) + 2.4),
+    )
+    for place, (name, share) in enumerate(shares.items()):
+        _interval(axes["accuracy"], place, share, _colour(name))
+    axes["accuracy"].set(
+        xlim=(0, 104), xlabel="right answers, % of the photos (line: 95% interval)"
+    )
+    axes["accuracy"].set_title(_beside_chance(shares, np.zeros(len(names))))
+    for column, title in (("seconds", "training, seconds"), ("megabytes", "model, MB")):
         values = rows[column].astype(float).to_numpy()
-        best = values.max() if column == "accuracy" else values.min()
-        colours = [BLUE if value == best else "#9DBFD6" for value in values]
-        bars = axis.barh(range(len(names)), values, 0.62, color=colours)
-        axis.bar_label(bars, [form.format(value) for value in values], padding=4, fontsize=9)
-        top = np.nanmax(values) if np.isfinite(values).any() else 1
-        axis.set(title=title, xlim=(0, 1.3 * max(top, 1e-9)), xticks=[])
-        axis.grid(visible=False)
-        axis.spines[["bottom", "left"]].set_visible(False)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].invert_yaxis()
+        colours = [_colour(name) for name in names]
+        bars = axes[column].barh(range(len(names)), values, 0.6, color=colours)
+        axes[column].bar_label(bars, [f"{value:,.0f}" for value in values], padding=4, fontsize=9)
+        axes[column].set(xlim=(0, 1.4 * max(np.nanmax(values), 1e-9)), xticks=[], title=title)
+        axes[column].spines[["bottom", "left"]].set_visible(False)
+    for column, axis in axes.items():
+        axis.set_yticks(range(len(names)), names if column != "megabytes" else [""] * len(names))
+        axis.set_ylim(len(names) - 0.4, -0.6)
+        axis.grid(visible=False, axis="y")
     return figure
 
 
-_PART_COLOURS = (ORANGE, PURPLE, "#9DBFD6", BLUE, GREEN, FAINT)  # what waits stands out
+_PART_COLOURS = (ORANGE, PURPLE, PALE, BLUE, GREEN, FAINT)  # what waits stands out
 
 
 @in_style
@@ -56,14 +200,14 @@ def parts(table: pd.DataFrame) -> Figure:
     """Where a training step's time goes: a stacked bar a run, in milliseconds.
 
     Args:
-        table: as `course.step_times.parts` gives it.
+        table: as `course.profiling.parts` gives it.
 
     Raises:
         ValueError: there is no run.
     """
     if table.empty:
         raise ValueError("there is no profiled run to draw")
-    figure, axis = plt.subplots(figsize=(7.5, 0.55 * len(table) + 1.2))
+    figure, axis = plt.subplots(figsize=(7, 0.55 * len(table) + 1.6))
     start = np.zeros(len(table))
     for colour, (name, values) in zip(_PART_COLOURS, table.items(), strict=True):
         if values.sum() < 0.005 * table.to_numpy().sum():
@@ -74,9 +218,11 @@ def parts(table: pd.DataFrame) -> Figure:
         axis.annotate(
             f"{total:.0f} ms", (total, row), xytext=(5, 0), textcoords="offset points", va="center"
         )
-    axis.set(xlabel="milliseconds a training step", xlim=(0, 1.15 * start.max()))
+    axis.set(xlabel="milliseconds of a training step", xlim=(0, 1.18 * start.max()))
     axis.set_yticks(range(len(table)), [str(name) for name in table.index])
     axis.invert_yaxis()
     axis.grid(visible=False, axis="y")
-    figure.legend(loc="outside upper left", ncols=6, frameon=False)
+    waits = [f"{name}: {row[_WAITING] / row.sum():.0%}" for name, row in table.iterrows()]
+    axis.set_title(f"Share of a step that waits for data: {', '.join(waits)}")
+    figure.legend(loc="outside lower left", ncols=3, frameon=False)
     return figure

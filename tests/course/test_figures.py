@@ -218,29 +218,6 @@ def test_tuning_says_what_is_missing(jobs):
         figures.tuning(jobs[["FinalObjectiveValue", "TrainingJobStatus"]])
 
 
-# --------------------------------------------------------------------------------------- comparison
-
-
-def test_comparison_has_three_panels_and_the_best_stands_out():
-    rows = pd.DataFrame(
-        {"accuracy": [0.85, 0.9], "seconds": [900, 600], "megabytes": [537, 94]},
-        index=["VGG16", "ResNet50"],
-    )
-    figure = figures.comparison(rows)
-    assert [axis.get_title(loc="left") for axis in figure.axes] == [
-        "test accuracy", "training, seconds", "model, megabytes",
-    ]  # fmt: skip
-    assert {"85.0%", "90.0%", "900", "94"} <= set(texts(figure))
-    for axis in figure.axes:
-        assert [to_hex(bar.get_facecolor()).upper() for bar in axis.patches][1] == style.BLUE
-        assert to_hex(axis.patches[0].get_facecolor()).upper() != style.BLUE
-
-
-def test_comparison_says_which_column_is_missing():
-    with pytest.raises(ValueError, match="missing: seconds"):
-        figures.comparison(pd.DataFrame({"accuracy": [1], "megabytes": [1]}))
-
-
 # ---------------------------------------------------------------------------------------- all alike
 
 
@@ -308,34 +285,8 @@ def test_no_weights_cannot_be_drawn():
         figures.weights({})
 
 
-def profiled():
-    columns = ["waiting for data", "to the device", "forward", "backward", "optimiser", "other"]
-    rows = {"starved": [60.0, 0.1, 10, 20, 5, 5], "fed": [1.0, 0.1, 10, 20, 5, 4]}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def test_parts_are_stacked_and_what_is_too_thin_is_left_out():
-    figure = figures.parts(profiled())
-    bars = figure.axes[0].containers
-    assert [bar.get_label() for bar in bars] == [
-        "waiting for data", "forward", "backward", "optimiser", "other",
-    ]  # fmt: skip
-    starts = [[bar.get_x() for bar in container] for container in bars]
-    widths = [[bar.get_width() for bar in container] for container in bars]
-    assert starts == [[0, 0], [60, 1], [70, 11], [90, 31], [95, 36]]
-    assert widths[0] == [60, 1]
-    assert to_hex(bars[0][0].get_facecolor()) == style.ORANGE.lower()
-    assert {"100 ms", "40 ms", "starved", "fed"} <= set(texts(figure))
-
-
-def test_no_profiled_run_cannot_be_drawn():
-    with pytest.raises(ValueError, match="no profiled run"):
-        figures.parts(pd.DataFrame())
-
-
 def test_every_figure_is_white_and_small(photos, jobs):
     steps = np.arange(200)
-    rows = pd.DataFrame({"accuracy": [0.9], "seconds": [1.0], "megabytes": [2.0]}, index=["a"])
     images = [sample.draw_breed(name, 1) for name in ("Beagle", "Poodle", "Komondor", "Boxer")]
     for figure in (
         figures.gallery(photos),
@@ -343,8 +294,6 @@ def test_every_figure_is_white_and_small(photos, jobs):
         figures.losses({"train": (steps, np.exp(-steps / 50)), "valid": (steps, steps / 200)}),
         figures.tuning(jobs),
         figures.answers(images, [prediction(0.6, 0.2, 0.1, 0.05, 0.05)] * 4),
-        figures.comparison(rows),
-        figures.parts(profiled()),
     ):
         data = png(figure)
         assert len(data) < 120_000
