@@ -31,16 +31,24 @@ lab: $(READY) ## JupyterLab on a local engine
 render: $(READY) ## Execute the notebooks in place, for the outputs that are committed
 	rm -rf build/state
 	$(RUN)/python -m tools.run --in-place
+site: $(READY) ## The lessons, solutions, report and docs as static pages in build/site, and a check of their links
+	rm -rf build/site
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going -c tools/site -d build/site-doctrees . build/site
+	$(BIN)/python -m tools.site.check build/site
 img: $(READY) ## Take the README's pictures from the last run
 	$(BIN)/python -m tools.pictures
 
 test: tools $(READY) ## All that continuous integration runs: the parts below, then a table of their seconds
 	$(BIN)/python -m tools.test
-test-all: tools $(READY) ## The same, and the tests that are marked slow
+test-all: tools $(READY) ## The same, the tests that are marked slow, and check-lessons
 	$(BIN)/python -m tools.test --all
-test-lint test-docs test-debugger test-engine test-course test-notebooks: $(READY) ## One part of make test
+test-lint test-docs test-debugger test-engine test-course test-notebooks test-lessons: $(READY) ## One part of make test-all
 	$(BIN)/python -m tools.test $(@:test-%=%)
 
+check-lessons: $(READY) ## The notebooks by nbval on the default set: what must not change is compared (9 minutes)
+	rm -rf build/check
+	COURSE_REPORTS="$(CURDIR)/build/check/reports" $(BIN)/local-sagemaker run --state build/check/state -- \
+	    $(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-cell-timeout=900 --timeout=960 notebooks
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)
 	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py
 check-v2: $(READY) ## SDK v2's projects and clients, and the AWS command line, on the engine (10 minutes)
@@ -65,7 +73,9 @@ rules-matrix: $(READY) ## Debugger's rules on healthy and on ill runs, into debu
 
 docs: $(READY) ## Generate the tables in the docs from the code
 	$(BIN)/python -m tools.docs
-lint-lessons: $(READY) ## Advice on the notebooks' form and prose; never fails
+grade: $(READY) ## What the checking cells said in the notebooks of a folder (SUBMISSIONS=folder)
+	$(BIN)/python -m tools.grade "$(SUBMISSIONS)"
+lint-lessons: $(READY) ## What is wrong with the form of the notebooks; never fails
 	$(BIN)/python -m tools.lint_lessons
 sync: ## Copy open_debugger's sampler to entry_points/debugger, which is shipped alone
 	cp packages/open-debugger/src/open_debugger/profiler/sampler.py entry_points/debugger/sampler.py

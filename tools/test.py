@@ -4,7 +4,7 @@
 
 The tests of two projects at a time run side by side, since they often wait; serial tests run alone
 after them. All parts run, even after one has failed; the exit code is 1 if any did. `--all`
-includes the tests that are marked slow.
+includes the tests that are marked slow, and the part `lessons`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ PROJECTS = {  # the folders that have tests of their own, the slowest tests firs
     "debugger": ROOT / "packages" / "open-debugger",
 }
 SIDE_BY_SIDE = 2
-GROUPS = (("lint",), ("docs",), tuple(PROJECTS), ("notebooks",))  # one after the other
+GROUPS = (("lint",), ("docs",), tuple(PROJECTS), ("notebooks",), ("lessons",))  # in turn
+SLOW = {"lessons"}  # run with --all, or by name
 PARTS = tuple(part for group in GROUPS for part in group)
 NONE_SELECTED = 5  # pytest's exit code
 
@@ -41,6 +42,8 @@ def commands(part: str, slow: bool = False) -> list[list[str]]:
         return [[PYTHON, "-m", "tools.docs"], ["git", "diff", "--exit-code", "--", "*.md"]]
     if part == "notebooks":
         return [[PYTHON, "-m", "tools.smoke"]]
+    if part == "lessons":
+        return [["make", "--no-print-directory", "check-lessons"]]
     # Without nbval, which costs each process 4 s: it imports jsonschema, which builds a grammar.
     pytest = [PYTHON, "-m", "pytest", "--quiet", "-p", "no:nbval"]
     fast = "" if slow else " and not slow"
@@ -119,8 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := sorted(set(options.parts) - set(PARTS)):
         parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
     began, results = time.monotonic(), {}
+    usual = [part for part in PARTS if options.all or part not in SLOW]
     for group in GROUPS:
-        if chosen := [part for part in group if part in (options.parts or PARTS)]:
+        if chosen := [part for part in group if part in (options.parts or usual)]:
             results |= run_group(chosen, options.all)
     print(f"\n{table(results, time.monotonic() - began)}")
     return 0 if all(passed for _, passed in results.values()) else 1

@@ -81,6 +81,20 @@ def test_serial_tests_have_a_call_of_their_own_where_there_are_any(
     assert last == (["serial and not slow"] if found else [])
 
 
+@pytest.mark.parametrize(("arguments", "asked"), [([], 0), (["--all"], 1), (["lessons"], 1)])
+def test_the_lessons_outputs_are_compared_only_if_asked_for(monkeypatch, arguments, asked):
+    ran = []
+
+    def run_group(parts, slow):
+        ran.extend(parts)
+        return {}
+
+    monkeypatch.setattr(runner, "run_group", run_group)
+    assert runner.main(arguments) == 0
+    assert ran.count("lessons") == asked
+    assert runner.commands("lessons") == [["make", "--no-print-directory", "check-lessons"]]
+
+
 def test_a_part_that_does_not_exist(capsys):
     with pytest.raises(SystemExit):
         runner.main(["motor"])

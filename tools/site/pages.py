@@ -1,0 +1,56 @@
+"""Sphinx extension: the site's menu and home page, and notebooks without marks for nbval."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+from tools.lint_lessons import COMPARED
+
+# Caption -> pages, as names in a toctree; a star stands for those that are not named before.
+MENU = {
+    "Lessons": ["notebooks/README", "notebooks/0*"],
+    "Solutions": ["notebooks/solutions/*"],
+    "Guides": ["docs/glossary", "docs/instructors", "docs/*"],
+    "Packages": ["packages/*/README", "packages/*/docs/*"],
+    "Project": ["CONTRIBUTING", "CHANGELOG", "packages/*/CHANGELOG"],
+}
+TOCTREE = """
+```{{toctree}}
+:hidden:
+:glob:
+:caption: {caption}
+
+{pages}
+```
+"""
+
+
+def menu() -> str:
+    """The menu as Markdown, one table of contents for each caption."""
+    return "".join(
+        TOCTREE.format(caption=caption, pages="\n".join(pages)) for caption, pages in MENU.items()
+    )
+
+
+def _read(app: Sphinx, name: str, text: list[str]) -> None:
+    if name == app.config.root_doc:
+        text[0] += menu()
+    # In the notebook's JSON, where a line end is written as two characters.
+    text[0] = text[0].replace(COMPARED.replace("\n", r"\n"), "")
+
+
+def _built(app: Sphinx, error: Exception | None) -> None:
+    if error is None:
+        home = Path(app.outdir) / f"{app.config.root_doc}.html"
+        shutil.copy(home, home.with_name("index.html"))
+        home.with_name(".nojekyll").touch()  # GitHub Pages leaves out _static otherwise
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("source-read", _read)
+    app.connect("build-finished", _built)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
