@@ -1,6 +1,7 @@
 """Fine-tuning beside training from random weights, at equal steps: what is pretraining worth?
 
     python -m benchmarks.finetune [--data FOLDER] [--size 128] [--epochs 3] [--seeds 3]
+    python -m benchmarks.finetune --json FILE --results benchmarks/results/finetune.json
 
 Without `--data` the photos are drawn: 133 breeds, each with 16 to train on and 4 each to validate
 and test. Each run is `train.py` in a process of its own, on all cores. All runs have the same
@@ -11,6 +12,9 @@ For each network it prints the accuracy on the photos of `test` (with `--both` a
 `valid`): the mean of the seeds with a 95 % interval over the photos, and each seed's. Then follow
 the seconds that the epochs took, the megabytes of the weights, and the milliseconds that
 `inference.py` takes for a photo: the median of 20, one after the other.
+
+`--json` keeps all that was found. `--results` writes the table of it that notebook 03 shows; with a
+`--json` file that is there already, nothing is run anew.
 """
 
 import argparse
@@ -29,7 +33,7 @@ import numpy as np
 from benchmarks.real import ROOT, Folders, Trained, difference, read, rights, train
 from benchmarks.record_gpu import machine
 from course.sample_photos import sample
-from course.searches import NAMED
+from tools.searches import NAMED
 
 DRAWN = {"classes": 133, "per_class": (16, 4, 4)}
 RECIPE = {**NAMED["efficientnet_lite0"].hyperparameters, "lr": 3e-3, "batch-size": 32}
@@ -90,6 +94,41 @@ def serving(model: Path, photos: list[Path]) -> float:
     return 1000 * statistics.median(seconds[1:])
 
 
+def table(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what notebook 03 shows of a `--json` file's content: one row for each network."""
+    rows = []
+    for name, each in content["networks"].items():
+        runs = [Trained(**run) for run in each["runs"]]
+        right = rights(runs)
+        mean = difference(right, np.zeros_like(right))
+        network, _, weights = name.partition(", ")
+        rows.append(
+            {
+                "network": network,
+                "weights": weights,
+                "accuracy": mean.mean,
+                "low": mean.low,
+                "high": mean.high,
+                "seeds": right.mean(1).tolist(),
+                "seconds": statistics.fmean(sum(e["seconds"] for e in r.history) for r in runs),
+                "megabytes": each["megabytes"],
+                "milliseconds": each["milliseconds"],
+            }
+        )
+    labels = {label for _, label, _ in runs[0].answers}
+    return {
+        "command": "python -m benchmarks.finetune",
+        "date": content["machine"]["Date"],
+        "cores": content["machine"]["Cores"],
+        "photos": content.get("photos", f"{len(labels)} drawn breeds"),
+        "tested": len(runs[0].answers),
+        "size": content["size"],
+        "epochs": content["epochs"],
+        "seeds": max(len(row["seeds"]) for row in rows),
+        "rows": rows,
+    }
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Fine-tuning beside random weights.")
@@ -100,7 +139,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--networks", type=int, default=len(NETWORKS), help="only the first ones")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all that was found here")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write the table here")
     arguments = parser.parse_args(argv)
+    if arguments.results and arguments.json and arguments.json.is_file():
+        write(arguments.results, table(json.loads(arguments.json.read_text())))
+        return
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         data = arguments.data or sample.make(ROOT / "build" / "finetune", **DRAWN)
         data = data.expanduser().resolve()
@@ -116,10 +159,20 @@ def main(argv: list[str] | None = None) -> None:
             files = channels["test"].files
             found[name] = measure({**shared, **options}, arguments.seeds, files)
             print(f"{name:30}{found[name]}", flush=True)
+    content = {"machine": machine(), "size": arguments.size, "epochs": arguments.epochs}
+    if arguments.data:
+        content["photos"] = f"the photos of {data.name}"
+    content["networks"] = {name: asdict(each) for name, each in found.items()}
     if arguments.json:
-        content = {"machine": machine(), "size": arguments.size, "epochs": arguments.epochs}
-        content["networks"] = {name: asdict(each) for name, each in found.items()}
-        arguments.json.write_text(json.dumps(content, indent=1))
+        write(arguments.json, content)
+    if arguments.results:
+        write(arguments.results, table(content))
+
+
+def write(file: Path, content: dict[str, Any]) -> None:
+    """Write JSON, and the folder that it belongs into."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

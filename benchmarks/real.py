@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record_gpu import machine
-from course.searches import NAMED
+from tools.searches import NAMED
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "entry_points"))  # its modules import each other flatly, as in a job

@@ -7,6 +7,7 @@ configuration when it is imported.
 
 from course.jobs import MissingStep
 from course.preflight import Preflight, preflight
+from course.source import show
 from course.workspace import Workspace, connect
 
-__all__ = ["MissingStep", "Preflight", "Workspace", "connect", "preflight"]
+__all__ = ["MissingStep", "Preflight", "Workspace", "connect", "preflight", "show"]

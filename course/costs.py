@@ -11,6 +11,15 @@ table is a bill: look at yours. Checked in November 2026, none of them on an acc
   costs the same is not checked.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from course.workspace import Workspace
+
+PRICED = "us-east-1, November 2026"  # where and when the prices below were read
+GPU = "ml.g4dn.xlarge"  # what the course asks for on AWS
 HOURLY = {
     "ml.t3.medium": 0.05,
     "ml.m5.large": 0.115,
@@ -21,7 +30,7 @@ HOURLY = {
 STORED = 0.05  # notebook 01: 1.1 GB of photos in S3 for a month
 # The most that the jobs of a notebook may run, in hours of one instance: their limits, added up.
 TRAINING_HOURS = {
-    "02-hpo": 6 * 0.5,  # six jobs, each stopped after half an hour
+    "02-hpo": (6 + 2) * 0.5,  # six trials and two repetitions, each stopped after half an hour
     "03-train-debug-profile": 5 * 1.0,  # five jobs of an hour at most
 }
 ENDPOINT_HOURS = {"04-deploy-query": 1.0}  # an endpoint deleted within the hour
@@ -36,6 +45,19 @@ def at_most(training_instance: str, endpoint_instance: str) -> dict[str, float]:
     jobs = {name: dollars(h * 3600, training_instance) for name, h in TRAINING_HOURS.items()}
     asked = {name: dollars(h * 3600, endpoint_instance) for name, h in ENDPOINT_HOURS.items()}
     return {"01-data-to-s3": STORED} | jobs | asked
+
+
+def ceiling(ws: Workspace, jobs: int, hours: float) -> str:
+    """A sentence: what AWS charges at most for `jobs` that may run for `hours` each.
+
+    In local mode it is about the GPU instance that the course asks for on AWS.
+    """
+    instance = ws.training_instance if ws.mode == "aws" else GPU
+    most = dollars(jobs * hours * 3600, instance)
+    return (
+        f"On AWS at most ${most:.2f}: {jobs} jobs, each stopped after {hours:g} h, on {instance} "
+        f"at ${HOURLY[instance]:g} an hour ({PRICED})."
+    )
 
 
 def dollars(seconds: float, instance_type: str) -> float:

@@ -11,6 +11,7 @@ SecondaryStatus, HyperParameterTuningJobStatus and EndpointStatus.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -21,6 +22,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sagemaker.core.resources import HyperParameterTuningJob, TrainingJob
     from sagemaker.core.training.configs import Channel, Tag
 
@@ -325,6 +327,29 @@ def metrics(job: Any, *names: str, limit_s: float = 300, pause_s: float = 3) -> 
         ) from error
 
 
+def hyperparameters(job: Any) -> dict[str, Any]:
+    """The options that a training job's script was given, as numbers and texts.
+
+    SageMaker keeps them as JSON text, those of tuning jobs with quotes of their own. What
+    SageMaker and its SDK add for themselves is left out.
+
+    Args:
+        job: a trainer, or a training job of the SDK's `resources`.
+    """
+    given = _job(job).hyper_parameters
+    own = {name: text for name, text in given.items() if not name.startswith(("_", "sagemaker_"))}
+    return {name: _decoded(text) for name, text in own.items()}
+
+
+def _decoded(text: str) -> Any:
+    """`"32"` and `32` are 32; what is no JSON is a text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return _decoded(value) if isinstance(value, str) and value != text else value
+
+
 def log(job: Any, pattern: str = "", limit_s: float = 10, pause_s: float = 1) -> list[str]:
     """The lines of a training job's log that match a regular expression, oldest first.
 
@@ -381,6 +406,48 @@ def _client(service: str) -> Any:
     import boto3
 
     return boto3.client(service)
+
+
+# -------------------------------------------------------------------------------- what they cost
+
+
+def costs(ws: Workspace, *jobs: Any) -> pd.DataFrame:
+    """What AWS bills for ended jobs: nothing, if they ran on this machine.
+
+    A row for each training job, by its name: the `instance` that ran it, its billable `seconds`
+    (all its machines together), and US `dollars` at the prices of `course.costs`.
+
+    Args:
+        ws: what `course.connect` returned.
+        jobs: as `wait` takes them; a tuning job stands for all its training jobs.
+    """
+    import pandas as pd
+
+    from course.costs import dollars
+
+    rows = {}
+    for job in (single for each in jobs for single in _training_jobs(_job(each))):
+        kind = job.resource_config.instance_type
+        seconds = job.billable_time_in_seconds * job.resource_config.instance_count
+        local = ws.mode == "local"
+        place, price = ("this machine", 0.0) if local else (kind, dollars(seconds, kind))
+        rows[job.training_job_name] = [place, seconds, price]
+    return pd.DataFrame.from_dict(rows, "index", columns=["instance", "seconds", "dollars"])
+
+
+def _training_jobs(job: Any) -> list[TrainingJob]:
+    """The job itself, or the training jobs of a tuning job in the order of their start."""
+    from sagemaker.core.resources import TrainingJob
+
+    if hasattr(job, "training_job_name"):
+        return [job.refresh()]
+    name = job.hyper_parameter_tuning_job_name
+    pages = _client("sagemaker").get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
+    found = pages.paginate(
+        HyperParameterTuningJobName=name, SortBy="CreationTime", SortOrder="Ascending"
+    )
+    summaries = [item for page in found for item in page["TrainingJobSummaries"]]
+    return [TrainingJob.get(item["TrainingJobName"]) for item in summaries]
 
 
 # --------------------------------------------------------------------------- what they are given

@@ -26,10 +26,11 @@ from unittest.mock import patch
 import nbformat
 
 from benchmarks import rules_page
-from course import images, searches
+from course import images
 from course.preflight import JOBS_AT_ONCE
-from course.searches import Search
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
+from tools import searches
+from tools.searches import Search
 
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -189,7 +190,8 @@ SOURCES = {  # where our packages lie, and their tests
     "open_debugger": ("packages/open-debugger/src", "packages/open-debugger/tests"),
 }
 PAGES: dict[str, list[Callable[[], str]]] = {
-    "docs/training.md": [published, recommended, choices, options],
+    "docs/training.md": [recommended, choices, options],
+    "docs/tuning.md": [published],
     "docs/serving.md": [limits],
     "docs/aws.md": [quotas, containers],
     "notebooks/README.md": [imports],

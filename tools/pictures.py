@@ -28,7 +28,7 @@ from tools.screenshot import NoBrowser, take
 
 PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture it is
     "gallery": ("01-data-to-s3", "figures.gallery("),
-    "tuning": ("02-hpo", "figures.tuning("),
+    "tuning": ("02-hpo", "figures.search("),
     "losses": ("03-train-debug-profile", "figures.losses("),
     "gradients": ("03-train-debug-profile", "figures.gradients("),
     "comparison": ("03-train-debug-profile", "figures.comparison("),

@@ -1,100 +1,103 @@
-"""What a tuning job tried."""
-
-from collections.abc import Sequence
-from typing import Any
+"""How a tuning job's search went: what it tried, and how good that was."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from course.figures.style import BLUE, ORANGE, QUIET, in_style
 
-FEW = 4  # values of a hyperparameter that may all be named on the axis
-
-
-_NO_PARAMETERS = {
-    "trainingjobname", "trainingjobstatus", "trainingstarttime", "trainingendtime",
-    "trainingelapsedtimeseconds", "trainingjobarn", "status", "name", "job", "seconds",
-    "finalobjectivevalue", "objective",
-}  # fmt: skip
-
-
-_DONE = {"completed", "succeeded"}
+STATUS, OBJECTIVE = "TrainingJobStatus", "FinalObjectiveValue"
 
 
 @in_style
-def tuning(table: pd.DataFrame, objective: str | None = None, lowest: bool = False) -> Figure:
-    """The objective against each hyperparameter, the best job highlighted.
+def search(table: pd.DataFrame, parameter: str = "lr") -> Figure:
+    """The accuracy of each job beside the best so far, and the values that the search proposed.
+
+    The upper panel has the objective of each job, in the order of their start, and a line for the
+    best of the jobs up to there. The lower panel has the value of one hyperparameter in each job on
+    a logarithmic axis; the darker the dot, the higher the objective.
 
     Args:
-        table: one row a job: the hyperparameters, the objective and the status, in columns named
-            as HyperparameterTuningJobAnalytics names them (FinalObjectiveValue,
-            TrainingJobStatus) or plainly (objective, status).
-        objective: the objective's column, where it is neither.
-        lowest: the best objective is the lowest (a loss).
-
-    A logarithmic axis is drawn where the values span more than a decade.
+        table: one row a job, in the order of their start, with the columns of
+            HyperparameterTuningJobAnalytics: FinalObjectiveValue (a share, 0 to 1),
+            TrainingJobStatus if there is one, and the hyperparameters. Jobs without an objective
+            are left out; those that did not complete are drawn hollow and are no best ones.
+        parameter: the hyperparameter of the lower panel; all values must be positive.
 
     Raises:
-        ValueError: no objective column, no hyperparameter columns, or no job with an objective.
+        ValueError: a column is missing, or no job completed with an objective.
     """
-    objective = objective or _column(table, ("FinalObjectiveValue", "objective"))
-    status = _column(table, ("TrainingJobStatus", "status"), required=False)
-    names = [
-        name for name in table if name != objective and str(name).lower() not in _NO_PARAMETERS
-    ]
-    scores = pd.to_numeric(table[objective], errors="coerce")
-    if scores.notna().sum() == 0 or not names:
-        lacks = "job with an objective value" if names else "hyperparameter column"
-        raise ValueError(f"there is no {lacks} among {len(table)} jobs, {list(table)}.")
-    done = scores.notna()
-    if status:
-        done &= table[status].astype(str).str.lower().isin(_DONE)
-    best = (scores[done] if done.any() else scores).agg("idxmin" if lowest else "idxmax")
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(min(10.5, 2.6 * len(names) + 0.8), 2.9), sharey=True, squeeze=False
-    )
-    for axis, name in zip(axes.flat, names, strict=True):
-        _range(axis, table[name], scores, done, best)
-        axis.set_xlabel(name)
-    axes[0, 0].set_ylabel(objective if objective != "FinalObjectiveValue" else "objective")
-    stopped = " (hollow: stopped early or failed)" if not done[scores.notna()].all() else ""
-    figure.suptitle(
-        f"best of {len(table)} jobs: {scores[best]:.4g}{stopped}", x=0.01, ha="left", fontsize=11
-    )
+    missing = [name for name in (OBJECTIVE, parameter) if name not in table]
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(missing)}, but {list(table)}")
+    scores = pd.to_numeric(table[OBJECTIVE], errors="coerce").to_numpy(dtype=float)
+    values = pd.to_numeric(table[parameter], errors="coerce").to_numpy(dtype=float)
+    done = ~np.isnan(scores)
+    if STATUS in table:
+        done &= (table[STATUS] == "Completed").to_numpy()
+    if not done.any():
+        raise ValueError(f"no job among {len(table)} completed with an objective")
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(5.6, 5), sharex=True)
+    numbers = np.arange(1, len(table) + 1)
+    best = np.maximum.accumulate(np.where(done, scores, -np.inf))
+    _scores(upper, numbers, scores, done, best)
+    _proposals(lower, numbers, values, scores, parameter)
+    figure.suptitle(_finding(scores, done, best), x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def _column(table: pd.DataFrame, names: Sequence[str], required: bool = True) -> str | None:
-    for name in names:
-        if name in table:
-            return name
-    if required:
-        raise ValueError(
-            f"the table has no column {' or '.join(names)}, but {list(table)}. "
-            "Name the objective's column: tuning(table, objective=...)."
-        )
-    return None
+def _scores(
+    axis: Axes, numbers: np.ndarray, scores: np.ndarray, done: np.ndarray, best: np.ndarray
+) -> None:
+    known = np.isfinite(best)
+    axis.step(
+        numbers[known], best[known], where="post", color=ORANGE, linewidth=2, label="best so far"
+    )
+    axis.scatter(numbers[done], scores[done], 50, color=BLUE, zorder=3, label="job")
+    stopped = ~done & ~np.isnan(scores)
+    if stopped.any():
+        axis.scatter(
+            numbers[stopped], scores[stopped], 50, facecolor="white", edgecolor=QUIET,
+            zorder=3, label="stopped or failed",
+        )  # fmt: skip
+    axis.set_ylabel("validation accuracy")
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.yaxis.set_major_locator(MaxNLocator(5))
+    axis.margins(y=0.15)
+    axis.legend(loc="best", frameon=False)
 
 
-def _range(axis, values: pd.Series, scores: pd.Series, done: pd.Series, best: Any) -> None:
-    """One panel: the objective against one hyperparameter."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().sum() < values.notna().sum():  # categories
-        names = sorted(values.dropna().astype(str).str.strip('"').unique())
-        numbers = values.astype(str).str.strip('"').map({n: i for i, n in enumerate(names)})
-        axis.set_xticks(range(len(names)), names)
-        axis.set_xlim(-0.6, len(names) - 0.4)
-    elif (numbers > 0).all() and numbers.max() > 10 * numbers.min():
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
-    elif numbers.nunique() <= FEW:
-        axis.set_xticks(sorted(numbers.unique()))
-    axis.scatter(numbers[done], scores[done], 34, color=BLUE, alpha=0.75, linewidth=0)
-    axis.scatter(numbers[~done], scores[~done], 34, facecolor="none", edgecolor=QUIET)
-    axis.scatter(
-        [numbers[best]], [scores[best]], 130, color=ORANGE, marker="*", zorder=3, label="best"
+def _proposals(
+    axis: Axes, numbers: np.ndarray, values: np.ndarray, scores: np.ndarray, parameter: str
+) -> None:
+    known = ~np.isnan(scores)
+    dots = axis.scatter(
+        numbers[known], values[known], 90, c=scores[known], cmap="Blues", edgecolor=BLUE,
+        vmin=max(0.0, 2 * np.nanmin(scores) - np.nanmax(scores)), zorder=3,
+    )  # fmt: skip
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.margins(y=0.2)
+    axis.set_ylabel({"lr": "learning rate"}.get(parameter, parameter))
+    axis.set_xlabel("training job, in the order of their start")
+    axis.set_xticks(numbers)
+    bar = axis.figure.colorbar(dots, ax=axis, orientation="horizontal", aspect=40, pad=0.02)
+    bar.set_label("validation accuracy")
+    bar.ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    bar.outline.set_visible(False)
+
+
+def _finding(scores: np.ndarray, done: np.ndarray, best: np.ndarray) -> str:
+    """What the figure shows, for any outcome."""
+    first, last = int(np.argmax(done)), int(np.argmax(np.where(done, scores, -np.inf)))
+    if first == last:
+        return f"No later job beat job {first + 1}: {scores[last]:.1%}"
+    return (
+        f"Best so far: {scores[first]:.1%} after job {first + 1}, "
+        f"{scores[last]:.1%} from job {last + 1} on"
     )

@@ -10,10 +10,10 @@ import pytest
 
 import options
 from benchmarks import real
-from course.searches import NAMED
 from data import DataError, list_photos
 from tests.support.forking import run_in_fork
 from tests.support.tiny_photos import draw, encode, write_channels
+from tools.searches import NAMED
 
 TINY = {"model": "resnet18", "weights": "random", "image-size": 32, "batch-size": 8}
 

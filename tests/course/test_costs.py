@@ -1,5 +1,7 @@
 """Prices: plain arithmetic, and a clear error for an unknown instance."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from course import costs
@@ -24,6 +26,18 @@ def test_each_notebook_has_a_limit():
 
 def test_the_limits_follow_the_instances():
     most = costs.at_most("ml.g4dn.xlarge", "ml.m5.large")
-    assert most["02-hpo"] == pytest.approx(6 * 0.5 * 0.736)
+    assert most["02-hpo"] == pytest.approx(8 * 0.5 * 0.736)
     assert most["04-deploy-query"] == pytest.approx(0.115)
-    assert costs.at_most("ml.m5.xlarge", "ml.m5.large")["02-hpo"] == pytest.approx(0.69)
+    assert costs.at_most("ml.m5.xlarge", "ml.m5.large")["02-hpo"] == pytest.approx(0.92)
+
+
+@pytest.mark.parametrize(
+    ("mode", "instance", "most"),
+    [("aws", "ml.m5.xlarge", "0.92"), ("local", "ml.m5.large", "2.94")],
+)
+def test_what_aws_charges_at_most_is_of_the_instance_there(mode, instance, most):
+    """In local mode the instance is only a name: what counts is the course's on AWS."""
+    ws = SimpleNamespace(mode=mode, training_instance=instance)
+    said = costs.ceiling(ws, jobs=8, hours=0.5)
+    assert f"at most ${most}: 8 jobs, each stopped after 0.5 h" in said
+    assert ("ml.g4dn.xlarge" in said) == (mode == "local")

@@ -113,7 +113,7 @@ def test_on_aws_jobs_train_on_a_gpu(clean, capsys, device):
     ws = aws_workspace(clean, device)
     assert ws.training_instance == "ml.g4dn.xlarge" and "-cu133-" in ws.training_image
     said = capsys.readouterr().out
-    assert "02-hpo $2.21" in said and "CPU" not in said
+    assert "02-hpo $2.94" in said and "CPU" not in said
 
 
 def test_course_device_takes_a_cpu_instance_its_image_and_its_price(clean, capsys):

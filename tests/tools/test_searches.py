@@ -1,8 +1,7 @@
-"""`course/searches.py`: named search spaces, as train.py, the SDK and SageMaker take them."""
+"""`tools/searches.py`: named search spaces, as train.py, the SDK and SageMaker take them."""
 
 import inspect
 import math
-import re
 from types import SimpleNamespace
 
 import nbformat
@@ -10,13 +9,13 @@ import pytest
 import torch
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
+import models
 import options
-from course import searches
 from course.workspace import ROOT
 from local_sagemaker import ranges as engine
+from tools import searches
 
 NAMES = list(searches.NAMED)
-TEXT_WIDTH = 50  # characters that pandas shows of a text
 
 
 def asked(search):
@@ -96,31 +95,23 @@ def plain(parameters):
     return {name: (type(found), vars(found)) for name, found in parameters.items()}
 
 
-START = {"weights": "auto", "image-size": 64}  # as a cell before sets it, in local mode
-
-
-def chosen_in_notebook_02(name):
-    """The trainer and the ranges with which notebook 02 goes on if it names this search."""
+def test_notebook_02_searches_as_the_page_says():
     names = {kind.__name__: kind for kind in (ContinuousParameter, IntegerParameter)}
-    names |= {"CategoricalParameter": CategoricalParameter, "searches": searches}
-    fixed = re.search(r"hyperparameters=(\{.*\}),$", cell("trainer = ModelTrainer("), re.M)[1]
-    names["start"] = START
-    names["trainer"] = SimpleNamespace(hyperparameters=eval(fixed, {"start": START}))
+    names |= {"CategoricalParameter": CategoricalParameter, "NETWORK": "resnet50"}
+    names["ws"] = SimpleNamespace(image_size=224)
     exec(cell("ranges = {"), names)
-    choice = cell("SEARCH = ")
-    assert choice.startswith('SEARCH = "course"  #')  # what runs if nobody changes it
-    exec(choice.replace('"course"', f'"{name}"', 1), names)
-    return names["trainer"], names["ranges"]
+    exec(cell("settings = {"), names)
+    assert plain(names["ranges"]) == plain(searches.ranges(searches.COURSE))
+    assert names["settings"].pop("image-size") == 224  # the network's own, on AWS
+    assert names["settings"] == searches.COURSE.hyperparameters
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_notebook_02_goes_on_with_the_search_that_it_names(name):
-    trainer, ranges = chosen_in_notebook_02(name)
-    search = searches.NAMED[name]
-    assert plain(ranges) == plain(searches.ranges(search))
-    assert list(ranges) == list(search.ranges)
-    assert trainer.hyperparameters == {**START, **search.hyperparameters}
-    assert trainer.hyperparameters is not search.hyperparameters  # the SDK adds to the trainer's
+@pytest.mark.parametrize("network", ["resnet50", "efficientnet_lite0"])
+def test_notebook_02_normalises_as_the_script_does(network):
+    names = {"NETWORK": network}
+    exec(cell("MEAN, STD = "), names)
+    asked = models.preprocessing_of(network)
+    assert (tuple(names["MEAN"]), tuple(names["STD"])) == (asked.mean, asked.std)
 
 
 def test_five_projects_are_searched_as_they_were_published():
@@ -206,17 +197,6 @@ def test_the_best_published_rate_is_the_middle_of_resnet50_s():
     low, high = ends("resnet50")["lr"]
     assert math.sqrt(low * high) == pytest.approx(3e-4, rel=0.1)
     assert searches.NAMED["resnet50"].ranges["lr"].scale == "Logarithmic"
-
-
-def test_the_table_says_what_each_varies():
-    table = searches.table()
-    assert list(table.index) == NAMES
-    assert list(table.columns) == ["what", "lr", "batch-size", "epochs", "and"]
-    row = table.loc["resnet50-adamw"]
-    assert row["and"] == "eps 1e-09 to 1e-08; weight-decay 0.001 to 0.1"
-    assert (row["batch-size"], row["epochs"]) == ("64, 128", "5")
-    assert table.loc["course", "lr"] == "0.0001 to 0.01, logarithmic"
-    assert table.map(len).max().max() <= TEXT_WIDTH
 
 
 def test_the_command_names_what_is_fixed_and_nothing_that_varies():
