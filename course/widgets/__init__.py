@@ -3,7 +3,7 @@
     track(photos, len(photos), "photos")   a bar over anything that can be iterated over
     watch(ask, "endpoint")                 asks a job or an endpoint for its status until it ends
     picker(choices, fetch, ask)            choose or upload a photo, see its five likeliest breeds
-    WriteUp(title)                         collects tables and text, and saves them as Markdown
+    write_up(ws, tuning, job)              the project as a Markdown document
 
 The first three are live in Jupyter. Each also leaves a picture and a sentence in the notebook, for
 GitHub, nbconvert and everyone else who reads it without a kernel.
@@ -13,6 +13,8 @@ from course.jobs import State
 from course.widgets.live import VIEW
 from course.widgets.photo_picker import Picker, picker
 from course.widgets.progress import Unsuccessful, track, watch
-from course.widgets.writeup import WriteUp
+from course.widgets.writeup import WriteUp, write_up
 
-__all__ = ["VIEW", "Picker", "State", "Unsuccessful", "WriteUp", "picker", "track", "watch"]
+__all__ = [
+    "VIEW", "Picker", "State", "Unsuccessful", "WriteUp", "picker", "track", "watch", "write_up",
+]  # fmt: skip

@@ -1,9 +1,14 @@
 """The write-up: what goes in comes out as Markdown that renders."""
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pandas as pd
 import pytest
 
-from course.widgets import WriteUp
+from course import debugger
+from course.widgets import WriteUp, write_up
 
 
 def section(*contents):
@@ -57,3 +62,107 @@ def test_it_is_saved_and_shown(tmp_path):
     document.add("A", "größer")
     file = tmp_path / "new folder" / "write-up.md"
     assert document.save(file).data == file.read_text(encoding="utf-8") == document.text
+
+
+# ---------------------------------------------------------------------------------- the whole of it
+
+BEGUN = datetime(2026, 11, 29, tzinfo=UTC)
+REPORT_KEY = "dog-breeds/debug/dog-breeds-b/rule-output/ProfilerReport/profiler-report.html"
+
+
+def job(name, seconds, instance="ml.g4dn.xlarge", **metrics):
+    members = [SimpleNamespace(metric_name=key, value=value) for key, value in metrics.items()]
+    return SimpleNamespace(
+        training_job_name=name,
+        training_job_status="Completed",
+        hyper_parameters={"model": '"resnet50"', "lr": "0.001", "_tuning": "x"},
+        final_metric_data_list=members or object(),  # the SDK's own "not there"
+        billable_time_in_seconds=seconds,
+        resource_config=SimpleNamespace(instance_type=instance),
+        model_artifacts=SimpleNamespace(s3_model_artifacts=f"s3://bucket/{name}/model.tar.gz"),
+    )
+
+
+JOBS = {each.training_job_name: each for each in (
+    job("dog-breeds-a", 1800, valid_accuracy=0.5), job("dog-breeds-b", 1800, test_accuracy=0.75),
+)}  # fmt: skip
+TUNING = SimpleNamespace(
+    hyper_parameter_tuning_job_name="dog-breeds-261129",
+    creation_time=BEGUN,
+    best_training_job=SimpleNamespace(tuned_hyper_parameters={"lr": "0.001", "batch-size": '"32"'}),
+)
+
+
+class Pages:
+    """A client whose lists come in pages; remembers what it was asked for."""
+
+    asked: ClassVar = {}
+
+    def __init__(self, service):
+        self.service = service
+
+    def get_paginator(self, operation):
+        return self
+
+    def paginate(self, **arguments):
+        self.asked[self.service] = arguments
+        if self.service == "s3":
+            keys = ["dog-breeds/debug/dog-breeds-z/profiler-report.html", REPORT_KEY]
+            return [{}, *({"Contents": [{"Key": key}]} for key in keys)]
+        return [{"TrainingJobSummaries": [{"TrainingJobName": name}]} for name in JOBS]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    from sagemaker.core import resources
+
+    monkeypatch.setattr(resources, "TrainingJob", SimpleNamespace(get=JOBS.get))
+    rules = pd.DataFrame({"status": ["NoIssuesFound"], "details": ["-"]}, ["Overfit"])
+    monkeypatch.setattr(debugger, "verdicts", lambda job: rules)
+    session = SimpleNamespace(boto_session=SimpleNamespace(client=Pages))
+    return SimpleNamespace(
+        mode="aws", region="eu-west-1", bucket="bucket", prefix="dog-breeds", reports=tmp_path,
+        session=session,
+    )  # fmt: skip
+
+
+def test_it_holds_jobs_values_verdicts_report_and_costs(workspace):
+    text = write_up(workspace, TUNING, JOBS["dog-breeds-b"]).text
+    assert "| where | AWS, eu-west-1 |" in text
+    assert "| test_accuracy | 0.75 |" in text
+    assert (
+        "| dog-breeds-a | Completed | resnet50 | - | - | 0.001 | - | - | 0.5 | - | 1800 |" in text
+    )
+    assert "## Best values of the tuning job dog-breeds-261129" in text
+    assert "| batch-size | 32 |" in text
+    assert "| Overfit | NoIssuesFound |" in text
+    assert f"- `s3://bucket/{REPORT_KEY}`" in text
+    assert "dog-breeds-z" not in text  # of an earlier run
+    assert "3600 billable seconds of 2 jobs: $0.74" in text
+    assert Pages.asked["sagemaker"]["CreationTimeAfter"] == BEGUN
+
+
+def test_a_copy_of_the_report_beside_it_is_linked(workspace):
+    (workspace.reports / "profiler-report.html").write_text("")
+    assert (
+        "[profiler-report.html](profiler-report.html)"
+        in write_up(workspace, TUNING, JOBS["dog-breeds-a"]).text
+    )
+
+
+def test_nothing_is_billed_on_this_machine(workspace):
+    workspace.mode = "local"
+    text = write_up(workspace, TUNING, JOBS["dog-breeds-a"]).text
+    assert "3600 seconds of 2 jobs on this machine: nothing was billed." in text
+    assert "$" not in text
+
+
+def test_a_job_without_rules_says_so(workspace, monkeypatch):
+    def none(job):
+        raise ValueError("nobody has evaluated the job's rules")
+
+    monkeypatch.setattr(debugger, "verdicts", none)
+    assert (
+        "No rule watched the job dog-breeds-a."
+        in write_up(workspace, TUNING, JOBS["dog-breeds-a"]).text
+    )
