@@ -26,7 +26,7 @@ from unittest.mock import patch
 import nbformat
 
 from benchmarks import rules_page
-from course import images
+from course import costs, images
 from course.preflight import JOBS_AT_ONCE
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
 from tools import searches
@@ -137,6 +137,28 @@ def containers() -> str:
     return table(["used for", "image", "patched until"], rows)
 
 
+PRODUCED = {  # by each lesson
+    "01-data-to-s3": "a checked set of photos in S3",
+    "02-hpo": "a tuning job, its table of trials, and the best values",
+    "03-train-debug-profile": "a fine-tuned model, the verdicts of Debugger's rules, a profiler report",
+    "04-deploy-query": "an endpoint that answers, and a write-up to hand in",
+}
+
+
+def lessons() -> str:
+    """The lessons: what one learns by their own words, what one gets, what AWS charges at most."""
+    prices = costs.at_most(TRAINING_INSTANCES["gpu"], ENDPOINT_INSTANCE)
+    rows = []
+    for name, produced in PRODUCED.items():
+        text = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells[0].source
+        title = re.match(r"# (.+)", text)[1]
+        learned = re.search(r"^\| \*\*You learn\*\* \| (.+?) \|", text, re.M)[1]
+        price = f"${prices[name]:.2f}" + (" an hour" if name in costs.ENDPOINT_HOURS else "")
+        rows.append([f"[{title}](notebooks/{name}.ipynb)", learned, produced, price])
+    head = ["notebook", "you learn", "you produce", f"AWS charges at most ({costs.PRICED})"]
+    return table(head, rows)
+
+
 def imports() -> str:
     """What the notebooks import of ours, and where each module is tested."""
     rows = []
@@ -194,6 +216,7 @@ PAGES: dict[str, list[Callable[[], str]]] = {
     "docs/tuning.md": [published],
     "docs/serving.md": [limits],
     "docs/aws.md": [quotas, containers],
+    "README.md": [lessons],
     "notebooks/README.md": [imports],
 }
 

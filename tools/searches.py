@@ -155,6 +155,7 @@ COURSE = Search(
         "weights": "imagenet",
         "train-layers": "head",
         "feature-views": 1,
+        "batch-norm": "frozen",
         "label-smoothing": 0.1,
         "weight-decay": 0.01,
     },

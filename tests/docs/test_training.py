@@ -1,4 +1,4 @@
-"""`docs/training.md`: its commands run, made small."""
+"""The commands of `docs/training.md` and `docs/tuning.md` run, made small."""
 
 import json
 import os
@@ -8,13 +8,13 @@ import shlex
 import pytest
 
 import train
-from course import searches
 from course.workspace import ROOT
 from tests.support.tiny_photos import write_channels
+from tools import searches
 
-PAGE = (ROOT / "docs" / "training.md").read_text()
+PAGES = [(ROOT / "docs" / name).read_text() for name in ("tuning.md", "training.md")]
 COMMANDS = dict(
-    re.findall(r"^\| ([\w-]+) \| .+ \| `python train\.py (.+?)` \|", PAGE, re.MULTILINE)
+    re.findall(r"^\| ([\w-]+) \| .+ \| `python train\.py (.+?)` \|", "".join(PAGES), re.MULTILINE)
 )
 # What makes a run small: a step or two of 32 pixels, the least a network takes here.
 SMALL = {"weights": "random", "image-size": 32, "batch-size": 4}
@@ -31,7 +31,7 @@ def options(values):
     return [word for name, value in values.items() for word in (f"--{name}", str(value))]
 
 
-def test_the_page_has_every_named_search():
+def test_the_pages_have_every_named_search():
     assert list(COMMANDS) == list(searches.NAMED)
 
 
