@@ -140,7 +140,7 @@ def containers() -> str:
 PRODUCED = {  # by each lesson
     "01-data-to-s3": "a checked set of photos in S3",
     "02-hpo": "a tuning job, its table of trials, and the best values",
-    "03-train-debug-profile": "a fine-tuned model, the verdicts of Debugger's rules, a profiler report",
+    "03-train-debug-profile": "a fine-tuned model, verdicts of Debugger's rules, a profiler report",
     "04-deploy-query": "an endpoint that answers, and a write-up to hand in",
 }
 

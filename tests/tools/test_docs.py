@@ -2,6 +2,7 @@
 
 import re
 
+import nbformat
 import pytest
 
 from debugger import JobExtras
@@ -48,6 +49,18 @@ def test_every_page_has_its_blocks():
         assert docs.rewritten((docs.ROOT / name).read_text(), blocks).count("<!-- end -->") == len(
             blocks
         )
+
+
+def test_each_lesson_has_a_row_with_what_it_says_and_what_it_costs():
+    rows = [line[2:-2].split(" | ") for line in docs.lessons().splitlines()[2:]]
+    lessons = sorted((docs.ROOT / "notebooks").glob("[0-9]*.ipynb"))
+    assert [row[0].partition("](")[2][:-1] for row in rows] == [
+        f"notebooks/{file.name}" for file in lessons
+    ]
+    for (_, learned, _, price), file in zip(rows, lessons, strict=True):
+        text = nbformat.read(file, as_version=4).cells[0].source
+        assert f"| **You learn** | {learned} | " in text
+        assert re.fullmatch(r"\$\d+\.\d\d( an hour)?", price)
 
 
 def test_each_import_of_the_notebooks_has_a_row_with_its_file_and_its_tests():
