@@ -15,9 +15,8 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
-
-from course.dataset import Report
 
 MAX_REGEX = 500  # characters, of a metric's regular expression (SageMaker's limit)
 
@@ -93,36 +92,37 @@ def without_largest_tenth(megabytes: Any, sizes: Iterable[int]) -> Verdict:
     return _judged(
         megabytes,
         kept,
-        f"A tenth of the photos is {1 - kept / total:.0%} of the bytes.",
+        f"The largest tenth of the photos has {1 - kept / total:.0%} of the bytes.",
         {
-            total: "This is all of them. Sort by size, then leave out the last tenth.",
-            total - kept: "This is the largest tenth itself: what is left without it?",
-            sum(ordered[tenth:]) / 1e6: "This leaves out the smallest tenth: sort the other way.",
-            total * 0.9: "Nine tenths of the bytes are not the bytes of nine tenths of the photos.",
+            total: "This is all of them. Sort by size and leave out the largest tenth.",
+            total - kept: "This is the largest tenth itself. What is left without it?",
+            sum(ordered[tenth:]) / 1e6: "This leaves out the smallest tenth. Sort the other way.",
+            total * 0.9: "This assumes that all photos have the same size.",
             kept * 1e6: "These are bytes: divide by a million.",
             kept * 1e6 / 2**20: "These are mebibytes (2²⁰ bytes): divide by 10⁶.",
         },
     )
 
 
-def one_photo(points: Any, report: Report) -> Verdict:
+def one_photo(points: Any, counts: pd.DataFrame) -> Verdict:
     """Exercise 1.2: how far one photo moves the measured accuracy of the smallest class.
 
     Args:
         points: the answer, in percentage points.
-        report: of the data set, as `dataset.check` gives it.
+        counts: photos of each class (rows) in `train`, `valid` and `test` (columns), as
+            `dataset.Report.table` gives them.
     """
-    valid = [count for count in report.counts["valid"].values() if count]
+    valid = [int(count) for count in counts["valid"] if count]
     fewest = min(valid)
     return _judged(
         points,
         100 / fewest,
-        f"With {fewest} photos a class, two percentages that differ by less mean the same.",
+        f"With {fewest} photos, this class's accuracy can only move in steps of that size.",
         {
-            1 / fewest: "This is a share; a percentage point is a hundredth.",
+            1 / fewest: "This is a fraction; a percentage point is a hundredth.",
             100 / sum(valid): "This is for all classes together; the question is about one class.",
-            100 / min(report.counts["train"].values()): "Accuracy is measured on valid, not train.",
-            float(fewest): "This is the number of photos. One of them is which part of it?",
+            100 / max(1, min(counts["train"])): "Accuracy is measured on valid, not on train.",
+            float(fewest): "This is the number of photos. What share of them is one photo?",
         },
     )
 
@@ -141,17 +141,17 @@ def objective(definition: Any, objective_type: Any, lines: Sequence[str]) -> Ver
     if objective_type is ... or definition is ...:
         return UNANSWERED
     if not isinstance(definition, Mapping) or {"Name", "Regex"} - set(definition):
-        return _wrong('The definition is a dict with "Name" and "Regex", as in section 2.4.')
+        return _wrong('The definition is a dict with "Name" and "Regex", as in section 2.6.')
     if ... in definition.values():
         return UNANSWERED
     hint = _regex_hint(definition["Regex"], lines)
     if hint:
         return _wrong(hint)
     if objective_type == "Maximize":
-        return _wrong("The expression is right. But is a larger loss a better one?")
+        return _wrong("The expression is right. But is a larger loss better?")
     if objective_type != "Minimize":
         return _wrong("The expression is right; the type is either Maximize or Minimize.")
-    return _right("The loss also counts how sure the network was; the accuracy does not.")
+    return _right("Unlike accuracy, the loss also counts how sure the network was of each answer.")
 
 
 def _regex_hint(expression: Any, lines: Sequence[str]) -> str:
@@ -159,11 +159,11 @@ def _regex_hint(expression: Any, lines: Sequence[str]) -> str:
     try:
         compiled = re.compile(expression)
     except (re.error, TypeError) as error:
-        return f"That is no regular expression: {error}."
+        return f"This is not a regular expression: {error}."
     if len(expression) > MAX_REGEX:
-        return f"SageMaker takes {MAX_REGEX} characters at most."
+        return f"SageMaker takes at most {MAX_REGEX} characters."
     if compiled.groups != 1:
-        return f"It has {compiled.groups} groups; the one group, in parentheses, is the value."
+        return f"It has {compiled.groups} groups. It needs exactly one, in parentheses: the value."
     for line in lines:
         wanted = re.search(r"\bvalid_loss=(\S+)", line)
         found = compiled.search(line)
@@ -186,21 +186,24 @@ def weight_decay(parameter: Any) -> Verdict:
     if parameter is ...:
         return UNANSWERED
     if not all(hasattr(parameter, name) for name in ("min_value", "max_value", "scaling_type")):
-        return _wrong("A ContinuousParameter is asked for: a range, not a list of values.")
+        return _wrong("Answer with a ContinuousParameter: a range, not a list of values.")
     if type(parameter).__name__ != "ContinuousParameter":
-        return _wrong("Weight decay is no whole number: take a ContinuousParameter.")
+        return _wrong("Weight decay is not a whole number: use a ContinuousParameter.")
     low, high = float(parameter.min_value), float(parameter.max_value)
     if low <= 0:
-        return _wrong("A logarithmic scale has no zero: begin at a small value above it.")
+        return _wrong("A logarithmic scale has no zero: start at a small positive value.")
     if parameter.scaling_type != "Logarithmic":
-        return _wrong("On this scale nearly all tries fall into one decade. Which scale is even?")
+        return _wrong(
+            "On this scale, nearly all tries are of the order of the highest value. Which scale gives "
+            "every power of ten the same number of tries?"
+        )
     if not low < 0.01 < high:
-        return _wrong("PyTorch's default, 0.01, is not inside: the search could never find it.")
+        return _wrong("PyTorch's default, 0.01, lies outside: the search could never find it.")
     if high > 1:
-        return _wrong("Values above 1 pull the weights to zero faster than they can learn.")
+        return _wrong("Values above 1 pull the weights towards zero faster than they can learn.")
     if high / low < 100:
-        return _wrong("That is less than two decades; nobody knows the right one so exactly.")
-    return _right(f"{math.log10(high / low):.0f} decades, the default among them.")
+        return _wrong("That is less than a factor of 100. Nobody knows the right value so exactly.")
+    return _right(f"The range spans a factor of {high / low:,.0f}, with the default inside.")
 
 
 # ------------------------------------------------------------------------------------- notebook 03

@@ -170,52 +170,11 @@ def test_losses_of_unequal_lengths():
         figures.losses({"train": ([1, 2], [1.0])})
 
 
-# ------------------------------------------------------------------------------------------- tuning
-
-
-def test_tuning_has_a_panel_for_each_hyperparameter(jobs):
-    figure = figures.tuning(jobs)
-    assert [axis.get_xlabel() for axis in figure.axes] == ["lr", "batch-size", "model"]
-    assert [axis.get_xscale() for axis in figure.axes] == ["log", "linear", "linear"]
-    ticks = [label.get_text() for label in figure.axes[2].get_xticklabels()]
-    assert ticks == ["resnet50", "vgg16"]
-
-
-def star(axis):
-    (found,) = [c for c in axis.collections if c.get_label() == "best"]
-    return found.get_offsets()[0].tolist()
-
-
-def test_tuning_highlights_the_best_completed_job(jobs):
-    figure = figures.tuning(jobs)  # the stopped job's 0.9 is no result
-    assert star(figure.axes[0]) == [1e-4, 0.7]
-    assert any(text.startswith("best of 4 jobs: 0.7") for text in texts(figure))
-
-
 @pytest.mark.parametrize(("lowest", "side"), [(1.4, "top"), (0.1, "bottom")])
 def test_losses_writes_below_the_lowest_point_where_there_is_room(lowest, side):
     curves = {"train": ([1, 2, 3], [2.5, 2.0, 1.8]), "valid": ([1, 3], [2.0, lowest])}
     (note,) = [t for t in figures.losses(curves).axes[0].texts if "lowest" in t.get_text()]
     assert note.get_va() == side
-
-
-def test_tuning_of_a_loss_highlights_the_lowest(jobs):
-    assert star(figures.tuning(jobs, lowest=True).axes[0]) == [1e-5, 0.4]
-
-
-def test_tuning_takes_plain_column_names_and_failed_jobs_without_a_value(jobs):
-    jobs = jobs.rename(columns={"FinalObjectiveValue": "objective", "TrainingJobStatus": "status"})
-    jobs.loc[1, ["objective", "status"]] = [float("nan"), "Failed"]
-    assert star(figures.tuning(jobs).axes[0]) == [1e-3, 0.6]
-
-
-def test_tuning_says_what_is_missing(jobs):
-    with pytest.raises(ValueError, match="no column FinalObjectiveValue or objective"):
-        figures.tuning(jobs.drop(columns="FinalObjectiveValue"))
-    with pytest.raises(ValueError, match="no job with an objective value among 4 jobs"):
-        figures.tuning(jobs.assign(FinalObjectiveValue=float("nan")))
-    with pytest.raises(ValueError, match="no hyperparameter column"):
-        figures.tuning(jobs[["FinalObjectiveValue", "TrainingJobStatus"]])
 
 
 # ---------------------------------------------------------------------------------------- all alike
@@ -292,7 +251,7 @@ def test_every_figure_is_white_and_small(photos, jobs):
         figures.gallery(photos),
         figures.counts(report([breed.folder for breed in breeds.BREEDS.values()])),
         figures.losses({"train": (steps, np.exp(-steps / 50)), "valid": (steps, steps / 200)}),
-        figures.tuning(jobs),
+        figures.search(jobs),
         figures.answers(images, [prediction(0.6, 0.2, 0.1, 0.05, 0.05)] * 4),
     ):
         data = png(figure)

@@ -1,11 +1,14 @@
 """The bucket's weights folder: what is uploaded, what is refused, and that a job gets it."""
 
 import hashlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import boto3
 import pytest
+import torch
 
+import pretrained
 from course import weights
 from engine_support.clients import unique
 from local_sagemaker import REGION
@@ -85,3 +88,47 @@ def test_the_channel_hands_the_files_to_a_job_by_name(aws, workspace, tmp_path):
     command = f"sha256sum /opt/ml/input/data/weights/{NAME} | cut -c1-8; exit 1"
     job = aws.trained(command, InputDataConfig=[channel])
     assert hashlib.sha256(b"weights").hexdigest()[:8] in job["FailureReason"]
+
+
+# ---------------------------------------------------------------------------------- what is at hand
+
+
+def where(workspace, mode="local"):
+    workspace.mode = mode
+    return weights.available(workspace)
+
+
+def test_without_files_only_the_package_s_network_is_at_hand(cache, workspace):
+    found = where(workspace)
+    assert list(found.index) == ["resnet50", "efficientnet_lite0", "vgg16"]
+    assert found.at_hand.to_dict() == {
+        "resnet50": False, "efficientnet_lite0": True, "vgg16": False,
+    }  # fmt: skip
+    assert "python -m course.weights resnet50" in found.loc["resnet50", "where"]
+
+
+def test_a_file_in_the_cache_or_in_the_bucket_is_at_hand(cache, workspace, tmp_path):
+    (cache / "resnet50-11ad3fa6.pth").write_bytes(b"weights")
+    file = tmp_path / "vgg16-397923af.pth"
+    file.write_bytes(b"weights")
+    weights.upload(workspace, file)
+    found = where(workspace)
+    assert found.at_hand.all()
+    assert found.loc["resnet50", "where"] == "in PyTorch's cache: resnet50-11ad3fa6.pth"
+    assert found.loc["vgg16", "where"] == "in the bucket: vgg16-397923af.pth"
+
+
+def test_on_aws_a_job_fetches_them_itself_whatever_this_machine_has(cache, workspace):
+    (cache / "resnet50-11ad3fa6.pth").write_bytes(b"weights")
+    found = where(workspace, "aws")
+    assert found.at_hand.all()
+    assert found.loc["resnet50", "where"] == "each job downloads them from PyTorch's server"
+
+
+def test_the_files_and_the_cache_are_those_that_train_py_looks_for(cache):
+    assert weights.cache() == cache == Path(torch.hub.get_dir()) / "checkpoints"
+    assert weights.FILES["efficientnet_lite0"] == (pretrained.LITE0_FILE,)
+    assert weights.PACKAGE == pretrained.PACKAGE
+    for network in ("resnet50", "vgg16"):
+        names = [url.rpartition("/")[2] for url in pretrained._urls(network)]
+        assert list(weights.FILES[network]) == names
