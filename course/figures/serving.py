@@ -107,7 +107,7 @@ def latency(first_ms: float, later_ms: Sequence[float], many_ms: Mapping[int, fl
     """
     if not len(later_ms) or len(many_ms) < 2:
         raise ValueError("give at least one later request, and requests of two different sizes")
-    figure, (series, sizes) = plt.subplots(1, 2, figsize=(8.4, 3.4), width_ratios=[1.25, 1])
+    figure, (series, sizes) = plt.subplots(2, 1, figsize=(5.6, 5.8))
     _series(series, first_ms, np.asarray(later_ms, float))
     _sizes(sizes, *fixed_and_per_photo(many_ms), many_ms)
     return figure
@@ -129,9 +129,13 @@ def _series(axis, first: float, later: np.ndarray) -> None:
     axis.plot(np.arange(2, len(later) + 2), later, "o", color=BLUE, markersize=4, alpha=0.7)
     axis.axhline(middle, color=INK, linewidth=1.2)
     axis.axhline(slow, color=INK, linewidth=1.2, linestyle="--")
-    _at_line(axis, middle, f"median {middle:.3g} ms", "top")
-    _at_line(axis, slow, f"95th percentile {slow:.3g} ms", "bottom")
-    axis.text(2.5, first, f"first {first:.3g} ms", va="center", fontsize=9, color=ORANGE)
+    end = len(later) + 3
+    for height, words in ((middle, "median"), (slow, "95th percentile")):
+        side = "top" if height == middle else "bottom"
+        axis.text(end, height, f"{words}\n{height:.3g} ms", va=side, fontsize=9, color=INK)
+    axis.set_xlim(-1, 1.42 * end)
+    axis.set_xticks(range(0, len(later) + 2, 10))
+    axis.text(3, first, f"first {first:.3g} ms", va="center", fontsize=9, color=ORANGE)
     axis.set(yscale="log", xlabel="request", ylabel="milliseconds (log scale)")
     low, high = min(first, later.min()), max(first, later.max())
     axis.set_ylim(low / 1.6, high * 1.4)
@@ -144,15 +148,6 @@ def _series(axis, first: float, later: np.ndarray) -> None:
     axis.set_title(word)
 
 
-def _at_line(axis, height: float, words: str, side: str) -> None:
-    """Words at a line's right end, above or below it."""
-    shift = (0, -3) if side == "top" else (0, 3)
-    axis.annotate(
-        words, (1, height), xycoords=("axes fraction", "data"), textcoords="offset points",
-        xytext=shift, ha="right", va=side, fontsize=9, color=INK,
-    )  # fmt: skip
-
-
 def _sizes(axis, fixed: float, per_photo: float, many_ms: Mapping[int, float]) -> None:
     photos = np.array(list(many_ms), float)
     line = np.array([0, photos.max()])
@@ -160,40 +155,54 @@ def _sizes(axis, fixed: float, per_photo: float, many_ms: Mapping[int, float]) -
     axis.plot(line, fixed + per_photo * line, color=QUIET, linewidth=1.2)
     axis.set(xlabel="photos in the request", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
     axis.set_xticks(list(many_ms))
-    base = f"{fixed:.2g} ms a request" if fixed > 0 else "Nothing measurable a request"
-    axis.set_title(f"{base}, {per_photo:.2g} ms a photo")
+    base = f"{fixed:.2g} ms" if fixed > 0 else "nothing measurable"
+    axis.set_title(f"A request costs {base}, and {per_photo:.2g} ms for each photo")
 
 
 @in_style
 def none_of_these(
-    dogs: Sequence[float], others: Sequence[float], threshold: float, unit: str = "no dogs"
+    dogs: Sequence[float],
+    others: Sequence[float],
+    threshold: float,
+    examples: Mapping[str, Image.Image],
 ) -> Figure:
     """How sure the network is of dogs and of other pictures, with the threshold between them.
 
     Args:
         dogs: the probability of the likeliest breed, 0 to 1, for each photo of a dog.
-        others: the same for each picture that shows none.
+        others: the same for each picture without a dog.
         threshold: pictures below it are answered with "none of these".
-        unit: what the other pictures are called.
+        examples: a picture without a dog of each kind, by the kind's name; shown below.
 
     Raises:
-        ValueError: one of the two lists is empty.
+        ValueError: one of the two lists or the examples are empty.
     """
-    if not len(dogs) or not len(others):
-        raise ValueError(f"{len(dogs)} dogs and {len(others)} other pictures: give some of each")
-    figure, axes = plt.subplots(2, 1, figsize=(6.4, 3.8), sharex=True)
-    groups = (("dogs", dogs, GREEN), (unit, others, ORANGE))
+    if not len(dogs) or not len(others) or not examples:
+        raise ValueError(
+            f"{len(dogs)} dogs, {len(others)} other pictures and {len(examples)} examples: give "
+            "some of each"
+        )
+    figure = plt.figure(figsize=(5.6, 5.2))
+    upper, lower = figure.subfigures(2, 1, height_ratios=[3.4, 1])
+    axes = upper.subplots(2, 1, sharex=True)
+    groups = (("photos of dogs", dogs, GREEN), ("pictures without a dog", others, ORANGE))
     for axis, (name, values, colour) in zip(axes, groups, strict=True):
         axis.hist(values, bins=np.linspace(0, 1, 41), color=colour)
         axis.axvline(threshold, color=INK, linestyle="--", linewidth=1.2)
         axis.set(ylabel="pictures", xlim=(0, 1))
-        passed = f"{passing(values, threshold):.0%} of {len(values)} {name} pass"
-        axis.set_title(passed, fontsize=10)
+        passed = round(passing(values, threshold) * len(values))
+        axis.set_title(f"{passed} of {len(values)} {name} pass")
     axes[1].set_xlabel("probability of the likeliest breed")
+    left = threshold > 0.7
     axes[0].text(
-        threshold, 0.97, f" threshold {threshold:.2f}", va="top", fontsize=9,
-        transform=axes[0].get_xaxis_transform(),
+        threshold + (-0.01 if left else 0.01), 0.96, f"threshold {threshold:.2f}", va="top",
+        ha="right" if left else "left", fontsize=9, transform=axes[0].get_xaxis_transform(),
     )  # fmt: skip
+    shown = np.atleast_1d(lower.subplots(1, len(examples)))
+    for axis, (kind, picture) in zip(shown, examples.items(), strict=True):
+        axis.imshow(_loaded(picture), interpolation="nearest")
+        axis.set_title(kind, fontsize=9, loc="center", pad=3)
+        axis.axis("off")
     return figure
 
 

@@ -90,10 +90,10 @@ MANY = {1: 8.0, 2: 11.0, 4: 17.0, 8: 29.0}  # 5 ms and 3 ms a photo
 
 def test_latency_marks_the_first_the_median_and_the_95th_percentile():
     figure = figures.latency(80.0, LATER, MANY)
-    assert {"first 80 ms", "median 10 ms", "95th percentile 30 ms"} <= set(texts(figure))
+    assert {"first 80 ms", "median\n10 ms", "95th percentile\n30 ms"} <= set(texts(figure))
     series, sizes = figure.axes
     assert series.get_title("left") == "The first request took 8.0 times the median"
-    assert sizes.get_title("left") == "5 ms a request, 3 ms a photo"
+    assert sizes.get_title("left") == "A request costs 5 ms, and 3 ms for each photo"
     assert [line.get_ydata()[0] for line in series.lines] == [80, 10, 10, 30]
     assert (series.get_xlabel(), sizes.get_ylabel()) == ("request", "milliseconds")
 
@@ -107,7 +107,9 @@ def test_a_fixed_part_below_zero_is_called_nothing():
     fixed, per_photo = serving.fixed_and_per_photo({1: 1.0, 2: 4.0})
     assert (round(fixed, 6), round(per_photo, 6)) == (-2, 3)
     _, sizes = figures.latency(9.0, LATER, {1: 1.0, 2: 4.0}).axes
-    assert sizes.get_title("left") == "Nothing measurable a request, 3 ms a photo"
+    assert sizes.get_title("left") == (
+        "A request costs nothing measurable, and 3 ms for each photo"
+    )
 
 
 @pytest.mark.parametrize(("later", "many"), [([], MANY), (LATER, {1: 2.0})])
@@ -119,31 +121,37 @@ def test_latency_needs_requests_and_two_sizes(later, many):
 # -------------------------------------------------------------------------------------- no such dog
 
 
+EXAMPLES = {kind: Image.new("RGB", (60, 40), kind) for kind in ("tan", "teal")}
+
+
 def test_none_of_these_says_which_share_passes_the_threshold():
-    figure = figures.none_of_these([0.2, 0.5, 0.9, 0.9], [0.1, 0.6], 0.5)
-    dogs, others = figure.axes
-    assert dogs.get_title("left") == "75% of 4 dogs pass"
-    assert others.get_title("left") == "50% of 2 no dogs pass"
-    assert [sum(bar.get_height() for bar in axis.patches) for axis in figure.axes] == [4, 2]
-    assert all(axis.lines[0].get_xdata()[0] == 0.5 for axis in figure.axes)
+    figure = figures.none_of_these([0.2, 0.5, 0.9, 0.9], [0.1, 0.6], 0.5, EXAMPLES)
+    dogs, others, *examples = figure.axes
+    assert dogs.get_title("left") == "3 of 4 photos of dogs pass"
+    assert others.get_title("left") == "1 of 2 pictures without a dog pass"
+    assert [sum(bar.get_height() for bar in axis.patches) for axis in (dogs, others)] == [4, 2]
+    assert all(axis.lines[0].get_xdata()[0] == 0.5 for axis in (dogs, others))
     assert others.get_xlabel() == "probability of the likeliest breed"
+    assert [axis.get_title("center") for axis in examples] == ["tan", "teal"]
 
 
 def test_a_picture_at_the_threshold_passes():
     assert serving.passing([0.5, 0.4], 0.5) == 0.5
 
 
-@pytest.mark.parametrize(("dogs", "others"), [([], [0.1]), ([0.1], [])])
-def test_none_of_these_needs_both(dogs, others):
+@pytest.mark.parametrize(
+    ("dogs", "others", "examples"), [([], [1], EXAMPLES), ([1], [], EXAMPLES), ([1], [1], {})]
+)
+def test_none_of_these_needs_dogs_others_and_examples(dogs, others, examples):
     with pytest.raises(ValueError, match="give some of each"):
-        figures.none_of_these(dogs, others, 0.5)
+        figures.none_of_these(dogs, others, 0.5, examples)
 
 
 def test_the_figures_are_white_and_small():
     rng = np.random.default_rng(0)
     for figure in (
         figures.latency(80.0, rng.uniform(8, 40, 50), MANY),
-        figures.none_of_these(rng.uniform(0, 1, 200), rng.uniform(0, 1, 200), 0.3),
+        figures.none_of_these(rng.uniform(0, 1, 200), rng.uniform(0, 1, 200), 0.3, EXAMPLES),
     ):
         data = png(figure)
         assert len(data) < 60_000
