@@ -194,8 +194,8 @@ def weight_decay(parameter: Any) -> Verdict:
         return _wrong("A logarithmic scale has no zero: start at a small positive value.")
     if parameter.scaling_type != "Logarithmic":
         return _wrong(
-            "On this scale, nearly all tries are of the order of the highest value. Which scale gives "
-            "every power of ten the same number of tries?"
+            "On this scale, nearly all tries are of the order of the highest value. Which scale "
+            "gives every power of ten the same number of tries?"
         )
     if not low < 0.01 < high:
         return _wrong("PyTorch's default, 0.01, lies outside: the search could never find it.")
