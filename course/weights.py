@@ -54,7 +54,8 @@ def available(ws: Workspace) -> pd.DataFrame:
 
     A row each, the first choice first: `at_hand` (bool), `where` they are or what makes them
     available, and what there is to know `about` the network. Nothing is downloaded, and no server
-    is asked.
+    is asked: on AWS a job can download them, unless its network is closed. Then say so with
+    ``COURSE_DOWNLOADS=no``, and only what is in the bucket counts.
     """
     import pandas as pd
 
@@ -76,7 +77,8 @@ def _place(ws: Workspace, network: str, uploaded: set[str]) -> str | None:
             return f"each job installs the package {PACKAGE}"
         return f"the package {PACKAGE}" if find_spec(PACKAGE.replace("-", "_")) else None
     if ws.mode == "aws":
-        return "each job downloads them from PyTorch's server"
+        closed = os.environ.get("COURSE_DOWNLOADS") == "no"
+        return None if closed else "each job downloads them from PyTorch's server"
     if found := [file for file in FILES[network] if (cache() / file).is_file()]:
         return f"in PyTorch's cache: {found[0]}"  # a local job has the same
     return None

@@ -35,7 +35,8 @@ def environment(mode: str, photos: Path) -> dict[str, str]:
         "COURSE_IMAGE_SIZE": "64",
         "COURSE_REPORTS": str(FOLDER / mode),
     }
-    return variables | ({"COURSE_ROLE": ROLE, "AWS_REGION": REGION} if mode == "aws" else {})
+    as_aws = {"COURSE_ROLE": ROLE, "AWS_REGION": REGION, "COURSE_DOWNLOADS": "no"}
+    return variables | (as_aws if mode == "aws" else {})
 
 
 def start(mode: str, photos: Path) -> subprocess.Popen:

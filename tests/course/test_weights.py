@@ -125,6 +125,15 @@ def test_on_aws_a_job_fetches_them_itself_whatever_this_machine_has(cache, works
     assert found.loc["resnet50", "where"] == "each job downloads them from PyTorch's server"
 
 
+def test_jobs_in_a_closed_network_have_only_the_bucket_s(cache, workspace, monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DOWNLOADS", "no")
+    file = tmp_path / "resnet50-11ad3fa6.pth"
+    file.write_bytes(b"weights")
+    assert where(workspace, "aws").at_hand.to_list() == [False, True, False]
+    weights.upload(workspace, file)
+    assert where(workspace, "aws").at_hand.to_list() == [True, True, False]
+
+
 def test_the_files_and_the_cache_are_those_that_train_py_looks_for(cache):
     assert weights.cache() == cache == Path(torch.hub.get_dir()) / "checkpoints"
     assert weights.FILES["efficientnet_lite0"] == (pretrained.LITE0_FILE,)
