@@ -210,48 +210,62 @@ def weight_decay(parameter: Any) -> Verdict:
 
 
 def gradients(collection: Any) -> Verdict:
-    """Exercise 3.1: Debugger's collection that saves the gradients every 20 training steps."""
+    """Exercise 3.1: Debugger's collection that saves the gradients every 20 training steps.
+
+    Args:
+        collection: the answer, a `CollectionConfig`.
+    """
     if collection is ...:
         return UNANSWERED
-    name = getattr(collection, "collection_name", None)
-    given = getattr(collection, "collection_parameters", None)
-    if name is None:
-        return _wrong("A CollectionConfiguration is asked for, as in section 3.2.")
+    name, given = getattr(collection, "name", None), getattr(collection, "parameters", None)
+    if not isinstance(name, str):
+        return _wrong("A CollectionConfig is asked for, as in section 3.3.")
     if name != "gradients":
-        return _wrong(f"smdebug has no built-in collection '{name}': they are named in the plural.")
+        return _wrong(f"smdebug has no built-in collection '{name}'. Their names are plurals.")
     parameters = dict(given) if isinstance(given, Mapping) else {}
     if parameters == {"train.save_interval": "20"}:
-        return _right("Twenty steps apart: each save of ResNet50's gradients is about 94 MB.")
+        return _right("Gradients take as much space as the weights, so 20 steps apart is often.")
+    if parameters == {"train.save_interval": 20}:
+        return _wrong("The API takes strings only: put the number in quotes.")
     if "save_interval" in parameters:
-        return _wrong("Without `train.` in front, the interval holds in evaluation, too.")
+        return _wrong("Without `train.` in front, the interval also holds in evaluation.")
     if "train.save_steps" in parameters:
-        return _wrong("`save_steps` lists single steps. What is asked for is an interval.")
+        return _wrong("`save_steps` lists single steps. An interval is asked for.")
     if "train.save_interval" in parameters:
-        return _wrong(f"Every {parameters['train.save_interval']} steps, not every 20.")
+        wrong = parameters["train.save_interval"]
+        more = "" if str(wrong) == "20" else f" This saves every {wrong} steps, not every 20."
+        return _wrong(f"Give `train.save_interval` alone, with the value 20.{more}")
     return _wrong("Which parameter says how many training steps lie between two saves?")
 
 
-def half_width(points: Any, accuracy: float, photos: int) -> Verdict:
-    """Exercise 3.2: half the width of the 95 % interval around a measured accuracy.
+def photos_needed(photos: Any, accuracy: float) -> Verdict:
+    """Exercise 3.2: how many test photos give an accuracy to within one percentage point.
 
-    The normal approximation of a binomial share: 1.96 · √(p · (1 - p) / n).
+    The normal approximation of a binomial share: n = p · (1 - p) · (1.96 / 0.01)².
 
     Args:
-        points: the answer, in percentage points.
+        photos: the answer.
         accuracy: the measured share of right answers, 0 to 1.
-        photos: how many test photos it was measured on.
     """
-    error = 100 * math.sqrt(accuracy * (1 - accuracy) / photos)
+    spread = accuracy * (1 - accuracy)
+    right = spread * 196**2
+    praise = (
+        f"{accuracy:.1%} is known to within 1 point from {math.ceil(right):,} photos on. "
+        "Half that width takes four times as many."
+    )
+    if not spread:
+        praise = f"At {accuracy:.0%} the formula gives 0, and is no use. Wilson's interval is."
     return _judged(
-        points,
-        1.96 * error,
-        f"{accuracy:.1%} ± {1.96 * error:.1f} points, from {photos} photos: say so beside it.",
+        photos,
+        right,
+        praise,
         {
-            error: "This is one standard error; 95 % lie within 1.96 of them.",
-            1.96 * error / 100: "This is a share; a percentage point is a hundredth.",
-            2 * 1.96 * error: "This is the whole width; half of it is asked for.",
-            196 * accuracy * (1 - accuracy) / photos: "Where is the square root?",
-            196 * math.sqrt(accuracy * (1 - accuracy)): "How many photos were asked?",
+            spread * 98**2: "This is for two points on either side. One point is 0.01.",
+            spread * 1.96**2: "A percentage point is 0.01, not 1.",
+            spread * 100**2: "This is for one standard error. 95% need 1.96 of them.",
+            math.sqrt(spread) * 196: "Square this: n is under the root.",
+            spread * 196: "Square 1.96 / 0.01, too.",
+            0.25 * 196**2: "This holds for an accuracy of 50%. Use the network's own.",
         },
     )
 

@@ -1,23 +1,19 @@
 """The checking cells accept a right answer and meet each plausible slip with its own hint."""
 
 import io
-from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from sagemaker.core.debugger import CollectionConfig
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
-from sagemaker.core.shapes import CollectionConfiguration
 
 from course import exercises
 
 SIZES = [1_000_000 * n for n in range(1, 21)]  # 210 MB; the largest two are 39, the smallest 3
-REPORT = SimpleNamespace(
-    counts={
-        "train": {"a": 50, "b": 40},
-        "valid": {"a": 12, "b": 8},
-        "test": {"a": 9, "b": 9},
-    }
+COUNTS = pd.DataFrame(
+    {"train": [50, 40, 60], "valid": [12, 8, 0], "test": [9, 9, 9]}, index=["a", "b", "c"]
 )
 LINES = [
     "epoch=1 train_loss=2.42 train_accuracy=0.20 valid_loss=2.08 valid_accuracy=0.34 seconds=10.3",
@@ -31,7 +27,7 @@ def definition(expression):
 
 
 def collection(name="gradients", **parameters):
-    return CollectionConfiguration(collection_name=name, collection_parameters=parameters)
+    return CollectionConfig(name, parameters)
 
 
 def photo(wide: int = 60, high: int = 40) -> bytes:
@@ -62,11 +58,11 @@ def naive(logits):
 BODY = photo()
 CHECKS = {
     "without_largest_tenth": lambda answer: exercises.without_largest_tenth(answer, SIZES),
-    "one_photo": lambda answer: exercises.one_photo(answer, REPORT),
+    "one_photo": lambda answer: exercises.one_photo(answer, COUNTS),
     "objective": lambda answer: exercises.objective(*answer, LINES),
     "weight_decay": exercises.weight_decay,
     "gradients": exercises.gradients,
-    "half_width": lambda answer: exercises.half_width(answer, 0.8, 100),
+    "photos_needed": lambda answer: exercises.photos_needed(answer, 0.8),
     "softmax": exercises.softmax,
     "turned": lambda answer: exercises.turned(answer, BODY),
 }
@@ -82,7 +78,7 @@ RIGHT = {
         ContinuousParameter(1e-6, 1, scaling_type="Logarithmic"),
     ],
     "gradients": [collection(**{"train.save_interval": "20"})],
-    "half_width": [7.84, 7.83],
+    "photos_needed": [6147, 6146.56, np.float64(6146)],
     "softmax": [stable],
     "turned": [
         turned(lambda image: image.rotate(90, expand=True)),
@@ -94,7 +90,7 @@ WRONG = {
         (210, "all of them"),
         (39, "the largest tenth itself"),
         (207, "smallest tenth"),
-        (189, "Nine tenths of the bytes"),
+        (189, "all photos have the same size"),
         (171_000_000, "divide by a million"),
         (163.08, "mebibytes"),
         (100, "too small"),
@@ -103,9 +99,9 @@ WRONG = {
         ("171 MB", "a single number"),
     ],
     "one_photo": [
-        (0.125, "a share"),
+        (0.125, "a fraction"),
         (5, "for all classes"),
-        (2.5, "not train"),
+        (2.5, "not on train"),
         (8, "number of photos"),
         (1, "too small"),
         ((1, 2), "a single number"),
@@ -134,20 +130,24 @@ WRONG = {
         (0.01, "Answer with a ContinuousParameter"),
     ],
     "gradients": [
-        (collection("gradient", **{"train.save_interval": "20"}), "named in the plural"),
-        (collection(**{"save_interval": "20"}), "in evaluation, too"),
-        (collection(**{"train.save_interval": "3"}), "Every 3 steps"),
+        (collection("gradient", **{"train.save_interval": "20"}), "plurals"),
+        (collection(**{"save_interval": "20"}), "also holds in evaluation"),
+        (collection(**{"train.save_interval": "3"}), "every 3 steps"),
+        (collection(**{"train.save_interval": 20}), "in quotes"),
+        (collection(**{"train.save_interval": "20", "eval.save_interval": "20"}), "alone"),
         (collection(**{"train.save_steps": "20"}), "lists single steps"),
         (collection(), "Which parameter"),
-        ("gradients", "CollectionConfiguration is asked for"),
+        ("gradients", "CollectionConfig is asked for"),
     ],
-    "half_width": [
-        (4.0, "one standard error"),
-        (0.0784, "a share"),
-        (15.68, "whole width"),
-        (0.3136, "square root"),
-        (78.4, "How many photos"),
-        (90, "too large"),
+    "photos_needed": [
+        (1537, "two points"),
+        (0.6147, "0.01, not 1"),
+        (1600, "one standard error"),
+        (78.4, "under the root"),
+        (31.36, "Square"),
+        (9604, "accuracy of 50%"),
+        (90_000, "too large"),
+        ("many", "a single number"),
     ],
     "softmax": [
         (naive, "overflow"),
@@ -176,7 +176,7 @@ UNANSWERED = {
     "objective": (definition(...), ...),
     "weight_decay": ...,
     "gradients": ...,
-    "half_width": ...,
+    "photos_needed": ...,
     "softmax": lambda logits: ...,
     "turned": lambda body: ...,
 }
@@ -221,3 +221,7 @@ def test_a_verdict_is_shown_as_text_and_as_markup():
     verdict = exercises.Verdict(False, "a < b")
     assert repr(verdict) == "✗ Not yet. a < b"
     assert "a &lt; b" in verdict._repr_html_()
+
+
+def test_at_the_ends_the_textbooks_interval_is_called_no_use():
+    assert "no use" in exercises.photos_needed(0, 1.0).text
