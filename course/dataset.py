@@ -1,15 +1,7 @@
-"""Find, open and check a data set of class folders: `train|valid|test/<class>/<image>`."""
+"""The layout of a data set, `train|valid|test/<class>/<photo>`, and a check of each photo in it."""
 
-import gzip
 import os
 import re
-import shutil
-import stat
-import tarfile
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import escape
@@ -17,19 +9,30 @@ from pathlib import Path
 
 from PIL import Image
 
-from course.sample_photos import sample
-
 SPLITS = ("train", "valid", "test")
 # The files and formats that the training job takes for photos, as in entry_points/preprocess.py.
 IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 IMAGES += (".avif", ".jp2", ".ppm", ".pgm")
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-_LAYOUT = "Expected class folders of images in train/, valid/ and test/, as in dogImages.zip."
+LAYOUT = "Expected class folders of images in train/, valid/ and test/, as in dogImages.zip."
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What a data set holds. Sizes are (width, height) in pixels, `bytes` counts all images."""
+    """What a data set holds.
+
+    Attributes:
+        folder: the folder with train/, valid/ and test/.
+        classes: names of the class folders, sorted, which is the order of the labels.
+        counts: split → class → number of photos, the damaged ones included.
+        smallest, median, largest: (width, height) in pixels, ordered by area.
+        bytes: size of all photos on disk.
+        damaged, reasons: photos that cannot be decoded, and why.
+        not_images: files and hidden folders that are not photos.
+        outside: photos that lie in no class folder, so that no class can be told for them.
+        missing: split → classes without a photo there.
+        sizes: (width, height) in pixels of each photo that can be decoded.
+    """
 
     folder: Path
     classes: list[str]
@@ -41,15 +44,22 @@ class Report:
     damaged: list[Path] = field(default_factory=list)
     reasons: dict[Path, str] = field(default_factory=dict)
     not_images: list[Path] = field(default_factory=list)
+    outside: list[Path] = field(default_factory=list)
     missing: dict[str, list[str]] = field(default_factory=dict)
+    sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
-        """How many image files there are, the damaged ones included."""
+        """How many photos lie in class folders, the damaged ones included."""
         return sum(sum(split.values()) for split in self.counts.values())
 
+    @property
+    def photos(self) -> list[Path]:
+        """The photos that can be trained on: in a class folder, and sound."""
+        return list(self.sizes)
+
     def table(self):
-        """A pandas DataFrame of image counts: one row a class, one column a split."""
+        """A pandas DataFrame of photo counts: one row per class, one column per split."""
         import pandas as pd
 
         table = pd.DataFrame(self.counts, index=self.classes, columns=list(SPLITS))
@@ -59,12 +69,13 @@ class Report:
         """The report in a few lines of (what, value)."""
         splits = ", ".join(f"{split} {sum(self.counts[split].values()):,}" for split in SPLITS)
         facts = [
-            ("images", f"{self.images:,} ({splits})"),
+            ("photos", f"{self.images:,} ({splits})"),
             ("classes", f"{len(self.classes)}"),
-            ("size", " · ".join(f"{n} {_size(getattr(self, n))}" for n in _SIZES)),
+            ("pixels", " · ".join(f"{n} {_size(getattr(self, n))}" for n in _SIZES)),
             ("bytes", f"{self.bytes / 1e6:,.1f} MB"),
             ("damaged", self._listed(self.damaged, self.reasons)),
-            ("no images", self._listed(self.not_images, {})),
+            ("not photos", self._listed(self.not_images, {})),
+            ("in no class folder", self._listed(self.outside, {})),
         ]
         for split, names in self.missing.items():
             facts.append((f"missing in {split}", ", ".join(names)))
@@ -106,18 +117,45 @@ def breed(class_name: str) -> str:
     return re.sub(r"^\d+[.\-_ ]", "", class_name).replace("_", " ")
 
 
+# ------------------------------------------------------------------------------------------- layout
+
+
+def class_folders(split: Path) -> list[Path]:
+    """The class folders in a folder, sorted by name, which is ImageFolder's label order."""
+    return sorted(entry for entry in split.iterdir() if entry.is_dir() and not hidden(entry.name))
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder is bookkeeping of some program, such as `.ipynb_checkpoints`."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def is_image(file: Path) -> bool:
+    """Whether the name of a file is that of a photo."""
+    return file.suffix.lower() in IMAGES and not hidden(file.name)
+
+
+def files_below(home: Path) -> tuple[list[Path], list[Path]]:
+    """All files below a folder, sorted: the photos, and the rest."""
+    images, others = [], []
+    for file in sorted(file for file in home.rglob("*") if file.is_file()):
+        parents = file.relative_to(home).parts[:-1]
+        (images if is_image(file) and not any(map(hidden, parents)) else others).append(file)
+    return images, others
+
+
 # -------------------------------------------------------------------------------------------- check
 
 
 def check(folder: str | os.PathLike) -> Report:
-    """Read every image of a data set and report what is there, and what is wrong with it.
+    """Read every photo of a data set and report what is there, and what is wrong with it.
 
-    Each image is decoded, at reduced size where the format allows it: a header alone does not
+    Each photo is decoded, at reduced size where the format allows it: a header alone does not
     show that the end of a file is missing.
 
     Raises:
         FileNotFoundError: no such folder, or a split is missing.
-        ValueError: a folder without classes or images, or with a single class.
+        ValueError: a folder without classes or photos, or with a single class.
     """
     folder = Path(folder)
     _require_splits(folder)
@@ -130,7 +168,8 @@ def check(folder: str | os.PathLike) -> Report:
         )
     files, counts, strays = [], {}, []
     for split, found in homes.items():
-        images, others = _files(found)
+        listed = [files_below(home) for home in found]
+        images = [file for photos, _ in listed for file in photos]
         if not images:
             raise ValueError(
                 f"{folder / split} has class folders and no images in them. "
@@ -139,68 +178,61 @@ def check(folder: str | os.PathLike) -> Report:
         counts[split] = dict.fromkeys(classes, 0)
         for file in images:
             counts[split][file.parent.relative_to(folder / split).parts[0]] += 1
+        files += images
+        strays += [file for _, others in listed for file in others]
         # ImageFolder takes .ipynb_checkpoints for a class: name such folders, that they may go.
-        hidden = [entry for entry in (folder / split).iterdir() if _hidden(entry.name)]
-        files, strays = files + images, strays + others + sorted(hidden)
+        strays += sorted(e for e in (folder / split).iterdir() if e.is_dir() and hidden(e.name))
+        strays += [file for file in _beside(folder / split) if not is_image(file)]
+    outside = [f for home in (folder, *map(folder.joinpath, SPLITS)) for f in _beside(home)]
     missing = {split: [name for name, n in counts[split].items() if not n] for split in SPLITS}
-    read = _read_all(files)
-    reasons = {
-        file: result for file, result in zip(files, read, strict=True) if type(result) is str
-    }
-    sizes = sorted((r for r in read if type(r) is not str), key=lambda size: size[0] * size[1])
+    read = dict(zip(files, _read_all(files), strict=True))
+    reasons = {file: result for file, result in read.items() if type(result) is str}
+    sizes = {file: result for file, result in read.items() if type(result) is not str}
     if not sizes:
-        raise ValueError(f"none of the {len(files)} images in {folder} can be read. {_LAYOUT}")
+        raise ValueError(f"none of the {len(files)} images in {folder} can be read. {LAYOUT}")
+    ordered = sorted(sizes.values(), key=lambda size: size[0] * size[1])
     return Report(
         folder=folder,
         classes=classes,
         counts=counts,
-        smallest=sizes[0],
-        median=sizes[len(sizes) // 2],
-        largest=sizes[-1],
+        smallest=ordered[0],
+        median=ordered[len(ordered) // 2],
+        largest=ordered[-1],
         bytes=sum(file.stat().st_size for file in files),
         damaged=list(reasons),
         reasons=reasons,
         not_images=strays,
+        outside=[file for file in outside if is_image(file)],
         missing={split: names for split, names in missing.items() if names},
+        sizes=sizes,
     )
 
 
 def _require_splits(folder: Path) -> None:
     if not folder.exists():
-        raise FileNotFoundError(f"there is no folder {folder}. {_LAYOUT}")
+        raise FileNotFoundError(f"there is no folder {folder}. {LAYOUT}")
     if not folder.is_dir():
-        raise ValueError(f"{folder} is a file, not a folder. {_LAYOUT}")
+        raise ValueError(f"{folder} is a file, not a folder. {LAYOUT}")
     if not any(folder.iterdir()):
-        raise ValueError(f"{folder} is empty. {_LAYOUT}")
+        raise ValueError(f"{folder} is empty. {LAYOUT}")
     absent = [split for split in SPLITS if not (folder / split).is_dir()]
     if absent:
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
         raise FileNotFoundError(
-            f"{folder} has no folder {' and no '.join(absent)}; it holds {there}. {_LAYOUT}"
+            f"{folder} has no folder {' and no '.join(absent)}; it holds {there}. {LAYOUT}"
         )
 
 
 def _classes(split: Path) -> list[Path]:
-    """The class folders of a split, sorted by name, which is ImageFolder's label order."""
-    homes = sorted(entry for entry in split.iterdir() if entry.is_dir() and not _hidden(entry.name))
+    homes = class_folders(split)
     if not homes:
-        raise ValueError(f"{split} has no class folders. {_LAYOUT}")
+        raise ValueError(f"{split} has no class folders. {LAYOUT}")
     return homes
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _files(homes: list[Path]) -> tuple[list[Path], list[Path]]:
-    """All files below these folders, sorted: the images, and the rest."""
-    images, others = [], []
-    for home in homes:
-        for file in sorted(file for file in home.rglob("*") if file.is_file()):
-            hidden = any(map(_hidden, file.relative_to(home).parts))
-            is_image = file.suffix.lower() in IMAGES and not hidden
-            (images if is_image else others).append(file)
-    return images, others
+def _beside(folder: Path) -> list[Path]:
+    """The files that lie directly in a folder, beside the folders that it holds."""
+    return sorted(file for file in folder.iterdir() if file.is_file())
 
 
 def _read_all(files: list[Path]) -> list[tuple[int, int] | str]:
@@ -223,142 +255,3 @@ def _read(file: Path) -> tuple[int, int] | str:
         if not file.stat().st_size:
             return "empty file"
         return str(error).replace(str(file), file.name) or type(error).__name__
-
-
-# ------------------------------------------------------------------------------------------- source
-
-
-def source(
-    data: str | os.PathLike | None, classes: int | None, build_dir: str | os.PathLike
-) -> Path:
-    """The folder with train/, valid/ and test/ to work on; nothing of the user's is changed.
-
-    Args:
-        data: None for the drawn sample; else a folder, or a .zip or .tar.gz archive, which holds
-            the splits itself or in one subfolder such as `dogImages/`.
-        classes: how many breeds to draw (None: 12). With data of your own it must not exceed
-            what is there, and leaves nothing out.
-        build_dir: where the drawn sample and opened archives go.
-
-    Raises:
-        FileNotFoundError: no such data, or no splits in it.
-        ValueError: an archive of another kind or with unsafe members; `classes` out of range.
-    """
-    build_dir = Path(build_dir)
-    if data is None:
-        count = 12 if classes is None else classes
-        return sample.make(build_dir / f"sample-{count}", classes=count)
-    data = Path(data).expanduser()
-    if not data.exists():
-        raise FileNotFoundError(
-            f"there is no {data}. Give a folder or a .zip or .tar.gz archive of class folders, "
-            "or nothing at all for the drawn sample."
-        )
-    folder = _splits_in(data if data.is_dir() else _opened(data, build_dir))
-    _enough(folder, classes)
-    return folder
-
-
-def chosen() -> Path:
-    """The data that `COURSE_DATA` and `COURSE_CLASSES` name (`make course DATA=... CLASSES=...`).
-
-    Raises:
-        FileNotFoundError, ValueError: as `source`.
-    """
-    classes = os.environ.get("COURSE_CLASSES") or None
-    if classes is not None and not classes.isdigit():
-        raise ValueError(f"CLASSES is '{classes}': give a number of breeds, such as 133")
-    build = Path(__file__).resolve().parents[1] / "build"
-    count = int(classes) if classes else None
-    return source(os.environ.get("COURSE_DATA") or None, count, build)
-
-
-def _enough(folder: Path, classes: int | None) -> None:
-    there = len(_classes(folder / "train"))
-    if classes is not None and classes > there:
-        raise ValueError(
-            f"classes={classes}, and {folder} has {there}. "
-            "Leave `classes` away: data of your own is used whole."
-        )
-
-
-def _splits_in(folder: Path) -> Path:
-    """`folder` or its one subfolder that has the splits."""
-    inner = (e for e in sorted(folder.iterdir()) if e.is_dir() and not _hidden(e.name))
-    candidates = [folder, *inner]
-    found = [c for c in candidates if all((c / split).is_dir() for split in SPLITS)]
-    if found[:1] == [folder] or len(found) == 1:
-        return found[0]
-    if not found:
-        raise FileNotFoundError(f"{folder} has no train/, valid/ and test/. {_LAYOUT}")
-    names = ", ".join(candidate.name for candidate in found)
-    raise ValueError(f"{folder} holds several data sets: {names}. Give the path of one of them.")
-
-
-def _opened(archive: Path, build_dir: Path) -> Path:
-    """The folder the archive was extracted to; extracted again when the archive has changed."""
-    reader = _reader(archive)
-    state = archive.stat()
-    stem = re.sub(r"(\.tar)?\.[^.]+$", "", archive.name)
-    target = build_dir / f"{stem}-{state.st_size:x}-{state.st_mtime_ns:x}"
-    if target.is_dir():
-        return target
-    build_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=build_dir))
-    try:
-        reader(archive, unfinished)
-        unfinished.chmod(0o755)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return target
-
-
-def _reader(archive: Path):
-    if zipfile.is_zipfile(archive):
-        return _unzip
-    if tarfile.is_tarfile(archive):
-        return _untar
-    raise ValueError(
-        f"{archive} is neither a .zip nor a .tar.gz archive, or it is damaged "
-        f"({archive.stat().st_size:,} bytes). Fetch it again, or give a folder."
-    )
-
-
-def _refuse(archive: Path, member: str, why: str) -> None:
-    raise ValueError(
-        f"{archive.name} has a member {member!r} that {why}: nothing of it was extracted. "
-        "Pack the class folders themselves."
-    )
-
-
-def _checked(archive: Path, names: Iterator[str]) -> None:
-    for name in names:
-        parts = name.replace("\\", "/").split("/")
-        if name.startswith(("/", "\\")) or ".." in parts or re.match(r"^[A-Za-z]:", name):
-            _refuse(archive, name, "points out of the folder")
-
-
-def _unzip(archive: Path, target: Path) -> None:
-    with zipfile.ZipFile(archive) as opened:
-        _checked(archive, (member.filename for member in opened.infolist()))
-        for member in opened.infolist():
-            if stat.S_ISLNK(member.external_attr >> 16):
-                _refuse(archive, member.filename, "is a link")
-        try:
-            opened.extractall(target)
-        except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:
-            raise ValueError(f"{archive} can't be extracted: {error}. Fetch it again.") from error
-
-
-def _untar(archive: Path, target: Path) -> None:
-    try:
-        with tarfile.open(archive) as opened:
-            members = opened.getmembers()
-            _checked(archive, (member.name for member in members))
-            for member in members:
-                if not (member.isfile() or member.isdir()):
-                    _refuse(archive, member.name, "is a link or a device")
-            opened.extractall(target, members, filter="data")
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{archive} can't be extracted: {error}. Fetch it again.") from error

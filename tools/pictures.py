@@ -3,8 +3,8 @@
     python -m tools.pictures
 
 Each is what a cell of the last `make course` (or `make render`) showed, so the pictures cannot say
-other things than the run. Tables become pictures with the same rows. The exceptions are what runs
-where, which no cell shows (see `tools.architecture`), and the profiler's report, which is a page.
+other things than the run. Tables become pictures with the same rows. The profiler's report, which
+is a page, is photographed in a browser.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from PIL import Image
 
 from course.figures.style import FAINT, STYLE
 from course.workspace import ROOT
-from tools.architecture import architecture
 from tools.run import OUTPUT, REPORTS
 from tools.screenshot import NoBrowser, take
 
 PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture it is
+    "architecture": ("01-data-to-s3", "figures.workflow("),
     "gallery": ("01-data-to-s3", "figures.gallery("),
     "tuning": ("02-hpo", "figures.search("),
     "losses": ("03-train-debug-profile", "figures.losses("),
@@ -134,7 +134,7 @@ def small(png: bytes) -> bytes:
 
 def _taken(folder: Path) -> dict[str, bytes]:
     """All pictures, by name, from the executed notebooks in `folder`."""
-    pictures = {"architecture": png(architecture())}
+    pictures = {}
     for name, (notebook, piece) in PICTURES.items():
         pictures[name] = base64.b64decode(shown(folder / f"{notebook}.ipynb", piece))
     for name, (notebook, piece) in TABLES.items():

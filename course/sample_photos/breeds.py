@@ -256,7 +256,7 @@ def choose(classes: int) -> list[Breed]:
     if not isinstance(classes, int) or isinstance(classes, bool) or not 2 <= classes <= len(BREEDS):
         raise ValueError(
             f"classes={classes!r}: the drawn sample has between 2 and {len(BREEDS)} breeds. "
-            f"Ask for a whole number in that range; {len(DEFAULT)} is the default."
+            "Ask for a whole number in that range."
         )
     others = [name for name in BREEDS if name not in DEFAULT]
     names = [*DEFAULT, *others][:classes]

@@ -73,7 +73,7 @@ def default_per_class(classes: int) -> tuple[int, int, int]:
     """Pictures a breed in (train, valid, test): fewer where there are many breeds."""
     if classes <= 20:
         return (40, 8, 8)
-    return (16, 4, 4) if classes <= 60 else (8, 2, 2)
+    return (16, 4, 4)
 
 
 def make(

@@ -1,16 +1,10 @@
-"""Checking and opening data sets of class folders: what is found, refused and named."""
-
-import io
-import stat
-import tarfile
-import zipfile
+"""Checking data sets of class folders: what is found, refused and named."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from course import dataset
-from course.sample_photos import sample
 
 CLASSES = ("016.Beagle", "057.Dalmatian")
 
@@ -112,6 +106,27 @@ def test_a_hidden_folder_is_no_class_and_is_named_since_imagefolder_takes_it_for
     assert (report.images, report.not_images) == (8, [hidden])
 
 
+def test_a_photo_beside_the_class_folders_is_reported_and_is_not_trained_on(photos):
+    beside = write_image(photos / "train" / "lost.jpg")
+    above = write_image(photos / "lost.png")
+    (photos / "train" / ".DS_Store").write_bytes(b"x")
+    (photos / "README.md").write_text("about these photos")
+    report = dataset.check(photos)
+    assert set(report.outside) == {beside, above}
+    assert report.not_images == [photos / "train" / ".DS_Store"]
+    assert report.images == len(report.photos) == 8
+    assert "in no class folder lost.png; train/lost.jpg" in str(report)
+
+
+def test_the_photos_to_train_on_are_the_sound_ones_with_their_sizes(photos):
+    bad = photos / "valid" / CLASSES[0] / "9.jpg"
+    bad.write_bytes(b"no photo")
+    report = dataset.check(photos)
+    assert bad in report.damaged and bad not in report.photos
+    assert len(report.photos) == 8
+    assert report.sizes[photos / "train" / CLASSES[0] / "0.jpg"] == (20, 10)
+
+
 def test_a_class_missing_in_a_split_is_named(photos):
     (photos / "valid" / CLASSES[1] / "0.jpg").unlink()
     for file in (photos / "test" / CLASSES[0]).iterdir():
@@ -205,150 +220,3 @@ def test_a_set_of_which_nothing_can_be_read(photos):
 )
 def test_breed(name, breed):
     assert dataset.breed(name) == breed
-
-
-# ------------------------------------------------------------------------------------------- source
-
-
-def test_no_data_draws_the_sample_and_draws_it_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample, "default_per_class", lambda classes: (1, 1, 1))
-    folder = dataset.source(None, 2, tmp_path)
-    assert dataset.check(folder).classes == ["016.Beagle", "029.Border_collie"]
-    monkeypatch.setattr(sample, "_draw_all", lambda tasks: pytest.fail("drew it again"))
-    assert dataset.source(None, 2, tmp_path) == folder
-
-
-def test_twelve_breeds_are_the_default(tmp_path, monkeypatch):
-    asked = {}
-    monkeypatch.setattr(sample, "make", lambda folder, **kw: asked.update(kw) or folder)
-    dataset.source(None, None, tmp_path)
-    assert asked == {"classes": 12}
-
-
-def test_a_folder_is_used_where_it_is_and_left_as_it_is(photos, tmp_path):
-    before = state(photos)
-    assert dataset.source(photos, None, tmp_path / "build") == photos
-    assert dataset.source(str(photos), 2, tmp_path / "build") == photos
-    assert state(photos) == before
-    assert not (tmp_path / "build").exists()
-
-
-def test_one_subfolder_may_hold_the_splits(photos, tmp_path):
-    outer = tmp_path / "outer"
-    outer.mkdir()
-    photos.rename(outer / "dogImages")
-    (outer / "__MACOSX" / "train").mkdir(parents=True)
-    assert dataset.source(outer, None, tmp_path) == outer / "dogImages"
-
-
-def test_two_data_sets_in_one_folder_are_refused(photos, tmp_path):
-    outer = tmp_path / "outer"
-    for name in ("a", "b"):
-        for split in dataset.SPLITS:
-            (outer / name / split).mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"several data sets: a, b\. Give the path of one"):
-        dataset.source(outer, None, tmp_path)
-
-
-def test_more_classes_than_there_are(photos, tmp_path):
-    with pytest.raises(ValueError, match=r"classes=3, and .*photos has 2\. Leave `classes` away"):
-        dataset.source(photos, 3, tmp_path)
-
-
-def test_data_that_does_not_exist(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no .*dogs\.zip.*drawn sample"):
-        dataset.source(tmp_path / "dogs.zip", None, tmp_path)
-
-
-def packed(photos, file):
-    """The photos in an archive, in a folder `dogImages`."""
-    members = [(f, f"dogImages/{f.relative_to(photos)}") for f in sorted(photos.rglob("*.jpg"))]
-    if file.suffix == ".zip":
-        with zipfile.ZipFile(file, "w") as archive:
-            for path, name in members:
-                archive.write(path, name)
-    else:
-        with tarfile.open(file, "w:gz") as archive:
-            for path, name in members:
-                archive.add(path, name)
-    return file
-
-
-@pytest.mark.parametrize("name", ["dogs.zip", "dogs.tar.gz"])
-def test_an_archive_is_extracted_once_into_the_build_folder(photos, tmp_path, name):
-    file, build = packed(photos, tmp_path / name), tmp_path / "build"
-    folder = dataset.source(file, None, build)
-    assert folder.is_relative_to(build)
-    assert folder.name == "dogImages"
-    assert dataset.check(folder).images == 8
-    marker = folder / "train" / CLASSES[0] / "0.jpg"
-    seen = marker.stat().st_mtime_ns, marker.stat().st_ino
-    assert dataset.source(file, None, build) == folder
-    assert (marker.stat().st_mtime_ns, marker.stat().st_ino) == seen
-
-
-def test_a_changed_archive_is_extracted_again(photos, tmp_path):
-    file, build = packed(photos, tmp_path / "dogs.zip"), tmp_path / "build"
-    first = dataset.source(file, None, build)
-    write_image(photos / "train" / CLASSES[0] / "7.jpg")
-    second = dataset.source(packed(photos, file), None, build)
-    assert first != second
-    assert dataset.check(second).images == 9
-
-
-def evil_zip(file, name, mode=0o644):
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("dogImages/train/a/1.jpg", b"x")
-        member = zipfile.ZipInfo(name)
-        member.external_attr = mode << 16
-        archive.writestr(member, b"/etc/passwd")
-    return file
-
-
-def evil_tar(file, name, kind=tarfile.REGTYPE):
-    with tarfile.open(file, "w:gz") as archive:
-        member = tarfile.TarInfo(name)
-        member.type, member.linkname = kind, "/etc/passwd"
-        member.size = 4 if kind == tarfile.REGTYPE else 0
-        archive.addfile(member, io.BytesIO(b"evil"))
-    return file
-
-
-@pytest.mark.parametrize("name", ["../evil", "train/../../evil", "/evil", "..\\evil", "C:\\evil"])
-@pytest.mark.parametrize("pack", [evil_zip, evil_tar])
-def test_members_that_point_out_of_the_folder_are_refused(tmp_path, pack, name):
-    file = pack(tmp_path / "dogs.zip", name)
-    with pytest.raises(ValueError, match="points out of the folder: nothing of it was extracted"):
-        dataset.source(file, None, tmp_path / "deep" / "build")
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["dogs.zip"]
-
-
-def test_links_are_refused(tmp_path):
-    link = evil_zip(tmp_path / "dogs.zip", "train/link", stat.S_IFLNK | 0o777)
-    with pytest.raises(ValueError, match=r"'train/link' that is a link"):
-        dataset.source(link, None, tmp_path / "build")
-    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE):
-        with pytest.raises(ValueError, match=r"'train/link' that is a link or a device"):
-            dataset.source(evil_tar(tmp_path / "d.tgz", "train/link", kind), None, tmp_path / "b")
-    assert not any(tmp_path.rglob("passwd"))
-
-
-def test_a_cut_archive_leaves_nothing_behind(photos, tmp_path):
-    file = packed(photos, tmp_path / "dogs.tar.gz")
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(ValueError, match=r"dogs\.tar\.gz can't be extracted.*Fetch it again"):
-        dataset.source(file, None, tmp_path / "build")
-    assert list((tmp_path / "build").iterdir()) == []
-
-
-def test_a_file_that_is_no_archive(tmp_path):
-    (tmp_path / "dogs.zip").write_text("<html>Not found</html>")
-    with pytest.raises(ValueError, match=r"neither a \.zip nor a \.tar\.gz archive.*22 bytes"):
-        dataset.source(tmp_path / "dogs.zip", None, tmp_path)
-
-
-def test_an_archive_without_splits_says_so(tmp_path):
-    with zipfile.ZipFile(tmp_path / "cats.zip", "w") as archive:
-        archive.writestr("cats/1.jpg", b"x")
-    with pytest.raises(FileNotFoundError, match="has no train/, valid/ and test/"):
-        dataset.source(tmp_path / "cats.zip", None, tmp_path / "build")

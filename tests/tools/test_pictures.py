@@ -9,9 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
+from course.workspace import ROOT
 from tools import pictures
-from tools.architecture import architecture
 from tools.run import NOTEBOOKS
 
 
@@ -73,20 +72,6 @@ def test_a_table_becomes_a_picture_with_the_same_rows():
     assert Image.open(io.BytesIO(pictures.png(figure))).format == "PNG"
 
 
-def test_the_architecture_names_what_the_workspace_asks_for():
-    figure = architecture()
-    texts = "\n".join(text.get_text() for text in figure.axes[0].texts)
-    for wanted in (TRAINING_INSTANCES["gpu"], ENDPOINT_INSTANCE):
-        assert wanted in texts
-    assert "pytorch:2.13-cu133" in texts and "pytorch-inference:2.6.0" in texts
-    boxes = [patch.get_window_extent() for patch in figure.axes[0].patches]
-    for text in figure.axes[0].texts:
-        extent = text.get_window_extent()
-        around = [b for b in boxes if b.y0 <= extent.y0 and extent.y1 <= b.y1]
-        centred = text.get_ha() == "center"
-        assert not centred or any(b.x0 <= extent.x0 and extent.x1 <= b.x1 for b in around)
-
-
 SHOWN = {**pictures.PICTURES, **pictures.TABLES}
 
 
@@ -99,5 +84,5 @@ def test_each_picture_belongs_to_a_cell(name):
 
 def test_all_pictures_are_committed_and_small():
     committed = {path.stem: path.stat().st_size for path in (ROOT / "img").iterdir()}
-    assert set(committed) == {*SHOWN, "architecture", "report"}
+    assert set(committed) == {*SHOWN, "report"}
     assert max(committed.values()) <= pictures.MAX_BYTES

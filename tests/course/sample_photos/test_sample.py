@@ -213,7 +213,7 @@ def test_two_who_draw_the_same_set_at_once_both_get_it(small, tmp_path, monkeypa
 
 @pytest.mark.parametrize("classes", [1, 0, -3, 134, 2.5, True, "12"])
 def test_class_counts_out_of_range_are_refused(tmp_path, classes):
-    with pytest.raises(ValueError, match=r"between 2 and 133 breeds.*12 is the default"):
+    with pytest.raises(ValueError, match=r"between 2 and 133 breeds.*in that range"):
         sample.make(tmp_path / "set", classes=classes)
 
 
@@ -231,9 +231,8 @@ def test_more_than_twelve_keeps_the_default_ones_and_sorts_by_number():
 
 
 def test_many_classes_get_fewer_pictures_by_default():
-    totals = [n * sum(sample.default_per_class(n)) for n in (12, 40, 133)]
-    assert totals[0] == 12 * 56
-    assert max(totals) < 2000
+    totals = [n * sum(sample.default_per_class(n)) for n in (12, 133)]
+    assert totals == [12 * 56, 3192]
 
 
 def test_drawing_needs_neither_torch_nor_matplotlib_nor_sagemaker():
