@@ -8,7 +8,7 @@ PROJECTS := packages/open-debugger packages/local-sagemaker .
 ENGINE := $(MAKE) --no-print-directory -C packages/local-sagemaker
 RUN := $(BIN)/local-sagemaker run --state build/state -- $(BIN)
 
-# DATA: a folder of photos, or an archive of one. CLASSES: how many breeds to draw without it.
+# DATA: a folder of photos, or an archive of one. CLASSES: how many of the 133 breeds to draw without it.
 # DEBUGGER: who evaluates Debugger's rules, managed or self.
 export COURSE_MODE = local
 export COURSE_DATA = $(if $(DATA),$(if $(filter /%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA))
@@ -23,7 +23,7 @@ install: $(READY) ## Create .venv with the course and both packages (TORCH_BACKE
 tools: ## Install a browser with apt, which make test needs; nothing happens if there is one
 	@sh tools/browser.sh
 
-course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder, CLASSES=133, DEBUGGER=self)
+course: $(READY) ## Run the four notebooks on a fresh local engine (DATA=folder, CLASSES=12, DEBUGGER=self)
 	rm -rf build/state
 	$(RUN)/python -m tools.run
 lab: $(READY) ## JupyterLab on a local engine
