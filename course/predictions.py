@@ -12,6 +12,7 @@ import re
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -317,20 +318,21 @@ def _read(file: BinaryIO, name: str) -> dict[str, bytes]:
 # ------------------------------------------------------------------------------ jobs side by side
 
 
-def compared(first: Predictions, second: Predictions, words: tuple[str, str]) -> str:
+def compared(two: Mapping[str, Predictions]) -> str:
     """Say how two jobs did on the same test photos, and whether the difference is noise.
 
     Args:
-        words: what to call the two, such as ("from ImageNet's weights", "from random weights").
+        two: the two jobs' predictions, by what to call them, such as "from random weights".
 
     Raises:
-        ValueError: the two were asked about different photos.
+        ValueError: these are not two, or they were asked about different photos.
     """
+    words, (first, second) = list(two), two.values()
     asked = ["file", "label"]
     if not first.answers[asked].equals(second.answers[asked]):
         raise ValueError(f"{first.job} and {second.job} were tested on different photos")
     gap = difference(first.top, second.top)
-    lines = [f"{name}: {each.top}" for name, each in zip(words, (first, second), strict=True)]
+    lines = [f"{name}: {each.top}" for name, each in two.items()]
     side = "above" if gap.value >= 0 else "below"
     lines.append(
         f"The first is {abs(gap.value) * 100:.1f} points {side} the second "
@@ -341,11 +343,7 @@ def compared(first: Predictions, second: Predictions, words: tuple[str, str]) ->
     else:
         better, worse = words if gap.value > 0 else words[::-1]
         lines.append(f"The interval does not contain 0: {better} is better than {worse}.")
-    guessing = [
-        name
-        for name, each in zip(words, (first, second), strict=True)
-        if each.top.interval[0] <= each.chance
-    ]
+    guessing = [name for name, each in two.items() if each.top.interval[0] <= each.chance]
     if guessing:
         lines.append(f"Not better than guessing ({first.chance:.1%}): {', '.join(guessing)}.")
     return "\n".join(lines)

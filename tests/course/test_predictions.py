@@ -269,7 +269,9 @@ def _rotated():
 
 # ------------------------------------------------------------------------------ jobs side by side
 
-WORDS = ("from A", "from B")
+
+def named(first, second):
+    return {"from A": first, "from B": second}
 
 
 def pair(tmp_path, monkeypatch, first, second, photos=100):
@@ -287,18 +289,18 @@ def pair(tmp_path, monkeypatch, first, second, photos=100):
 
 def test_a_clear_difference_is_told_whichever_way_it_is(tmp_path, monkeypatch):
     good, bad = pair(tmp_path, monkeypatch, 90, 55)
-    said = compared(good, bad, WORDS).splitlines()
+    said = compared(named(good, bad)).splitlines()
     assert said[2].startswith("The first is 35.0 points above the second (95% interval")
     assert said[3] == "The interval does not contain 0: from A is better than from B."
     assert said[4] == "Not better than guessing (50.0%): from B."
-    said = compared(bad, good, WORDS).splitlines()
+    said = compared(named(bad, good)).splitlines()
     assert said[2].startswith("The first is 35.0 points below the second")
     assert said[3] == "The interval does not contain 0: from B is better than from A."
     assert said[4] == "Not better than guessing (50.0%): from A."
 
 
 def test_a_difference_within_noise_is_called_that(tmp_path, monkeypatch):
-    said = compared(*pair(tmp_path, monkeypatch, 80, 78), WORDS).splitlines()
+    said = compared(named(*pair(tmp_path, monkeypatch, 80, 78))).splitlines()
     assert said[-1] == "The interval contains 0: this test does not tell the two apart."
 
 
@@ -306,7 +308,7 @@ def test_different_photos_are_not_compared(tmp_path, monkeypatch):
     one = made(monkeypatch, left(tmp_path / "a", [0, 1], [0, 1]), "one")
     two = made(monkeypatch, left(tmp_path / "b", [0], [0]), "two")
     with pytest.raises(ValueError, match="one and two were tested on different photos"):
-        compared(one, two, WORDS)
+        compared(named(one, two))
 
 
 def test_validated_reads_metric_log_and_archive(monkeypatch):
