@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import illnesses, rules_page
 from benchmarks.illnesses import HEALTHY, ILL, Run
-from course import rules
+from course.debugger import rules
 from course.sample_photos import sample
 from open_debugger import RULES, RuleResult, evaluate
 

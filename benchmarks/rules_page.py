@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from benchmarks.illnesses import COLLECTIONS, HEALTHY, ILL, VGG_ACTIVATIONS
-from course import rules
+from course.debugger import rules
 from open_debugger import RULES
 
 PAGE = Path(__file__).parents[1] / "packages" / "open-debugger" / "docs" / "debugger-rules.md"

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import illnesses
 from benchmarks.illnesses import HEALTHY, ILL, Plain, Run
-from course import rules
+from course.debugger import rules
 from course.sample_photos import sample
 from open_debugger import RULES, evaluate
 

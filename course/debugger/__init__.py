@@ -1,0 +1,60 @@
+"""SageMaker Debugger: a trainer that takes its arguments, what the hook saved, what rules said.
+
+| module | holds |
+|---|---|
+| `trainer` | `DebuggedTrainer`: a `ModelTrainer` with Debugger's arguments |
+| `rules` | the course's parameters of the rules, for each network |
+| `verdicts` | where a job's tensors lie, and what its rules said |
+| `tensors` | what was saved, as tables for plots |
+"""
+
+from typing import Any
+
+from course.debugger.rules import REASONS, activations, compared, parameters
+from course.debugger.tensors import (
+    gradient_norms,
+    inventory,
+    mean_gradients,
+    statistic,
+    weight_shares,
+)
+from course.debugger.verdicts import (
+    NothingWatched,
+    curves,
+    diagnosis,
+    profile,
+    saved,
+    trial,
+    verdicts,
+    with_defaults,
+)
+
+__all__ = [
+    "REASONS",
+    "DebuggedTrainer",
+    "NothingWatched",
+    "activations",
+    "compared",
+    "curves",
+    "diagnosis",
+    "gradient_norms",
+    "inventory",
+    "mean_gradients",
+    "parameters",
+    "profile",
+    "saved",
+    "statistic",
+    "trial",
+    "verdicts",
+    "weight_shares",
+    "with_defaults",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The trainer imports sagemaker, which takes seconds: only who asks for it waits.
+    if name == "DebuggedTrainer":
+        from course.debugger.trainer import DebuggedTrainer
+
+        return DebuggedTrainer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,300 @@
+"""The figures of a training job: each shows what it is given, and its title says what was found."""
+
+import io
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from course import figures
+from course.figures import style, training
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open():
+    yield
+    assert plt.get_fignums() == []
+
+
+def png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def titles(figure):
+    """All titles as one line."""
+    return " ".join(" ".join(axis.get_title(loc="left") for axis in figure.axes).split())
+
+
+def texts(figure):
+    """All words of a figure."""
+    found = []
+    for axis in figure.axes:
+        found += [axis.get_title(loc="left"), axis.get_xlabel(), axis.get_ylabel()]
+        found += [label.get_text() for label in axis.get_xticklabels() + axis.get_yticklabels()]
+        found += [text.get_text() for text in axis.texts]
+    return found
+
+
+# ------------------------------------------------------------------------------------------- losses
+
+
+def curves(train, *valid, per_epoch=50):
+    """A training loss at every step, and a validation loss after every epoch."""
+    steps = list(range(len(train)))
+    places = [per_epoch * (i + 1) for i in range(len(valid))]
+    return {"train": (steps, list(train)), "valid": (places, list(valid))}
+
+
+FELL = curves(np.linspace(4.0, 1.0, 100), 2.0, 0.5)
+
+
+def test_losses_names_the_curves_the_units_and_what_guessing_gives():
+    figure = figures.losses(FELL, chance=4.89)
+    (axis,) = figure.axes
+    assert axis.get_xlabel() == "training step" and "in nats" in axis.get_ylabel()
+    assert {"training", "validation", "guessing 4.89"} <= set(texts(figure))
+    assert titles(figure) == training.losses_say(FELL).removesuffix(".")
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "said"),
+    [
+        ([4, 3, 2, 1], 0.5, ("fell from 4.00 to 1.00", "at 0.50, 0.50 below")),
+        ([1, 2, 3, 4], 5.0, ("rose from 1.00 to 4.00", "at 5.00, 1.00 above")),
+        ([2, 3, 1, 2], 2.5, ("stayed at 2.00", "at 2.50, 0.50 above")),
+    ],
+)
+def test_the_title_of_losses_holds_whichever_way_they_went(train, valid, said):
+    first, second = said
+    told = training.losses_say(curves(train, valid, per_epoch=4))
+    assert told == (
+        f"The training loss {first}. The validation loss ended {second} the training loss."
+    )
+
+
+def test_the_order_of_the_losses_is_told_for_each_epoch():
+    said = training.order_of_losses(curves([4.0] * 50 + [1.0] * 50, 3.0, 1.25))
+    assert said.endswith("of its epoch: in epoch 1 it is 1.00 below, in epoch 2 it is 0.25 above.")
+    assert "not both saved" in training.order_of_losses({"train": ([1], [2.0])})
+    early = {"train": ([9], [2.0]), "valid": ([0], [2.0])}
+    assert "No training loss was saved before" in training.order_of_losses(early)
+
+
+def test_the_training_curve_is_smoothed_over_its_raw_points():
+    noisy = np.tile([1.0, 3.0], 50)
+    (axis,) = figures.losses({"train": (np.arange(100), noisy)}).axes
+    raw, smooth = axis.lines
+    assert raw.get_alpha() < 0.5
+    assert raw.get_ydata().std() == 1
+    assert smooth.get_ydata()[20:].std() < 0.3
+
+
+def test_losses_puts_steps_in_order_and_leaves_out_what_is_no_number():
+    (axis,) = figures.losses({"valid": ([30, 10, 20], [1.0, 3.0, float("nan")])}).axes
+    assert axis.lines[0].get_xdata().tolist() == [10, 30]
+
+
+def test_losses_of_a_single_point_can_be_drawn():
+    png(figures.losses({"train": ([1], [2.0]), "valid": ([1], [2.0])}))
+
+
+def test_losses_without_a_point():
+    with pytest.raises(ValueError, match="every curve is empty"):
+        figures.losses({"train": ([], []), "valid": ([1], [float("nan")])})
+
+
+def test_losses_of_unequal_lengths():
+    with pytest.raises(ValueError, match="'train' has 2 steps and 1 values"):
+        figures.losses({"train": ([1, 2], [1.0])})
+
+
+# ------------------------------------------------------------------------------------ several runs
+
+HEALTHY = curves(np.linspace(4.9, 1.0, 100), 2.0, 1.5)
+
+
+def test_runs_are_compared_at_the_last_step_that_all_reached():
+    ill = curves([5.0, 500.0, 900.0])
+    figure = figures.runs({"lr 3": ill, "lr 0.003": HEALTHY}, chance=4.89)
+    assert titles(figure).startswith("Training loss at step 2: lr 3 ")
+    assert figure.axes[0].get_yscale() == "log"
+    assert {"lr 3", "lr 0.003"} <= set(texts(figure))
+
+
+def test_runs_that_lie_near_each_other_share_a_plain_axis_from_zero():
+    (axis,) = figures.runs({"a": HEALTHY, "b": FELL}, colours={"a": style.BLUE}).axes
+    assert axis.get_yscale() == "linear" and axis.get_ylim()[0] == 0
+    assert to_hex(axis.lines[0].get_color()).upper() == style.BLUE
+
+
+def test_losses_that_are_no_numbers_are_told():
+    lost = curves([5.0, 6.0, math.nan, math.inf])
+    said = training.runs_say({"ill": lost, "well": HEALTHY})
+    assert said.endswith("; ill has losses that are no numbers, from step 2 on")
+    png(figures.runs({"ill": lost, "well": HEALTHY}))
+
+
+def test_runs_without_a_loss():
+    with pytest.raises(ValueError, match="no run has saved any"):
+        figures.runs({"a": curves([])})
+    assert training.runs_say({"a": curves([])}) == "No training loss was saved."
+
+
+def test_validation_never_stretches_the_axis_of_training_steps():
+    (axis,) = figures.losses(curves(np.linspace(4, 1, 100), *([1.0] * 2))).axes
+    assert axis.get_xlim()[1] < 110
+
+
+# ----------------------------------------------------------------------------- gradients, weights
+
+
+def norms(layers=54, steps=(0, 15, 30)):
+    random = np.random.default_rng(0)
+    names = [f"layer{i // 10}.{i % 10}.conv" for i in range(layers)]
+    return pd.DataFrame(10 ** random.uniform(-3, 1, (layers, len(steps))), names, list(steps))
+
+
+def test_gradients_is_a_map_of_layers_and_steps():
+    table = norms()
+    table.iloc[3, 1], table.iloc[4, 1] = 0, np.nan
+    figure = figures.gradients(table)
+    (image,) = figure.axes[0].images
+    drawn = image.get_array()
+    assert drawn.shape == (54, 3)
+    assert np.ma.masked_invalid(drawn).mask.sum() == 2  # zero and NaN stay white
+    assert drawn[0, 0] == pytest.approx(table.iloc[0, 0])
+    said = texts(figure)
+    assert {"0", "15", "30", "training step"} <= set(said)
+    assert titles(figure).startswith("Step 30: the gradients of 54 layers have norms from ")
+    assert "layer0.0.conv" in said and "layer5.3.conv" in said
+
+
+def test_gradients_of_one_layer_and_step_can_be_drawn():
+    assert figures.gradients(norms(1, (0,))).axes
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_no_gradient_above_zero_cannot_be_drawn(value):
+    with pytest.raises(ValueError, match="Was any gradient saved"):
+        figures.gradients(norms() * value)
+
+
+def shares(layers, scale):
+    table = {f"layer{i}": np.array([-2, -1, 0, 1, 2]) * scale / (i + 1) for i in range(layers)}
+    return pd.DataFrame.from_dict(table, orient="index", columns=[5, 25, 50, 75, 95])
+
+
+def test_weights_shows_the_last_steps_spread_and_its_change():
+    figure = figures.weights({80: shares(9, 2.0), 0: shares(9, 1.0)})
+    spread, change = figure.axes
+    assert spread.dataLim.ymax == pytest.approx(4.0)  # of step 80
+    assert [bar.get_height() for bar in change.patches] == pytest.approx([100.0] * 9)
+    assert to_hex(change.patches[0].get_facecolor()).upper() == style.ORANGE
+    said = texts(figure)
+    assert any("step 80" in text for text in said) and any("since step 0" in text for text in said)
+    assert "+100.0 % in the median layer" in titles(figure)
+    assert "layer0" in said and "layer8" in said
+
+
+def test_a_layer_that_narrows_is_blue_and_one_without_width_has_no_bar():
+    before, after = shares(2, 1.0), shares(2, 0.5)
+    before.loc["layer1"] = 0.0
+    first, second = figures.weights({0: before, 9: after}).axes[1].patches
+    assert first.get_height() == pytest.approx(-50.0)
+    assert to_hex(first.get_facecolor()).upper() == style.BLUE
+    assert second.get_height() == 0
+
+
+def test_weights_of_one_step_can_be_drawn():
+    assert figures.weights({0: shares(1, 1.0)}).axes[1].patches[0].get_height() == 0
+
+
+def test_no_weights_cannot_be_drawn():
+    with pytest.raises(ValueError, match="Were any saved"):
+        figures.weights({})
+
+
+@pytest.mark.parametrize(
+    ("far", "near", "said"), [(1.0, 4.0, "4.0 times as small"), (6.0, 2.0, "3.0 times as large")]
+)
+def test_the_order_of_the_gradients_is_told(far, near, said):
+    table = pd.DataFrame({9: [far, far, 9, 9, 9, 9, near, near]}, index=list("abcdefgh"))
+    told = training.order_of_gradients(table)
+    assert told.endswith(f"the far layers get gradients {said}.")
+
+
+def test_gradients_that_are_zero_are_told():
+    table = pd.DataFrame({9: [0.0, 0.0, 1.0, 1.0]}, index=list("abcd"))
+    assert "zero or lost" in training.order_of_gradients(table)
+    assert training.gradients_say(table).endswith("; 2 have none.")
+    assert "no layer has a gradient" in training.gradients_say(table * 0)
+
+
+# ---------------------------------------------------------------------------- the rules' statistics
+
+
+def means(**rows):
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[1, 10])
+
+
+def test_vanishing_tells_how_far_the_smallest_gradient_is_from_the_threshold():
+    figure = figures.vanishing(means(conv=[1e-3, 1e-5], fc=[1e-2, 1e-2]), 1e-7)
+    assert titles(figure) == "The smallest mean is 1e-05 (conv, step 10): 100 times the threshold"
+    assert "threshold 1e-07" in texts(figure)
+
+
+def test_vanishing_tells_which_gradients_lie_below():
+    figure = figures.vanishing(means(conv=[1e-3, 0.0], bn=[1e-3, 1e-9], fc=[1e-2, np.nan]), 1e-7)
+    said = "2 of 3 gradients lie below the threshold at some step, the first at step 10"
+    assert titles(figure) == said
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert [len(line.get_xdata()) for line in crosses] == [0, 1]  # zeros have a place, too
+    assert training.vanishing_says(means(fc=[np.nan, np.nan]), 1e-7) == "No gradient is a number."
+
+
+def test_falling_tells_whether_all_comparisons_reach_the_threshold():
+    fell = pd.Series([30.0, 12.0], [22, 44])
+    assert titles(figures.falling(fell, 0.1)).startswith("In each of 2 comparisons the loss fell,")
+    flat = pd.Series([30.0, 0.05], [22, 44])
+    assert training.falling_says(flat, 0.1).endswith("by 0.1 %: at step 44 it fell by 0.05 %.")
+    rose = pd.Series([-2000.0, math.nan], [22, 44])
+    assert training.falling_says(rose, 0.1).endswith("at step 22 it rose by 2,000 %.")
+    png(figures.falling(rose, 0.1))
+    assert training.falling_says(rose[1:], 0.1).endswith("at step 44 it is no number.")
+    assert "Nothing was compared" in titles(figures.falling(fell[:0], 0.1))
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ([-0.4, -0.1], "(pass 2) the validation loss lies 10% below the training loss; the "
+         "threshold is 50% above."),
+        ([0.6, 0.1], "(pass 1) the validation loss lies 60% above the training loss; the "
+         "threshold is 50% above, in 2 passes in a row."),
+        ([0.6, 0.7], "(pass 2) the validation loss lies 70% above the training loss; the "
+         "threshold is 50% above, crossed in 2 passes in a row."),
+    ],
+)  # fmt: skip
+def test_overfitting_tells_the_largest_ratio_and_the_patience(ratios, said):
+    series = pd.Series(ratios, [1, 2])
+    assert training.overfitting_says(series, 0.5, 2) == f"At the most {said}"
+    assert figures.overfitting(series, 0.5, 2).axes
+
+
+def test_overfitting_without_a_pass():
+    assert "Nothing was compared" in titles(figures.overfitting(pd.Series(dtype=float), 0.5, 2))
+
+
+def test_titles_fit_a_phone():
+    for figure in (figures.losses(FELL), figures.runs({"a" * 20: FELL, "b" * 20: HEALTHY})):
+        lines = figure.axes[0].get_title(loc="left").splitlines()
+        assert max(map(len, lines)) <= 68
