@@ -141,6 +141,25 @@ def test_a_name_is_used_once(aws):
     assert caught.value.response["Error"]["Code"] == "ResourceInUse"
 
 
+@pytest.mark.parametrize("late", ["1", "2"])
+def test_a_seed_repeats_a_search_whichever_of_two_jobs_is_quicker(aws, late):
+    """The first or the second job of each pair takes longer: the search must not notice."""
+    expected = searched(aws, "0")
+    assert searched(aws, late) == expected
+    assert len(set(expected)) == 7
+
+
+def searched(aws, late):
+    """The values that a seeded search tries; every other job, from the `late`th on, is slow."""
+    number = "n=$(echo $TRAINING_JOB_NAME | sed 's/.*-00\\(.\\)-.*/\\1/'); "
+    slow = {"0": "true", "1": "[ $((n % 2)) = 1 ]", "2": "[ $((n % 2)) = 0 ]"}[late]
+    command = READ_X + number + f'if {slow}; then sleep 0.4; fi; echo "objective=$x"'
+    request = tuning_request(command, jobs=7, Strategy="Bayesian", RandomSeed=5)
+    name = start(aws, request)
+    aws.tuning_job(name)
+    return values_of(jobs_of(aws, name))
+
+
 def test_a_seed_repeats_the_values_of_a_tuning_job(aws):
     first, again, other = (
         jobs_of(aws, tuned(aws, jobs=4, parallel=1, Strategy="Bayesian", RandomSeed=seed)[NAME])

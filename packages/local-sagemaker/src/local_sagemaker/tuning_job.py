@@ -53,6 +53,7 @@ class Run:
     name: str
     algorithm: Algorithm
     trial: optuna.Trial
+    number: int  # of the jobs that were started before it
     epochs: int = 0  # values of its objective that early stopping has seen
     stopped: bool = False
 
@@ -106,6 +107,10 @@ class TuningJob:
         self.jobs: list[tuple[str, dict, str | None]] = []  # all that were started
         self.runs: list[Run] = []  # those under way
         self.ended: list[dict] = []  # summaries of the others
+        # A seed promises the same search again, so its results are told in the order of the jobs.
+        self.in_order = self.config["Strategy"] == "Bayesian" and "RandomSeed" in self.config
+        self.told = 0  # how many jobs' results the search knows, in that order
+        self.results: dict[int, tuple[Run, float | None]] = {}  # those that it does not know yet
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def _run(self) -> None:
@@ -152,6 +157,7 @@ class TuningJob:
             and len(self.runs) < self.parallel
             and not self.stopping.is_set()
             and not completion.is_hopeless(self.ended)
+            and self._has_told_enough()
         ):
             open_ones = [a for a in self.algorithms if a.started < a.size]
             self._start_job(min(open_ones or self.algorithms, key=lambda a: a.started))
@@ -167,23 +173,47 @@ class TuningJob:
         self.tuning.keep(self.name, Jobs=self.jobs)
         self.tuning.jobs.create(request, arn, parallel=self.parallel)
         algorithm.started += 1
-        self.runs.append(Run(name, algorithm, trial))
+        self.runs.append(Run(name, algorithm, trial, len(self.jobs) - 1))
 
-    def _take_ended(self) -> None:
-        """Tell the search the objective of each job that has ended since the last look."""
+    def _has_told_enough(self) -> bool:
+        """Tell the search what it is to know before it chooses again; False if that must wait.
+
+        With a seed, that must not depend on which of two jobs is quicker. So it is always the same:
+        the results of all jobs but as many as may run beside the next one, in the order of their
+        start. A result that comes earlier is kept back, and a slower job is waited for.
+        """
+        if not self.in_order:
+            return True
+        while self.told <= len(self.jobs) - self.parallel:
+            if self.told not in self.results:
+                return False
+            self._tell(*self.results.pop(self.told))
+            self.told += 1
+        return True
+
+    def _tell(self, run: Run, found: float | None) -> None:
+        """Tell the search the objective of a job, or that it has none."""
         from optuna.trial import TrialState
 
+        study = run.algorithm.search.study
+        if found is None:
+            study.tell(run.trial, state=TrialState.FAIL)
+        else:
+            study.tell(run.trial, found)
+
+    def _take_ended(self) -> None:
+        """Take in each job that has ended since the last look."""
         entries = {entry[0]: entry for entry in self.jobs}
         for run in [run for run in self.runs if run.name not in self.tuning.jobs.running]:
             self.runs.remove(run)
             self._follow(run)  # a quick job's epochs count too
             summary = summaries.one(self.tuning.store, self.job, *entries[run.name])
             found = summaries.objective(summary) if summary else None
-            study = run.algorithm.search.study
-            if found is None:
-                study.tell(run.trial, state=TrialState.FAIL)
+            if self.in_order:
+                self.results[run.number] = run, found
             else:
-                study.tell(run.trial, found)
+                self._tell(run, found)
+            if found is not None:
                 run.algorithm.earlier.append(self._series(run))
             if summary:
                 self.ended.append(summary)
