@@ -1,4 +1,4 @@
-"""`benchmarks/search.py`: its searches repeat, its tables say what was found, its page has a place."""
+"""`benchmarks/search.py`: its searches repeat, its tables say what was found, and where."""
 
 import pytest
 
