@@ -27,9 +27,9 @@ _SCALE = "right answers, % of the photos (line: 95% interval)"
 _WAITING = "waiting for data"
 
 
-def _colour(name: str) -> str:
-    """The colour of the network that a name begins with; blue for all others."""
-    return next((c for network, c in NETWORK_COLOURS.items() if name.startswith(network)), BLUE)
+def _colour(name: str, other: str = BLUE) -> str:
+    """The colour of the network that a name begins with, or another one."""
+    return next((c for network, c in NETWORK_COLOURS.items() if name.startswith(network)), other)
 
 
 @in_style
@@ -38,8 +38,8 @@ def accuracies(rows: Mapping[str, Share], chance: float | Sequence[float]) -> Fi
 
     Args:
         rows: how many photos are right, by name. A name that begins with a network's has its
-            colour.
-        chance: accuracy of guessing, 0 to 1: one for all rows, or one for each.
+            colour; other runs have those that `runs` gives them.
+        chance: accuracy of guessing, 0 to 1: one for all runs, or one for each row of one run.
 
     Raises:
         ValueError: there is no row.
@@ -48,10 +48,11 @@ def accuracies(rows: Mapping[str, Share], chance: float | Sequence[float]) -> Fi
         raise ValueError("there is no accuracy to draw")
     figure, axis = plt.subplots(figsize=(7, 0.5 * len(rows) + 1.4))
     guesses = np.broadcast_to(np.asarray(chance, dtype=float), len(rows))
+    palette = (GREEN, ORANGE, BLUE, PURPLE) if np.ndim(chance) == 0 else (BLUE,)
     for place, ((name, share), guess) in enumerate(zip(rows.items(), guesses, strict=True)):
-        _interval(axis, place, share, _colour(name))
+        _interval(axis, place, share, _colour(name, palette[place % len(palette)]))
         label = "guessing" if place == 0 else None
-        style = {"color": ORANGE, "linestyle": "--", "linewidth": 1.5, "label": label}
+        style = {"color": QUIET, "linestyle": "--", "linewidth": 1.5, "label": label}
         axis.plot([100 * guess] * 2, [place - 0.4, place + 0.4], **style)
     axis.set_yticks(range(len(rows)), list(rows))
     axis.set(xlim=(0, 104), xlabel=_SCALE)

@@ -65,6 +65,13 @@ def test_of_several_the_title_names_the_best_and_what_noise_hides():
     assert title(figures.accuracies(rows, 0.01).axes[0]) == "Highest: B, 82.0%"
 
 
+def test_runs_have_the_colours_of_their_curves_and_networks_their_own():
+    rows = {"one": Share(1, 2), "other": Share(1, 2), "vgg16 (random)": Share(1, 2)}
+    (axis,) = figures.accuracies(rows, 0.1).axes
+    found = [line.get_color() for line in axis.lines if line.get_marker() == "o"]
+    assert found == [style.GREEN, style.ORANGE, style.NETWORK_COLOURS["vgg16"]]
+
+
 def test_no_accuracy_cannot_be_drawn():
     with pytest.raises(ValueError, match="no accuracy"):
         figures.accuracies({}, 0.1)
