@@ -13,14 +13,19 @@ from course.workspace import ENDPOINT_INSTANCE, TRAINING_INSTANCES
 
 PALE = {BLUE: "#E3F0F7", ORANGE: "#FBE9E0", QUIET: "#F3F3F3"}
 WIDTH = 6.0  # inches
-COLUMNS = {"part": (0.05, 1.55), "aws": (1.8, 2.0), "local": (3.95, 2.0)}  # left edge, width
+COLUMNS = {"part": (0.05, 1.55), "local": (1.8, 2.0), "aws": (3.95, 2.0)}  # left edge, width
 TOP, STEP, HIGH = 4.35, 1.0, 0.6  # of the rows, in inches
 
 
 def parts() -> list[tuple[str, str, str, str]]:
     """Each part, what happens next, and where the part is on AWS and in local mode."""
     return [
-        ("notebook", "upload photos (01)", "SageMaker Studio\nor your computer", "your computer"),
+        (
+            "notebook",
+            "upload photos (01)",
+            "SageMaker Studio\nor your computer",
+            "your computer\nor SageMaker Studio",
+        ),
         ("bucket", "read channels (02, 03)", "Amazon S3", "a folder of files"),
         (
             "training job\ntrain.py",
