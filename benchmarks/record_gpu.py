@@ -1,10 +1,11 @@
-"""`make record-gpu`: record a starved run and a fed one on this machine's GPU, for notebook 03.
+"""`make record-gpu`: record a starved run and a fed one on this machine's GPU.
 
     python -m benchmarks.record_gpu [--photos 60] [--epochs 6]
 
 ResNet50 at 224 px, batch 64, on drawn photos of 2000 x 1500 pixels: once as most scripts load them
 (whole, anew in each epoch, in the training process), once as `train.py` does by itself. What the
-profiler records is packed into `notebooks/recordings/`, with the machine and the date.
+profiler records is packed into `notebooks/recordings/`, with the machine and the date;
+`open_debugger.profiler.analyse` reads it.
 """
 
 from __future__ import annotations

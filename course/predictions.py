@@ -265,7 +265,6 @@ def fetch(job: TrainingJob) -> Predictions:
         dtype={"file": str, "label": str, "predicted": str},
         keep_default_na=False,
         na_values={"probability": [""]},
-        encoding_errors="surrogateescape",
     )
     history = files.get("history.jsonl", b"").decode().splitlines()
     return Predictions(
