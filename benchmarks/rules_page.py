@@ -148,7 +148,7 @@ def _parameters() -> str:
     return f"""\
 ### The course's parameters
 
-`course/rules.py` has them.
+`course/debugger/rules.py` has them.
 
 {_table(["rule", "where they differ from AWS's defaults", "why"], rows)}"""
 
