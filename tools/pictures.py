@@ -38,7 +38,7 @@ PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture 
 }
 TABLES = {  # the same, where the cell shows a table
     "listing": ("01-data-to-s3", ".sample("),
-    "jobs": ("02-hpo", "table[shown]"),
+    "jobs": ("02-hpo", "table[columns]"),
 }
 REPORT = "profiler-report.html"  # beside the executed notebooks, in reports/
 REPORT_SIZE = (1200, 1250)  # pixels: its verdict and what follows
