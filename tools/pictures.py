@@ -2,9 +2,9 @@
 
     python -m tools.pictures
 
-Each is what a cell of the last `make course` (or `make render`) showed, so the pictures cannot say
-other things than the run. Tables become pictures with the same rows. The profiler's report, which
-is a page, is photographed in a browser.
+Each is what a cell of the last `make course` (or `make render`) showed, so the pictures say what
+the run said. The first one puts two of them beside each other, a table becomes a picture with the
+same rows, and the profiler's report, which is a page, is photographed in a browser.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture 
     "tuning": ("02-hpo", "figures.search("),
     "losses": ("03-train-debug-profile", "figures.losses("),
     "gradients": ("03-train-debug-profile", "figures.gradients("),
-    "comparison": ("03-train-debug-profile", "figures.comparison("),
     "parts": ("03-train-debug-profile", "figures.parts("),
-    "endpoint": ("04-deploy-query", "widgets.watch("),
-    "answers": ("04-deploy-query", "figures.answers("),
 }
+FRONT = {  # the parts of the first picture: a notebook, and pieces of a cell
+    "answer": ("04-deploy-query", "figures.answers("),
+    "pretraining": ("03-train-debug-profile", "figures.accuracies(", "scratch"),
+}
+DRAWN = "Photos drawn by this repository: these accuracies say nothing about real photos."
 TABLES = {  # the same, where the cell shows a table
-    "listing": ("01-data-to-s3", ".sample("),
     "jobs": ("02-hpo", "table[columns]"),
 }
 REPORT = "profiler-report.html"  # beside the executed notebooks, in reports/
@@ -50,8 +51,8 @@ class NoPicture(LookupError):
     """The executed notebook or the cell's picture is not there; the text says what to run."""
 
 
-def shown(notebook: Path, piece: str, kind: str = "image/png") -> str:
-    """What the cell with `piece` in it shows in an executed notebook, as `kind` of output.
+def shown(notebook: Path, *pieces: str, kind: str = "image/png") -> str:
+    """What the first cell with all `pieces` in it shows in an executed notebook, as `kind`.
 
     Returns:
         The output's data as notebooks store it: text, and of pictures their base64.
@@ -62,10 +63,10 @@ def shown(notebook: Path, piece: str, kind: str = "image/png") -> str:
     if not notebook.exists():
         raise NoPicture(f"{notebook.name} has not been executed: run make course first")
     for cell in nbformat.read(notebook, as_version=4).cells:
-        for output in cell.get("outputs", []) if piece in cell.source else []:
+        for output in cell.get("outputs", []) if all(p in cell.source for p in pieces) else []:
             if kind in output.get("data", {}):
                 return output["data"][kind]
-    raise NoPicture(f"no cell of {notebook.name} with {piece}...) shows {kind}")
+    raise NoPicture(f"no cell of {notebook.name} with {' and '.join(pieces)} shows {kind}")
 
 
 class _Rows(HTMLParser):
@@ -112,6 +113,26 @@ def drawn(html: str) -> Figure:
         return figure
 
 
+def front(answer: Image.Image, pretraining: Image.Image) -> Figure:
+    """The README's first picture: one photo with its answer, and what pretraining is worth.
+
+    Args:
+        answer: the figure of the endpoint's answers; its first photo is in the upper left quarter.
+        pretraining: the figure of the accuracies with and without it.
+    """
+    first = answer.crop((0, 0, answer.width // 2, answer.height // 2))
+    parts = [part.convert("RGB") for part in (first, pretraining)]
+    shapes = [part.width / part.height for part in parts]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(11, 11 / sum(shapes) + 0.3), width_ratios=shapes)
+        for axis, part in zip(axes, parts, strict=True):
+            axis.imshow(part, interpolation="lanczos")
+            axis.axis("off")
+        figure.supxlabel(DRAWN, fontsize=9)
+        plt.close(figure)
+        return figure
+
+
 def _is_number(cell: str) -> bool:
     return cell.replace(".", "", 1).isdigit()
 
@@ -132,13 +153,20 @@ def small(png: bytes) -> bytes:
     return target.getvalue()
 
 
+def _picture(folder: Path, notebook: str, *pieces: str) -> bytes:
+    return base64.b64decode(shown(folder / f"{notebook}.ipynb", *pieces))
+
+
 def _taken(folder: Path) -> dict[str, bytes]:
     """All pictures, by name, from the executed notebooks in `folder`."""
     pictures = {}
-    for name, (notebook, piece) in PICTURES.items():
-        pictures[name] = base64.b64decode(shown(folder / f"{notebook}.ipynb", piece))
+    for name, place in PICTURES.items():
+        pictures[name] = _picture(folder, *place)
+    parts = {name: Image.open(io.BytesIO(_picture(folder, *at))) for name, at in FRONT.items()}
+    pictures["front"] = png(front(**parts))
     for name, (notebook, piece) in TABLES.items():
-        pictures[name] = png(drawn(shown(folder / f"{notebook}.ipynb", piece, "text/html")))
+        html = shown(folder / f"{notebook}.ipynb", piece, kind="text/html")
+        pictures[name] = png(drawn(html))
     pictures["report"] = take(folder / REPORTS.name / REPORT, *REPORT_SIZE)
     return {name: small(picture) for name, picture in pictures.items()}
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import nbformat
 import numpy as np
@@ -39,7 +40,7 @@ def test_the_cells_picture_is_taken(executed):
 def test_a_missing_run_and_a_missing_picture_are_named(executed):
     with pytest.raises(pictures.NoPicture, match="has not been executed: run make course first"):
         pictures.shown(executed.with_name("nowhere.ipynb"), "figures.gallery(")
-    with pytest.raises(pictures.NoPicture, match=r"no cell of tiny\.ipynb with figures\.losses"):
+    with pytest.raises(pictures.NoPicture, match=r"no cell of tiny\.ipynb with figures\.losses\("):
         pictures.shown(executed, "figures.losses(")
 
 
@@ -72,17 +73,40 @@ def test_a_table_becomes_a_picture_with_the_same_rows():
     assert Image.open(io.BytesIO(pictures.png(figure))).format == "PNG"
 
 
-SHOWN = {**pictures.PICTURES, **pictures.TABLES}
+def test_all_pieces_must_be_in_the_cell(executed):
+    assert pictures.shown(executed, "figures.gallery(", "folder")
+    with pytest.raises(pictures.NoPicture, match=r"with figures\.gallery\( and scratch shows"):
+        pictures.shown(executed, "figures.gallery(", "scratch")
+
+
+def test_the_first_picture_has_one_photo_with_its_answer_and_the_accuracies():
+    answers = Image.new("RGB", (800, 280), "red")
+    answers.paste("blue", (0, 0, 400, 140))  # the first photo and its answer
+    whole = Image.open(
+        io.BytesIO(pictures.png(pictures.front(answers, Image.new("L", (560, 190)))))
+    )
+    colours = {colour for _, colour in whole.convert("RGB").getcolors(whole.width * whole.height)}
+    assert {(0, 0, 255), (0, 0, 0)} <= colours and (255, 0, 0) not in colours
+    assert whole.width > 4 * whole.height
+
+
+SHOWN = {**pictures.PICTURES, **pictures.TABLES, **pictures.FRONT}
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_each_picture_belongs_to_a_cell(name):
-    notebook, piece = SHOWN[name]
+    notebook, *pieces = SHOWN[name]
     cells = nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
-    assert sum(piece in cell.source for cell in cells if cell.cell_type == "code") == 1
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert sum(all(piece in source for piece in pieces) for source in sources) == 1
+
+
+def test_the_readme_shows_all_pictures():
+    files = {path.name for path in (ROOT / "img").iterdir()}
+    assert set(re.findall(r"\(img/([\w.]+)\)", (ROOT / "README.md").read_text())) == files
 
 
 def test_all_pictures_are_committed_and_small():
     committed = {path.stem: path.stat().st_size for path in (ROOT / "img").iterdir()}
-    assert set(committed) == {*SHOWN, "report"}
+    assert set(committed) == {*pictures.PICTURES, *pictures.TABLES, "front", "report"}
     assert max(committed.values()) <= pictures.MAX_BYTES
