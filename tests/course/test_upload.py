@@ -34,7 +34,7 @@ def test_small_photos_are_uploaded_as_they_are(photos, tmp_path):
     assert (found.shrunk, found.speed) == (0, None)
     assert set(found.files.values()) == set(dataset.check(photos).photos)
     assert f"train/{CLASSES[0]}/0.jpg" in found.files
-    assert "0 of 8 photos: nothing to do" in str(found)
+    assert "0 of 8 photos: nothing to make smaller" in str(found)
     assert not (tmp_path / "prepared").exists()
 
 
