@@ -46,7 +46,6 @@ html_show_copyright = False
 html_last_updated_fmt = None
 html_context = {"default_mode": "light"}  # the figures are drawn on white
 html_theme_options = {
-    "home_page_in_toc": True,
     "show_navbar_depth": 1,
     "toc_title": "On this page",
     "use_download_button": True,  # each page's notebook or text

@@ -47,6 +47,8 @@ def _built(app: Sphinx, error: Exception | None) -> None:
         home = Path(app.outdir) / f"{app.config.root_doc}.html"
         shutil.copy(home, home.with_name("index.html"))
         home.with_name(".nojekyll").touch()  # GitHub Pages leaves out _static otherwise
+        for template in home.parent.glob("_static/*webpack-macros.html"):
+            template.unlink()  # of the theme, and no page
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
