@@ -18,9 +18,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import nbformat
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
-from course.figures.style import FAINT, STYLE
+from course.figures.style import FAINT, INK, STYLE
 from course.workspace import ROOT
 from tools.run import OUTPUT, REPORTS
 from tools.screenshot import NoBrowser, take
@@ -44,6 +45,7 @@ TABLES = {  # the same, where the cell shows a table
 REPORT = "profiler-report.html"  # beside the executed notebooks, in reports/
 REPORT_SIZE = (1200, 1250)  # pixels: its verdict and what follows
 MAX_BYTES = 150_000
+LABEL_HEIGHT = 26  # pixels
 COLOURS = 128  # enough for drawings; a palette takes a third of the bytes
 
 
@@ -113,7 +115,7 @@ def drawn(html: str) -> Figure:
         return figure
 
 
-def front(answer: Image.Image, pretraining: Image.Image) -> Figure:
+def front(answer: Image.Image, pretraining: Image.Image) -> Image.Image:
     """The README's first picture: one photo with its answer, and what pretraining is worth.
 
     Args:
@@ -121,16 +123,15 @@ def front(answer: Image.Image, pretraining: Image.Image) -> Figure:
         pretraining: the figure of the accuracies with and without it.
     """
     first = answer.crop((0, 0, answer.width // 2, answer.height // 2))
-    parts = [part.convert("RGB") for part in (first, pretraining)]
-    shapes = [part.width / part.height for part in parts]
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(11, 11 / sum(shapes) + 0.3), width_ratios=shapes)
-        for axis, part in zip(axes, parts, strict=True):
-            axis.imshow(part, interpolation="lanczos")
-            axis.axis("off")
-        figure.supxlabel(DRAWN, fontsize=9)
-        plt.close(figure)
-        return figure
+    width = max(first.width, pretraining.width)
+    height = first.height + pretraining.height + LABEL_HEIGHT
+    sheet = Image.new("RGB", (width, height), "white")
+    sheet.paste(first.convert("RGB"), (0, 0))
+    sheet.paste(pretraining.convert("RGB"), (0, first.height))
+    font = ImageFont.truetype(findfont("DejaVu Sans"), 11)
+    at = (sheet.width // 2, sheet.height - LABEL_HEIGHT // 2)
+    ImageDraw.Draw(sheet).text(at, DRAWN, INK, font, anchor="mm")
+    return sheet
 
 
 def _is_number(cell: str) -> bool:
@@ -163,7 +164,9 @@ def _taken(folder: Path) -> dict[str, bytes]:
     for name, place in PICTURES.items():
         pictures[name] = _picture(folder, *place)
     parts = {name: Image.open(io.BytesIO(_picture(folder, *at))) for name, at in FRONT.items()}
-    pictures["front"] = png(front(**parts))
+    sheet = io.BytesIO()
+    front(**parts).save(sheet, "PNG", optimize=True)
+    pictures["front"] = sheet.getvalue()
     for name, (notebook, piece) in TABLES.items():
         html = shown(folder / f"{notebook}.ipynb", piece, kind="text/html")
         pictures[name] = png(drawn(html))
