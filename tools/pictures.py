@@ -26,15 +26,15 @@ from course.workspace import ROOT
 from tools.run import OUTPUT, REPORTS
 from tools.screenshot import NoBrowser, take
 
-PICTURES = {  # file in img/ -> notebook, and a piece of the cell whose picture it is
+PICTURES = {  # file in img/ -> notebook, and pieces of the cell whose last picture it is
     "architecture": ("01-data-to-s3", "figures.workflow("),
     "gallery": ("01-data-to-s3", "figures.gallery("),
     "tuning": ("02-hpo", "figures.search("),
     "losses": ("03-train-debug-profile", "figures.losses("),
     "gradients": ("03-train-debug-profile", "figures.gradients("),
-    "parts": ("03-train-debug-profile", "figures.parts("),
+    "parts": ("03-train-debug-profile", "figures.parts(", "profiling.outcome("),
 }
-FRONT = {  # the parts of the first picture: a notebook, and pieces of a cell
+FRONT = {  # the same, for the parts of the first picture
     "answer": ("04-deploy-query", "figures.answers("),
     "pretraining": ("03-train-debug-profile", "figures.accuracies(", "scratch"),
 }
@@ -54,7 +54,7 @@ class NoPicture(LookupError):
 
 
 def shown(notebook: Path, *pieces: str, kind: str = "image/png") -> str:
-    """What the first cell with all `pieces` in it shows in an executed notebook, as `kind`.
+    """What the first cell with all `pieces` in it shows last in an executed notebook, as `kind`.
 
     Returns:
         The output's data as notebooks store it: text, and of pictures their base64.
@@ -65,9 +65,10 @@ def shown(notebook: Path, *pieces: str, kind: str = "image/png") -> str:
     if not notebook.exists():
         raise NoPicture(f"{notebook.name} has not been executed: run make course first")
     for cell in nbformat.read(notebook, as_version=4).cells:
-        for output in cell.get("outputs", []) if all(p in cell.source for p in pieces) else []:
-            if kind in output.get("data", {}):
-                return output["data"][kind]
+        if all(piece in cell.source for piece in pieces):
+            for output in reversed(cell.get("outputs", [])):
+                if kind in output.get("data", {}):
+                    return output["data"][kind]
     raise NoPicture(f"no cell of {notebook.name} with {' and '.join(pieces)} shows {kind}")
 
 

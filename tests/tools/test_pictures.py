@@ -37,6 +37,14 @@ def test_the_cells_picture_is_taken(executed):
     assert base64.b64decode(shown) == png(40, 30)
 
 
+def test_the_last_of_a_cells_pictures_is_taken(executed):
+    notebook = nbformat.read(executed, as_version=4)
+    first = base64.b64encode(png(50, 50)).decode()
+    notebook.cells[1].outputs.insert(0, new_output("display_data", data={"image/png": first}))
+    nbformat.write(notebook, executed)
+    assert base64.b64decode(pictures.shown(executed, "figures.gallery(")) == png(40, 30)
+
+
 def test_a_missing_run_and_a_missing_picture_are_named(executed):
     with pytest.raises(pictures.NoPicture, match="has not been executed: run make course first"):
         pictures.shown(executed.with_name("nowhere.ipynb"), "figures.gallery(")
