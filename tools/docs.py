@@ -155,8 +155,8 @@ def lessons() -> str:
         learned = re.search(r"^\| \*\*You learn\*\* \| (.+?) \|", text, re.M)[1]
         price = f"${prices[name]:.2f}" + (" an hour" if name in costs.ENDPOINT_HOURS else "")
         rows.append([f"[{title}](notebooks/{name}.ipynb)", learned, produced, price])
-    head = ["notebook", "you learn", "you produce", f"AWS charges at most ({costs.PRICED})"]
-    return table(head, rows)
+    priced = f"\nPrices are the most that AWS charges, by its price list for {costs.PRICED}.\n"
+    return table(["notebook", "you learn", "you produce", "on AWS"], rows) + priced
 
 
 def imports() -> str:
