@@ -155,7 +155,10 @@ def lessons() -> str:
         learned = re.search(r"^\| \*\*You learn\*\* \| (.+?) \|", text, re.M)[1]
         price = f"${prices[name]:.2f}" + (" an hour" if name in costs.ENDPOINT_HOURS else "")
         rows.append([f"[{title}](notebooks/{name}.ipynb)", learned, produced, price])
-    priced = f"\nPrices are the most that AWS charges, by its price list for {costs.PRICED}.\n"
+    priced = (
+        "\nPrices are upper limits, computed from the time limits of the jobs and AWS's price list "
+        f"({costs.PRICED}).\n"
+    )
     return table(["notebook", "you learn", "you produce", "on AWS"], rows) + priced
 
 
