@@ -47,7 +47,7 @@ def answers(
             + (f", {len(truths)} truths" if truths is not None else "")
             + ": give one of each for every image."
         )
-    across = min(2, len(images))
+    across = 1 if len(images) <= 3 else 2  # one column is readable on a phone
     rows = math.ceil(len(images) / across)
     figure, axes = plt.subplots(
         rows, 2 * across, figsize=(5.2 * across, 1.75 * rows), squeeze=False,

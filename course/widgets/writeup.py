@@ -89,19 +89,28 @@ def write_up(ws: Workspace, tuning: HyperParameterTuningJob, job: TrainingJob) -
     """
     from sagemaker.core.resources import TrainingJob
 
-    since = [TrainingJob.get(name) for name in _names(ws, tuning)]
+    since = [TrainingJob.get(name, region=ws.region) for name in _names(ws, tuning)]
     best = tuning.best_training_job.tuned_hyper_parameters
     document = WriteUp("Dog breeds with Amazon SageMaker")
     document.add("Model", _model(ws, job))
     document.add("Training jobs", pd.DataFrame([_row(each) for each in since]))
     document.add(
         f"Best values of the tuning job {tuning.hyper_parameter_tuning_job_name}",
-        {name: value.strip('"') for name, value in best.items()},
+        {name: _rounded(value) for name, value in best.items()},
     )
     document.add("Debugger's rules", _verdicts(job))
     document.add("Profiler", _profiler(ws, since))
     document.add("Costs of training", _costs(ws, since))
     return document
+
+
+def _rounded(value: str) -> str:
+    """A hyperparameter as the API keeps it, without quotes and with four digits that count."""
+    text = value.strip('"')
+    try:
+        return text if text.isdigit() else f"{float(text):.4g}"
+    except ValueError:
+        return text
 
 
 def _names(ws: Workspace, tuning: HyperParameterTuningJob) -> list[str]:

@@ -156,3 +156,11 @@ def test_the_figures_are_white_and_small():
         data = png(figure)
         assert len(data) < 60_000
         assert Image.open(io.BytesIO(data)).convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("photos", "columns"), [(1, 1), (3, 1), (4, 2)])
+def test_few_answers_stand_in_one_column(photos, columns):
+    image = Image.new("RGB", (80, 60), "tan")
+    figure = figures.answers([image] * photos, [prediction(0.7, 0.3)] * photos)
+    lefts = {round(axis.get_position().x0, 2) for axis in figure.axes if axis.images}
+    assert len(lefts) == columns

@@ -89,7 +89,9 @@ JOBS = {each.training_job_name: each for each in (
 TUNING = SimpleNamespace(
     hyper_parameter_tuning_job_name="dog-breeds-261129",
     creation_time=BEGUN,
-    best_training_job=SimpleNamespace(tuned_hyper_parameters={"lr": "0.001", "batch-size": '"32"'}),
+    best_training_job=SimpleNamespace(
+        tuned_hyper_parameters={"lr": "0.0012345678", "batch-size": '"32"', "model": '"vgg16"'}
+    ),
 )
 
 
@@ -116,7 +118,10 @@ class Pages:
 def workspace(tmp_path, monkeypatch):
     from sagemaker.core import resources
 
-    monkeypatch.setattr(resources, "TrainingJob", SimpleNamespace(get=JOBS.get))
+    def get(name, region):
+        return JOBS[name]
+
+    monkeypatch.setattr(resources, "TrainingJob", SimpleNamespace(get=get))
     rules = pd.DataFrame({"status": ["NoIssuesFound"], "details": ["-"]}, ["Overfit"])
     monkeypatch.setattr(debugger, "verdicts", lambda job: rules)
     session = SimpleNamespace(boto_session=SimpleNamespace(client=Pages))
@@ -134,7 +139,7 @@ def test_it_holds_jobs_values_verdicts_report_and_costs(workspace):
         "| dog-breeds-a | Completed | resnet50 | - | - | 0.001 | - | - | 0.5 | - | 1800 |" in text
     )
     assert "## Best values of the tuning job dog-breeds-261129" in text
-    assert "| batch-size | 32 |" in text
+    assert {"| lr | 0.001235 |", "| batch-size | 32 |", "| model | vgg16 |"} <= {*text.splitlines()}
     assert "| Overfit | NoIssuesFound |" in text
     assert f"- `s3://bucket/{REPORT_KEY}`" in text
     assert "dog-breeds-z" not in text  # of an earlier run
