@@ -9,13 +9,19 @@ from sphinx.application import Sphinx
 
 from tools.lint_lessons import COMPARED
 
-# Caption -> pages, as names in a toctree; a star stands for those that are not named before.
+# Caption -> pages, as in a toctree: a title may stand before a page's name, and a star stands for
+# all pages that are not named before.
 MENU = {
     "Lessons": ["notebooks/README", "notebooks/0*"],
     "Solutions": ["notebooks/solutions/*"],
     "Guides": ["docs/glossary", "docs/instructors", "docs/*"],
     "Packages": ["packages/*/README", "packages/*/docs/*"],
-    "Project": ["CONTRIBUTING", "CHANGELOG", "packages/*/CHANGELOG"],
+    "Project": [
+        "CONTRIBUTING",
+        "CHANGELOG",
+        "Changelog of local-sagemaker <packages/local-sagemaker/CHANGELOG>",
+        "Changelog of open-debugger <packages/open-debugger/CHANGELOG>",
+    ],
 }
 TOCTREE = """
 ```{{toctree}}
