@@ -45,6 +45,7 @@ TABLES = {  # the same, where the cell shows a table
 REPORT = "profiler-report.html"  # beside the executed notebooks, in reports/
 REPORT_SIZE = (1200, 1250)  # pixels: its verdict and what follows
 MAX_BYTES = 150_000
+ASKED = 3  # photos in notebook 04's cell
 LABEL_HEIGHT = 26  # pixels
 COLOURS = 128  # enough for drawings; a palette takes a third of the bytes
 
@@ -120,10 +121,10 @@ def front(answer: Image.Image, pretraining: Image.Image) -> Image.Image:
     """The README's first picture: one photo with its answer, and what pretraining is worth.
 
     Args:
-        answer: the figure of the endpoint's answers; its first photo is in the upper left quarter.
+        answer: the figure of the endpoint's answers about `ASKED` photos, one below the other.
         pretraining: the figure of the accuracies with and without it.
     """
-    first = answer.crop((0, 0, answer.width // 2, answer.height // 2))
+    first = answer.crop((0, 0, answer.width, answer.height // ASKED))
     width = max(first.width, pretraining.width)
     height = first.height + pretraining.height + LABEL_HEIGHT
     sheet = Image.new("RGB", (width, height), "white")

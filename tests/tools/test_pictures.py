@@ -88,7 +88,7 @@ def test_all_pieces_must_be_in_the_cell(executed):
 
 
 def test_the_first_picture_has_one_photo_with_its_answer_and_the_accuracies():
-    answers = Image.new("RGB", (800, 280), "red")
+    answers = Image.new("RGB", (400, 420), "red")
     answers.paste("blue", (0, 0, 400, 140))  # the first photo and its answer
     whole = pictures.front(answers, Image.new("L", (560, 190)))
     assert whole.size == (560, 140 + 190 + pictures.LABEL_HEIGHT)
