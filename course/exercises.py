@@ -117,7 +117,7 @@ def one_photo(points: Any, counts: pd.DataFrame) -> Verdict:
     return _judged(
         points,
         100 / fewest,
-        f"With {fewest} photos, this class's accuracy can only move in steps of that size.",
+        f"With n = {fewest}, this class's accuracy can only move in steps of that size.",
         {
             1 / fewest: "This is a fraction; a percentage point is a hundredth.",
             100 / sum(valid): "This is for all classes together; the question is about one class.",
