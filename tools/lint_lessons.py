@@ -158,12 +158,21 @@ def questions(notebook: NotebookNode) -> Iterator[str]:
         yield "there are fewer than two questions with answers"
 
 
+def prices(notebook: NotebookNode) -> Iterator[str]:
+    """Jupyter takes what stands between two dollar signs of a paragraph for a formula."""
+    for source in prose(notebook):
+        for block in re.split(r"\n\s*\n", re.sub(r"`[^`\n]*`", "", source)):
+            if len(found := re.findall(r"(?<!\\)\$\d[\d.,]*", block)) > 1:
+                yield f"two prices in one block, {' and '.join(found)}: write '2.94 USD' instead"
+
+
 CHECKS = (
     first_cell,
     number_of_cells,
     cells,
     imports,
     terms,
+    prices,
     opening,
     sections,
     share_of_prose,

@@ -24,7 +24,7 @@ def test_each_check_finds_something_in_a_notebook_of_no_form(check):
     long = "\n".join(f"x = {i}" for i in range(30))
     names = ["costs", "dataset", "exercises", "figures.style", "images", "jobs", "widgets"]
     cells = [
-        new_markdown_cell("Hello\n\n## 1.2 B\n\n## 1.1 A"),
+        new_markdown_cell("Hello, from $1 to $2\n\n## 1.2 B\n\n## 1.1 A"),
         *(new_code_cell(long) for _ in range(60)),
         *(new_code_cell(f"import course.{name}") for name in names),
     ]
@@ -63,6 +63,15 @@ def test_a_term_that_the_glossary_lacks_is_named():
     words = " ".join(text.format(word) for word in ("channel", "hook", "gizmo"))
     found = said(lint_lessons.terms, new_notebook(cells=[new_markdown_cell(words)]))
     assert found == "the glossary has no gizmo"
+
+
+def test_prices_that_jupyter_would_take_for_a_formula_are_found():
+    def found(text):
+        return said(lint_lessons.prices, new_notebook(cells=[new_markdown_cell(text)]))
+
+    assert found("| about $0.50, at most $2.94 |").startswith("two prices in one block, $0.50 and")
+    assert found("about $0.50\n\nat most $2.94") == ""
+    assert found("`$0.50` to $2.94, or 3 USD, if $p < 0.5$") == ""
 
 
 def test_the_mark_for_nbval_is_not_a_line_of_the_lesson():
