@@ -162,7 +162,7 @@ def prices(notebook: NotebookNode) -> Iterator[str]:
     """Jupyter takes what stands between two dollar signs of a paragraph for a formula."""
     for source in prose(notebook):
         for block in re.split(r"\n\s*\n", re.sub(r"`[^`\n]*`", "", source)):
-            if len(found := re.findall(r"(?<!\\)\$\d[\d.,]*", block)) > 1:
+            if len(found := re.findall(r"(?<!\\)\$\d+(?:[.,]\d+)*", block)) > 1:
                 yield f"two prices in one block, {' and '.join(found)}: write '2.94 USD' instead"
 
 
