@@ -167,7 +167,6 @@ def test_a_job_without_rules_says_so(workspace, monkeypatch):
         raise ValueError("nobody has evaluated the job's rules")
 
     monkeypatch.setattr(debugger, "verdicts", none)
-    assert (
-        "No rule watched the job dog-breeds-a."
-        in write_up(workspace, TUNING, JOBS["dog-breeds-a"]).text
-    )
+    without_metrics = job("dog-breeds-c", 60)
+    text = write_up(workspace, TUNING, without_metrics).text
+    assert "No rule watched the job dog-breeds-c." in text
