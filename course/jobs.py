@@ -128,7 +128,7 @@ def latest_tuning_job(ws: Workspace, base_name: str = PROJECT) -> HyperParameter
         base_name,
     )
     name = require(next(found, None), f"a completed tuning job {base_name}", "02-hpo")
-    return HyperParameterTuningJob.get(name)
+    return HyperParameterTuningJob.get(name, region=ws.region)
 
 
 def latest_training_job(
@@ -148,7 +148,7 @@ def latest_training_job(
 
     found = _names(ws, "list_training_jobs", "TrainingJobSummaries", "TrainingJobName", base_name)
     name = require(next(found, None), f"a completed training job {base_name}", notebook)
-    return TrainingJob.get(name)
+    return TrainingJob.get(name, region=ws.region)
 
 
 def _names(ws: Workspace, operation: str, member: str, field: str, base: str) -> Iterator[str]:
@@ -426,7 +426,7 @@ def costs(ws: Workspace, *jobs: Any) -> pd.DataFrame:
     from course.costs import dollars
 
     rows = {}
-    for job in (single for each in jobs for single in _training_jobs(_job(each))):
+    for job in (single for each in jobs for single in _training_jobs(ws, _job(each))):
         kind = job.resource_config.instance_type
         seconds = job.billable_time_in_seconds * job.resource_config.instance_count
         local = ws.mode == "local"
@@ -435,7 +435,7 @@ def costs(ws: Workspace, *jobs: Any) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, "index", columns=["instance", "seconds", "dollars"])
 
 
-def _training_jobs(job: Any) -> list[TrainingJob]:
+def _training_jobs(ws: Workspace, job: Any) -> list[TrainingJob]:
     """The job itself, or the training jobs of a tuning job in the order of their start."""
     from sagemaker.core.resources import TrainingJob
 
@@ -447,7 +447,7 @@ def _training_jobs(job: Any) -> list[TrainingJob]:
         HyperParameterTuningJobName=name, SortBy="CreationTime", SortOrder="Ascending"
     )
     summaries = [item for page in found for item in page["TrainingJobSummaries"]]
-    return [TrainingJob.get(item["TrainingJobName"]) for item in summaries]
+    return [TrainingJob.get(item["TrainingJobName"], region=ws.region) for item in summaries]
 
 
 # --------------------------------------------------------------------------- what they are given

@@ -9,6 +9,7 @@ import pytest
 from course import MissingStep, jobs
 from course.jobs import JobFailed, State
 from engine_support.clients import training_request, unique
+from local_sagemaker import REGION
 
 BEGUN = datetime(2026, 11, 29, 9, tzinfo=UTC)
 
@@ -133,14 +134,16 @@ def listed(monkeypatch):
 
     found = []
     for name in ("TrainingJob", "HyperParameterTuningJob"):
-        kind = SimpleNamespace(get=lambda name: found.append(name) or name)
+        kind = SimpleNamespace(get=lambda name, region: found.append(name) or name)
         monkeypatch.setattr(resources, name, kind)
     return found
 
 
 def workspace(aws):
     session = SimpleNamespace(boto_session=SimpleNamespace(client=aws.client))
-    return SimpleNamespace(session=session, bucket="work", prefix="dogs", mode="local")
+    return SimpleNamespace(
+        session=session, bucket="work", prefix="dogs", mode="local", region=REGION
+    )
 
 
 def test_the_latest_completed_job_of_a_name_is_found(aws, listed):

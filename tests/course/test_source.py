@@ -1,6 +1,7 @@
 """Parts of a script are the file's own lines, with its numbers; a wrong name is told."""
 
 import ast
+import re
 
 import pytest
 
@@ -56,6 +57,11 @@ def test_lines_are_marked(script):
     shown = show(script, "first", mark=["return"])
     assert "\n>  10      return number" in str(shown)
     assert shown._repr_html_().count("#FFF3C4") == 1
+
+
+def test_the_html_has_the_numbers_of_the_file_too(script):
+    numbers = re.findall(r">\s*(\d+)</span>", show(script, "first", "LIMIT")._repr_html_())
+    assert numbers == ["6", "7", "8", "9", "10", "3", "3"]  # the last one is the constant's value
 
 
 def test_code_is_no_html(script):
