@@ -20,6 +20,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbconvert import HTMLExporter
 
 from course.workspace import ROOT
+from tools.site import formulas
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUT = ROOT / "build" / "notebooks"
@@ -92,12 +93,31 @@ def _failed_cell(content: nbformat.NotebookNode) -> tuple[int, str]:
 
 
 def keep(content: nbformat.NotebookNode, target: Path) -> None:
-    """Write the executed notebook to `target`, and its HTML beside it, linked to other HTML."""
+    """Write the executed notebook to `target`, and its HTML beside it, linked to other HTML.
+
+    The page needs no network: formulas are MathML, and scripts from elsewhere are left out.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(content, target)
-    html, _ = HTMLExporter().from_notebook_node(content)
+    page = copy.deepcopy(content)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = formulas.in_markdown(cell.source)
+    html, _ = HTMLExporter().from_notebook_node(page)
+    html = re.sub(r'<script src="https?:[^"]*">\s*</script>', "", html)
     html = re.sub(r'href="([\w./-]+)\.ipynb"', r'href="\1.html"', html)
+    html = re.sub(r'href="(\.\./[\w./-]+)', lambda m: f'href="{_outside(m[1], target)}', html)
     target.with_suffix(".html").write_text(html)
+
+
+def _outside(link: str, target: Path) -> str:
+    """A link of a notebook, as its copy `target` needs it: the docs are not copied."""
+    if not target.is_relative_to(OUTPUT):
+        return link
+    here = NOTEBOOKS / target.relative_to(OUTPUT).parent
+    file = Path(os.path.normpath(here / link))
+    copied = file.is_relative_to(NOTEBOOKS) or not file.exists()
+    return link if copied else Path(os.path.relpath(file, target.parent)).as_posix()
 
 
 def keep_solutions() -> None:

@@ -1,5 +1,6 @@
 """`make course` stops at a failing cell and names it; nbval fails where a cell raises or hangs."""
 
+import re
 import subprocess
 import sys
 
@@ -26,6 +27,18 @@ def notebook(tmp_path):
         return path
 
     return write
+
+
+def test_the_page_needs_no_network_and_links_to_the_docs(tmp_path, monkeypatch):
+    text = "$g < 1$, [a term](../docs/glossary.md#hook), [next](02-hpo.ipynb)"
+    content = new_notebook(cells=[new_markdown_cell(text)])
+    monkeypatch.setattr(run, "OUTPUT", run.ROOT / "build" / "tests" / "notebooks")
+    monkeypatch.setattr(run, "NOTEBOOKS", run.ROOT / "notebooks")
+    run.keep(content, run.OUTPUT / "tiny.ipynb")
+    page = (run.OUTPUT / "tiny.html").read_text()
+    assert "<math" in page and not re.search(r"""src=["']https?:""", page)
+    assert 'href="../../../docs/glossary.md#hook"' in page and 'href="02-hpo.html"' in page
+    assert nbformat.read(run.OUTPUT / "tiny.ipynb", as_version=4).cells[0].source == text
 
 
 def test_a_notebook_that_passes_is_kept_with_its_html(notebook, tmp_path):
