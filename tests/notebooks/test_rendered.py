@@ -103,7 +103,7 @@ def test_the_committed_report_is_a_run_s_and_names_no_machine():
     text = unpacked(file.read_text()).replace("http://www.w3.org/2000/svg", "")  # a name
     assert [what for what, pattern in TRACES.items() if re.search(pattern, text)] == []
     assert not set(re.findall(r"(?<![\d.])\d{12}(?![\d.])", text)) - ACCOUNTS
-    assert "dog-breeds-starved-" in text and "Data loading" in text
+    assert "dog-breeds-profiled-" in text and "Data loading" in text
 
 
 def test_traces_in_what_a_report_draws_are_found():
