@@ -65,4 +65,4 @@ def test_a_class_stands_for_the_same_breed(name):
 
 @pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", "076.Boxer", "._076.Boxer"])
 def test_the_same_folders_are_hidden(name):
-    assert dataset._hidden(name) == data._hidden(name)
+    assert dataset.hidden(name) == data._hidden(name)
