@@ -21,6 +21,7 @@ include_patterns = [
     "notebooks/README.md",
     "notebooks/*.ipynb",
     "notebooks/solutions/*.ipynb",
+    "notebooks/reports/*.md",
     "packages/*/*.md",
     "packages/*/docs/*.md",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from fnmatch import filter as filter_names
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -12,7 +13,7 @@ from tools.lint_lessons import COMPARED
 # Caption -> pages, as in a toctree: a title may stand before a page's name, and a star stands for
 # all pages that are not named before.
 MENU = {
-    "Lessons": ["notebooks/README", "notebooks/0*"],
+    "Lessons": ["notebooks/README", "notebooks/0*", "notebooks/reports/*"],
     "Solutions": ["notebooks/solutions/*"],
     "Guides": ["docs/glossary", "docs/instructors", "docs/*"],
     "Packages": ["packages/*/README", "packages/*/docs/*"],
@@ -34,16 +35,26 @@ TOCTREE = """
 """
 
 
-def menu() -> str:
-    """The menu as Markdown, one table of contents for each caption."""
+def menu(found: set[str]) -> str:
+    """The menu as Markdown, one table of contents for each caption.
+
+    Args:
+        found: the names of all pages; a pattern that fits none is left out.
+    """
+    groups = {
+        caption: [entry for entry in entries if "*" not in entry or filter_names(found, entry)]
+        for caption, entries in MENU.items()
+    }
     return "".join(
-        TOCTREE.format(caption=caption, pages="\n".join(pages)) for caption, pages in MENU.items()
+        TOCTREE.format(caption=caption, pages="\n".join(pages))
+        for caption, pages in groups.items()
+        if pages
     )
 
 
 def _read(app: Sphinx, name: str, text: list[str]) -> None:
     if name == app.config.root_doc:
-        text[0] += menu()
+        text[0] += menu(app.env.found_docs)
     # In the notebook's JSON, where a line end is written as two characters.
     text[0] = text[0].replace(COMPARED.replace("\n", r"\n"), "")
 

@@ -27,3 +27,8 @@ def test_every_page_is_in_the_menu():
     listed = {path for pattern in patterns for path in ROOT.glob(f"{pattern}.*")}
     every = {path for pattern in conf.include_patterns for path in ROOT.glob(pattern)}
     assert every - listed == {ROOT / "README.md"}
+
+
+def test_a_pattern_without_pages_is_left_out():
+    text = site_pages.menu({"notebooks/README", "notebooks/01-lesson"})
+    assert "notebooks/0*" in text and "solutions" not in text and "Guides" in text
