@@ -27,6 +27,7 @@ from course.figures.style import (
 
 Curve = tuple[Sequence[float], Sequence[float]]
 FLAT = 0.02  # a change smaller than this share is no change
+ALIKE = 1.5  # norms that differ by a smaller factor are called alike
 FAR = 30  # losses that lie so many times apart are drawn on a logarithmic axis
 LINE = 68  # characters of a title's line, which fit on a phone
 
@@ -167,7 +168,7 @@ def runs_say(named: Mapping[str, Mapping[str, Curve]]) -> str:
         return "No training loss was saved."
     common = min(steps[-1] for steps, _ in trained.values())
     said = [
-        f"{name} {_short_number(values[np.searchsorted(steps, common, side='right') - 1])}"
+        f"{_short_number(values[np.searchsorted(steps, common, side='right') - 1])} ({name})"
         for name, (steps, values) in trained.items()
     ]
     lost = [f"{name} has losses that are no numbers, from step {first:.0f} on"
@@ -218,8 +219,8 @@ def _draw_losses(axis, kind: str, steps, values, colour: str) -> tuple[float, fl
 def _draw_chance(axis, chance: float) -> None:
     axis.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2)
     axis.annotate(
-        f"guessing {chance:.2f}", (0, chance), xycoords=("axes fraction", "data"),
-        xytext=(4, -3), textcoords="offset points", va="top", color=QUIET, fontsize=9,
+        f"guessing {chance:.2f}", (1, chance), xycoords=("axes fraction", "data"), ha="right",
+        xytext=(-4, 3), textcoords="offset points", va="bottom", color=QUIET, fontsize=9,
     )  # fmt: skip
 
 
@@ -301,11 +302,13 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
     first, head = last.iloc[:share].median(), last.iloc[-share:].median()
     if not (first > 0 and head > 0):
         return f"At step {last.name} a quarter of the layers has gradients that are zero or lost."
-    factor = f"{max(first, head) / min(first, head):.1f} times as"
+    factor = max(first, head) / min(first, head)
+    way = f"{factor:.1f} times as {'large' if first > head else 'small'}"
+    way = "about as large" if factor < ALIKE else way
     return (
         f"At step {last.name} the median norm is {first:.2g} in the quarter of the layers next to "
         f"the input and {head:.2g} in the quarter next to the loss: the far layers get gradients "
-        f"{factor} {'large' if first > head else 'small'}."
+        f"that are {way}."
     )
 
 
@@ -335,6 +338,7 @@ def weights(shares: Mapping[int, pd.DataFrame]) -> Figure:
     spread.set_title(_wrapped(weights_say(shares)))
     percent = _changes(shares)
     change.bar(places, percent.fillna(0), color=[ORANGE if v > 0 else BLUE for v in percent])
+    change.set_yscale("symlog", linthresh=1)  # the head changes many times as much as the body
     change.set(ylabel=f"% since step {first}", xlabel="layer, from the input to the head")
     rows = np.unique(np.linspace(0, len(new) - 1, min(5, len(new))).round().astype(int))
     change.set_xticks(rows, [new.index[row] for row in rows], fontsize=9)

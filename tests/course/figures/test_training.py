@@ -125,7 +125,8 @@ HEALTHY = curves(np.linspace(4.9, 1.0, 100), 2.0, 1.5)
 def test_runs_are_compared_at_the_last_step_that_all_reached():
     ill = curves([5.0, 500.0, 900.0])
     figure = figures.runs({"lr 3": ill, "lr 0.003": HEALTHY}, chance=4.89)
-    assert titles(figure).startswith("Training loss at step 2: lr 3 ")
+    assert titles(figure).startswith("Training loss at step 2: ")
+    assert " (lr 3), 4.8" in titles(figure)
     assert figure.axes[0].get_yscale() == "log"
     assert {"lr 3", "lr 0.003"} <= set(texts(figure))
 
@@ -224,12 +225,17 @@ def test_no_weights_cannot_be_drawn():
 
 
 @pytest.mark.parametrize(
-    ("far", "near", "said"), [(1.0, 4.0, "4.0 times as small"), (6.0, 2.0, "3.0 times as large")]
+    ("far", "near", "said"),
+    [
+        (1.0, 4.0, "4.0 times as small"),
+        (6.0, 2.0, "3.0 times as large"),
+        (4.0, 3.0, "about as large"),
+    ],
 )
 def test_the_order_of_the_gradients_is_told(far, near, said):
     table = pd.DataFrame({9: [far, far, 9, 9, 9, 9, near, near]}, index=list("abcdefgh"))
     told = training.order_of_gradients(table)
-    assert told.endswith(f"the far layers get gradients {said}.")
+    assert told.endswith(f"the far layers get gradients that are {said}.")
 
 
 def test_gradients_that_are_zero_are_told():
