@@ -46,7 +46,8 @@ def test_no_link_is_broken_and_nothing_is_loaded_from_elsewhere(site):
 
 @pytest.mark.slow
 def test_the_pages_fit_a_desktop_and_a_phone_and_load_nothing_from_elsewhere(site):
-    files = [*site.glob("*.html"), *site.glob("notebooks/**/*.html"), *site.glob("docs/*.html")]
+    folders = ("", "notebooks/**/", "docs/", "packages/**/")
+    files = [file for folder in folders for file in site.glob(f"{folder}*.html")]
     asked, too_wide = [], []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
