@@ -142,7 +142,7 @@ def side_by_side(rows: Mapping[str, Sequence[Image.Image]]) -> Figure:
             axis.axis("off")
         for axis, photo in zip(row, photos, strict=False):
             axis.imshow(photo)
-            axis.set_anchor("W")
+            axis.set_anchor("NW")  # below the title, whatever their shapes
     return figure
 
 
