@@ -81,7 +81,7 @@ def _spread(folder: str | os.PathLike, split: str, classes: int) -> list[Path]:
 
 
 def _shown(home: Path) -> str:
-    return short(dataset.breed(home.name), 18)
+    return short(dataset.breed(home.name), 21)
 
 
 def _grid(cells: list[tuple[str, Image.Image] | None], columns: int) -> Figure:
@@ -145,7 +145,8 @@ def counts(report: dataset.Report) -> Figure:
         axis.set_xlim(-1, len(table))
         axis.set_ylim(0, 1.15 * table.sum(axis=1).max())
         axis.grid(visible=False, axis="x")
-        axis.set(xlabel=f"{len(table)} breeds, the most photos first", ylabel="photos")
+        order = ", the most photos first" if table.sum(axis=1).nunique() > 1 else ""
+        axis.set(xlabel=f"{len(table)} breeds{order}", ylabel="photos")
     figure.suptitle(balance(report), fontsize=11, x=0.01, ha="left")
     figure.legend(loc="outside lower left", ncols=3, frameon=False)
     return figure
@@ -196,6 +197,7 @@ def sizes(report: dataset.Report, limit: int = 256) -> Figure:
         ticks = [2**n for n in range(3, 15) if low <= 2**n <= high]
         axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axis.set(xlabel="shorter side (pixels)", ylabel="photos", xlim=(low, high))
+    axis.margins(y=0.2)  # room for the limit's name
     axis.set_title(over(sides, limit))
     return figure
 
