@@ -134,7 +134,8 @@ def outcome(before: Profile, after: Profile) -> str:
     work = "" if busy is None else f", and the cores work {busy:.0%}"
     return "\n".join(
         [
-            f"Expected: {waits}{idle}. More loader processes save at most {bound:.0%} of a step.",
+            f"Expected: {waits}{idle}. More loader processes save at most {bound:.0%} of a step, "
+            f"or {bound * (first.stepping or 0):.0%} of the whole run with its start and end.",
             f"Measured: a step took {was:.0f} ms before and {now:.0f} ms after the change, "
             f"{abs(saved):.0%} {'less' if saved >= 0 else 'more'}.",
             _judged(saved, bound),
