@@ -151,6 +151,7 @@ def test_idle_cores_and_the_wait_bound_what_can_be_saved(data, cpu, bound):
         (0.08, "100 ms before and 80 ms after the change, 20% less.", "has helped, within"),
         (0.04, "100 ms before and 40 ms after the change, 60% less.", "more than expected"),
         (0.101, "100 ms before and 101 ms after the change, 1% more.", "by less than 2%"),
+        (0.099, "100 ms before and 99 ms after the change, 1% less.", "by less than 2%"),
         (0.15, "100 ms before and 150 ms after the change, 50% more.", "made the run slower"),
     ],
 )
