@@ -1,17 +1,19 @@
 """Pictures without a dog, to find out what a network makes of them.
 
 Noise, stripes and plain colours look like nothing that it was trained on; a scene is the background
-of the drawn photos, without the dog in front.
+of the drawn photos, without the dog in front. A shuffled photo has a dog's coat and colours, but no
+dog: its tiles lie in random order.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
 from course.sample_photos import scenes
 
+TILES = 4  # a side, of a shuffled photo
 SIZE = (300, 225)  # width and height in pixels: the most usual of the drawn photos
 
 
@@ -51,8 +53,25 @@ KINDS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
 }
 
 
-def jpegs(count: int, seed: int = 0) -> dict[str, list[bytes]]:
-    """`count` pictures of each kind, as bytes of JPEG files; the same for the same seed.
+def shuffled(rng: np.random.Generator, photo: bytes) -> Image.Image:
+    """A photo, cut into `TILES` x `TILES` tiles that lie in random order."""
+    image = Image.open(io.BytesIO(photo)).convert("RGB")
+    wide, high = (side // TILES for side in image.size)
+    corners = [(x * wide, y * high) for y in range(TILES) for x in range(TILES)]
+    mixed = Image.new("RGB", (TILES * wide, TILES * high))
+    for corner, place in zip(corners, rng.permutation(len(corners)), strict=True):
+        x, y = corners[place]
+        mixed.paste(image.crop((x, y, x + wide, y + high)), corner)
+    return mixed
+
+
+def jpegs(count: int, seed: int = 0, photos: Sequence[bytes] = ()) -> dict[str, list[bytes]]:
+    """Pictures of each kind, as bytes of JPEG files; the same for the same arguments.
+
+    Args:
+        count: how many of each kind are drawn.
+        seed: decides how they look.
+        photos: bytes of photos; each becomes one of the kind `shuffled`.
 
     Raises:
         ValueError: `count` is below 1.
@@ -60,7 +79,10 @@ def jpegs(count: int, seed: int = 0) -> dict[str, list[bytes]]:
     if count < 1:
         raise ValueError(f"count={count}: draw at least one picture of each kind")
     rng = np.random.default_rng(seed)
-    return {kind: [_jpeg(paint(rng)) for _ in range(count)] for kind, paint in KINDS.items()}
+    found = {kind: [_jpeg(paint(rng)) for _ in range(count)] for kind, paint in KINDS.items()}
+    if photos:
+        found["shuffled"] = [_jpeg(shuffled(rng, photo)) for photo in photos]
+    return found
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -37,3 +37,14 @@ def test_each_kind_is_what_its_name_says():
 def test_no_picture():
     with pytest.raises(ValueError, match="count=0"):
         no_dogs.jpegs(0)
+
+
+def test_a_shuffled_photo_has_its_pixels_in_other_places():
+    photo = np.arange(48 * 80 * 3, dtype=np.uint32).reshape(48, 80, 3).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "PNG")
+    mixed = np.asarray(no_dogs.shuffled(np.random.default_rng(0), file.getvalue()))
+    assert mixed.shape == photo.shape
+    assert (mixed != photo).any()
+    assert (np.sort(mixed.ravel()) == np.sort(photo.ravel())).all()
+    assert len(no_dogs.jpegs(1, photos=[file.getvalue()] * 2)["shuffled"]) == 2
