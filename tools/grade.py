@@ -46,12 +46,15 @@ def main(arguments: list[str]) -> int:
     if not arguments or not found:
         print(f"no notebooks in {folder}: name the folder with those that were handed in")
         return 1
-    names = [str(file.relative_to(folder)) for file in found]
-    width, counts = max(map(len, names)) + 2, Counter()
-    for name, file in zip(names, found, strict=True):
-        for check, said in verdicts(nbformat.read(file, as_version=4)):
-            print(f"{name:<{width}}{check:<20}{said}")
-            counts[said] += 1
+    rows = [
+        (str(file.relative_to(folder)), check, said)
+        for file in found
+        for check, said in verdicts(nbformat.read(file, as_version=4))
+    ]
+    first, second = (max((len(row[i]) for row in rows), default=0) + 2 for i in (0, 1))
+    for name, check, said in rows:
+        print(f"{name:<{first}}{check:<{second}}{said}")
+    counts = Counter(said for *_, said in rows)
     print(", ".join(f"{number} {said}" for said, number in counts.most_common()) or "no exercises")
     return 0
 
