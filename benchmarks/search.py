@@ -1,6 +1,6 @@
 """How good is a short search? Random beside Bayesian, with early stopping, and after a warm start.
 
-    python -m benchmarks.search [--data FOLDER] [--size 128] [--seeds 20] [--write]
+    python -m benchmarks.search [--data FOLDER] [--size 128] [--seeds 10] [--write]
 
 The trials are those of notebook 02: the head of EfficientNet-Lite0 on the kept features of a frozen
 body, with the search's three ranges. Without `--data` the photos are drawn, 133 breeds with 16 to
@@ -238,7 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, help="a folder with train/ and valid/")
     parser.add_argument("--size", type=int, default=128, help="pixels a side")
-    parser.add_argument("--seeds", type=int, default=20, help="searches of each kind")
+    parser.add_argument("--seeds", type=int, default=10, help="searches of each kind")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="search-") as folder:
