@@ -220,9 +220,15 @@ def with_defaults(trial: Trial, requests: Sequence[Mapping[str, Any]]) -> pd.Dat
     rows = []
     for name, rule in names.items():
         blind = unmatched(trial, catalogue.defaults(rule))
-        note = f" Its {', '.join(map(repr, blind))} matches no tensor." if blind else ""
-        rows.append((name, defaults[rule].status, ours[name].status, defaults[rule].details + note))
+        note = f". Its regex {', '.join(map(repr, blind))} matches no tensor." if blind else ""
+        rows.append(
+            (name, defaults[rule].status, ours[name].status, _noted(defaults[rule].details, note))
+        )
     return pd.DataFrame(rows, columns=["rule", "defaults", "ours", "why"]).set_index("rule")
+
+
+def _noted(details: str, note: str) -> str:
+    return details.removesuffix(".") + note if note else details
 
 
 def diagnosis(trainer: Any) -> pd.DataFrame:
@@ -232,7 +238,7 @@ def diagnosis(trainer: Any) -> pd.DataFrame:
 
     Returns:
         A row for each rule that found an issue: `step` and `mode` of the first, its `tensor`, the
-        `value` and the `threshold` that it broke, and the rule's `advice`.
+        `value` and the `threshold` that it broke, as text, and the rule's `advice`.
     """
     from smdebug.core.modes import ModeKeys
 
@@ -244,7 +250,10 @@ def diagnosis(trainer: Any) -> pd.DataFrame:
         for mode, step in zip(first["mode"], first["step"], strict=True)
     ]
     columns = ["step", "mode", "tensor", "value", "threshold", "advice"]
-    return first.iloc[np.argsort(moments, kind="stable")][columns]
+    table = first.iloc[np.argsort(moments, kind="stable")][columns].copy()
+    for name in ("value", "threshold"):  # of each rule in a unit of its own
+        table[name] = [f"{number:.3g}" for number in table[name]]
+    return table
 
 
 def _job(of: Any) -> Any:
