@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageFile
 from torch.utils.data import DataLoader, Sampler
 
-from distributed import World, cpu_count, seed_of
+from distributed import World, cpu_count, print_once, seed_of
 from options import ConfigError
 from preprocess import (
     SUFFIXES,
@@ -53,6 +53,7 @@ class PhotoFolder:
     files: list[Path]
     labels: list[int]
     root: Path
+    beside: list[str]  # names of photos that lie beside the class folders, and so have no class
 
     @property
     def names(self) -> list[str]:
@@ -72,8 +73,10 @@ def list_photos(root: Path) -> PhotoFolder:
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}: a channel must hold one folder per class")
-    entries = (entry for entry in os.scandir(root) if not _hidden(entry.name))
+    entries = [entry for entry in os.scandir(root) if not _hidden(entry.name)]
     classes = sorted(entry.name for entry in entries if entry.is_dir())
+    loose = (entry for entry in entries if entry.is_file())
+    beside = sorted(entry.name for entry in loose if _is_photo(Path(entry.path), root))
     if not classes:
         raise DataError(f"no class folders in {root}: expected {root}/<class>/<photo>.jpg")
     if set(classes) >= {"train", "valid"}:
@@ -88,7 +91,7 @@ def list_photos(root: Path) -> PhotoFolder:
             raise DataError(f"no photos in {root / name}: add some, or remove the folder")
         files += found
         labels += [label] * len(found)
-    return PhotoFolder(classes, files, labels, root)
+    return PhotoFolder(classes, files, labels, root, beside)
 
 
 def _composed(name: str) -> str:
@@ -123,7 +126,10 @@ def check_same_classes(train: PhotoFolder, other: PhotoFolder, channel: str) -> 
 
 
 def read_channels(options: Namespace) -> dict[str, PhotoFolder]:
-    """List the photos of train, valid and, if given, test; DataError unless their classes agree."""
+    """List the photos of train, valid and, if given, test; DataError unless their classes agree.
+
+    Prints a line for each channel with photos beside its class folders: nothing is learned of them.
+    """
     folders = {name: getattr(options, f"{name}_dir") for name in ("train", "valid", "test")}
     channels = {name: list_photos(folder) for name, folder in folders.items() if folder is not None}
     train = channels["train"]
@@ -133,6 +139,8 @@ def read_channels(options: Namespace) -> dict[str, PhotoFolder]:
         )
     for name, channel in channels.items():
         check_same_classes(train, channel, name)
+        if beside := channel.beside:
+            print_once(f"ignored=photos of {name} beside its class folders: {_some(beside)}")
     return channels
 
 

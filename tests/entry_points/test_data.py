@@ -36,6 +36,18 @@ def test_labels_follow_the_sorted_class_folders(tmp_path):
     )
 
 
+def test_photos_beside_the_class_folders_are_reported(tmp_path, capsys):
+    root = write_channels(tmp_path, photos=2, channels=["train", "valid"])
+    for name in ("lost.JPG", "dog.png", "notes.txt", "._lost.jpg"):
+        (root / "train" / name).write_bytes(b"-")
+    folders = Namespace(train_dir=root / "train", valid_dir=root / "valid", test_dir=None)
+    found = data.read_channels(folders)
+    assert found["train"].beside == ["dog.png", "lost.JPG"] and found["valid"].beside == []
+    assert capsys.readouterr().out == (
+        "ignored=photos of train beside its class folders: dog.png, lost.JPG\n"
+    )
+
+
 def test_a_missing_or_empty_folder_is_named(tmp_path):
     with pytest.raises(DataError, match=r"no folder .*nowhere"):
         list_photos(tmp_path / "nowhere")
