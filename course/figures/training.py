@@ -441,6 +441,8 @@ def falling_says(falls: pd.Series, threshold: float) -> str:
     if falls.empty:
         return "Nothing was compared: the run is too short for the rule's num_steps."
     missed = falls[~(falls >= threshold)]
+    if len(falls) == 1 and missed.empty:
+        return f"In the only comparison the loss fell by {falls.min():.1f} %."
     if missed.empty:
         return (
             f"In each of {len(falls)} comparisons the loss fell, "
