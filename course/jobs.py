@@ -98,7 +98,7 @@ def require(found: Found | None, what: str, notebook: str) -> Found:
     return found
 
 
-def until(ask: Callable[[], Found | None], limit_s: float = 1800, pause_s: float = 3) -> Found:
+def until(ask: Callable[[], Found | None], limit_s: float = 1800, pause_s: float = 1) -> Found:
     """Ask again and again, until the answer is not None.
 
     Raises:
@@ -166,14 +166,14 @@ def _names(ws: Workspace, operation: str, member: str, field: str, base: str) ->
 
 
 def wait(
-    *jobs: Any, expect: Collection[str] = COMPLETED, every_s: float = 3
+    *jobs: Any, expect: Collection[str] = COMPLETED, every_s: float = 5
 ) -> TrainingJob | HyperParameterTuningJob | list:
     """Ask until all jobs have ended, however long that takes, and show how they are meanwhile.
 
     Args:
         jobs: trainers or tuners whose latest job is meant, or jobs of the SDK's `resources`.
         expect: statuses at the end that are all right.
-        every_s: seconds between two questions.
+        every_s: seconds between two questions, after a minute; it asks more often at first.
 
     Returns:
         The ended job; for several a list, in the order in which they were given.
@@ -183,7 +183,7 @@ def wait(
         TypeError: something is no job, or has not been started.
     """
     found = [_job(job) for job in jobs]
-    board = _Board()
+    board, begun = _Board(), time.monotonic()
     try:
         while True:
             for job in found:
@@ -192,7 +192,7 @@ def wait(
             board.show("\n".join(_told(job) for job in found))
             if all(_state(job).ended for job in found):
                 break
-            time.sleep(every_s)
+            time.sleep(every_s * min(1, 0.2 + (time.monotonic() - begun) / 75))
     finally:
         board.leave()
     failed = [job for job in found if _state(job).status not in expect]
@@ -291,7 +291,7 @@ class _Text(str):
 # ----------------------------------------------------------------------------------- what they said
 
 
-def metrics(job: Any, *names: str, limit_s: float = 300, pause_s: float = 3) -> dict[str, float]:
+def metrics(job: Any, *names: str, limit_s: float = 300, pause_s: float = 1) -> dict[str, float]:
     """The last value of each metric that SageMaker read from a job's log, by name.
 
     They may come some time after the job's end.
