@@ -15,6 +15,7 @@ run as well, and open-debugger's page of rules gets the course's parameters.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
 from tools import searches
 from tools.searches import Search
 
+FINETUNE = ROOT / "benchmarks" / "results" / "finetune.json"
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
@@ -65,6 +67,28 @@ def _commands(group: Sequence[Search]) -> str:
         spans = "<br>".join(f"`--{name}` {span}" for name, span in search.ranges.items())
         rows.append([search.name, what, f"`{searches.command(search)}`", spans])
     return table(["name", "what it is", "command", "ranges"], rows)
+
+
+def pretraining() -> str:
+    """What `benchmarks/finetune.py` measured last."""
+    found = json.loads(FINETUNE.read_text())
+    head = ["network", "weights", "test accuracy", "95 % interval", "seeds", "training", "model"]
+    rows = [
+        [
+            row["network"],
+            row["weights"],
+            f"{row['accuracy']:.1%}",
+            f"{row['low']:.1%} to {row['high']:.1%}",
+            ", ".join(f"{share:.1%}" for share in row["seeds"]),
+            f"{row['seconds']:.0f} s",
+            f"{row['megabytes']:.1f} MB, {row['milliseconds']:.0f} ms a photo",
+        ]
+        for row in found["rows"]
+    ]
+    return table(head, rows) + (
+        f"\nMeasured on {found['date']}, {found['cores']} cores without a GPU: {found['photos']}, "
+        f"{found['size']} pixels, {found['epochs']} epochs, {found['tested']} test photos.\n"
+    )
 
 
 def choices() -> str:
@@ -215,7 +239,7 @@ SOURCES = {  # where our packages lie, and their tests
     "open_debugger": ("packages/open-debugger/src", "packages/open-debugger/tests"),
 }
 PAGES: dict[str, list[Callable[[], str]]] = {
-    "docs/training.md": [recommended, choices, options],
+    "docs/training.md": [recommended, pretraining, choices, options],
     "docs/tuning.md": [published],
     "docs/serving.md": [limits],
     "docs/aws.md": [quotas, containers],
