@@ -147,20 +147,28 @@ class Predictions:
         )
 
     def pairs(self) -> pd.DataFrame:
-        """The pairs of breeds that are mixed up, most photos first, then the first label.
+        """The pairs of breeds that are mixed up, most photos first.
+
+        Among equals: those with more photos in both directions together, then those about which the
+        network was surer, then by name.
 
         Columns: `label` and `predicted` (class folders), `photos` (how many of the one were taken
         for the other), `of` (how many test photos the breed has), `back` (how many of the other
-        were taken for the one).
+        were taken for the one), `probability` (that the network gave its mistakes, their mean).
         """
         wrong = self.answers[~self._right & (self.answers["predicted"] != "")]
-        counts = wrong.groupby(["label", "predicted"]).size().rename("photos").reset_index()
+        groups = wrong.groupby(["label", "predicted"])["probability"]
+        counts = groups.agg(["size", "mean"]).reset_index().rename(columns={"size": "photos"})
         totals = self.answers["label"].value_counts()
         found = {(row.label, row.predicted): row.photos for row in counts.itertuples()}
         counts["of"] = [int(totals[label]) for label in counts["label"]]
         counts["back"] = [found.get((taken, label), 0) for label, taken in found]
-        order = ["photos", "label", "predicted"]
-        return counts.sort_values(order, ascending=[False, True, True], ignore_index=True)
+        counts["probability"] = counts.pop("mean").round(6)  # no order by the last bit
+        counts["both"] = counts["photos"] + counts["back"]
+        order = ["photos", "both", "probability", "label", "predicted"]
+        ascending = [False, False, False, True, True]
+        ranked = counts.sort_values(order, ascending=ascending, ignore_index=True)
+        return ranked.drop(columns="both")
 
     def worst(self, rows: int = 8) -> pd.DataFrame:
         """The pairs that are mixed up most, one row each, in words."""
@@ -177,27 +185,45 @@ class Predictions:
         return table
 
     def both_ways(self, rows: int = 8) -> str:
-        """Say how many of the worst pairs are mixed up in both directions, and how many are not."""
+        """Say how many of the worst pairs are mixed up in both directions, and what is not shown.
+
+        Args:
+            rows: of the table that `worst` gives.
+        """
         pairs = self.pairs()
         if pairs.empty:
             return "No test photo was taken for another breed."
         shown = pairs.head(rows)
         wrong, mutual = int(pairs["photos"].sum()), int((shown["back"] > 0).sum())
-        return (
+        last = int(shown["photos"].iloc[-1])
+        further = int((pairs["photos"][len(shown) :] == last).sum())
+        text = (
             f"{mutual} of these {len(shown)} pairs are mixed up in both directions.\n"
             f"All {wrong} mistakes are spread over {len(pairs)} pairs of breeds; "
             f"the pairs of the table hold {int(shown['photos'].sum())} of them."
         )
+        if further:
+            more = "1 further pair" if further == 1 else f"{further} further pairs"
+            photos = "1 photo" if last == 1 else f"{last} photos"
+            text += f"\nNot in the table: {more} with {photos}, as many as in the last row."
+        return text
 
-    def confusion(self, breeds: int = 10) -> pd.DataFrame:
+    def confusion(self, breeds: int = 10, rows: int = 8) -> pd.DataFrame:
         """The part of the confusion matrix that holds the most mistakes.
 
         One row for each breed, one column for each answer, in the same order; a last column counts
         the answers that are none of these, so that a row adds up to the breed's test photos.
-        Breeds are taken from the worst pairs; at most `breeds` of them.
+        Breeds are taken from the worst pairs in order, as long as there is room for both; at most
+        `breeds` of them. `attrs["pairs"]` says how many of the table's pairs are held, and of how
+        many.
+
+        Args:
+            breeds: the rows, at most.
+            rows: of the table that `worst` gives: the pairs to be shown.
         """
         chosen: list[str] = []
-        for row in self.pairs().itertuples():
+        pairs = self.pairs().head(rows)
+        for row in pairs.itertuples():
             new = [name for name in (row.label, row.predicted) if name not in chosen]
             if len(chosen) + len(new) > breeds:
                 break
@@ -209,6 +235,9 @@ class Predictions:
         table = table.reindex(index=chosen, columns=[*chosen, OTHERS], fill_value=0)
         names = [breed(name) for name in chosen]
         table.index, table.columns = pd.Index(names, name="breed"), [*names, OTHERS]
+        if len(pairs):
+            held = pairs["label"].isin(chosen) & pairs["predicted"].isin(chosen)
+            table.attrs["pairs"] = (int(held.sum()), len(pairs))
         return table
 
     def examples(self) -> dict[str, list[str]]:

@@ -78,6 +78,19 @@ REASONS = {
     "WeightUpdateRatio": "AWS's parameters.",
 }
 
+# The same in one line, for the rules that need more above.
+_IN_SHORT = {
+    "CheckInputImages": "A short run saves few photos, and the drawn ones are bright.",
+    "ClassImbalance": "PyTorch's names; few labels are saved, and early mistakes are no imbalance.",
+    "DeadRelu": "VGG16's ReLUs have numbers for names, and many are silent in a healthy batch.",
+    "LossNotDecreasing": "Single batches are noisy: means of five losses are compared, further "
+    "apart.",
+    "Overfit": "A validation set may be harder, and one pass bad luck: half as much again, twice "
+    "in a row.",
+    "PoorWeightInitialization": "The network's own names; deep networks start with small gradients "
+    "and uneven variances.",
+}
+
 # What smdebug calls the tensors of each network. Modules are named by their place: torchvision's
 # ResNet has modules `relu`, its VGG a Sequential `features` with numbers, timm's EfficientNet has
 # `act` inside each batch norm. `sample` is one activation of each stage: all would be gigabytes.
@@ -172,15 +185,17 @@ def _text(value: object) -> str:
 def compared(
     names: Iterable[str], network: str | None = None, steps: int | None = None
 ) -> pd.DataFrame:
-    """The course's parameters beside AWS's defaults: a row a difference."""
-    rows = [
-        (name, parameter, default, _short(value))
-        for name in names
-        for parameter, value in parameters(name, network, steps).items()
-        if (default := _shown(catalogue.defaults(name)[parameter])) != value
-    ]
-    table = pd.DataFrame(rows, columns=["rule", "parameter", "AWS's default", "the course's"])
-    return table.set_index(["rule", "parameter"])
+    """The course's parameters beside AWS's defaults: a row a difference, the reason once a rule."""
+    rows = []
+    for name in names:
+        why = _IN_SHORT.get(name, REASONS[name])
+        for parameter, value in parameters(name, network, steps).items():
+            default = _shown(catalogue.defaults(name)[parameter])
+            if default != value:
+                rows.append((name, parameter, default, _short(value), why))
+                why = ""
+    columns = ["rule", "parameter", "AWS's default", "the course's", "why"]
+    return pd.DataFrame(rows, columns=columns).set_index(["rule", "parameter"])
 
 
 def _short(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -170,25 +171,54 @@ def statistic(trial: Trial, rule: str, rule_parameters: dict[str, str]) -> pd.Se
     return pd.Series(values, steps, dtype=float, name="percent")
 
 
-def weight_shares(trial: Trial) -> dict[int, pd.DataFrame]:
-    """Percentiles of each layer's weights at the first and at the last saved training step.
+@dataclass(frozen=True)
+class WeightShares:
+    """How the weights of each layer are spread, and how far they moved from `first` to `last`.
 
-    Returns:
-        For both steps a row a layer, and a column for each of `SHARES`.
+    `first` and `last` are saved training steps. `spread` has a row for each layer and a column for
+    each of `SHARES`: percentiles at the last step. `moved` is the L2 norm of the difference of a
+    layer's weights between the two steps, in percent of their norm at the first one; NaN if that
+    norm is zero, or if the layer was not saved at both.
+    """
+
+    first: int
+    last: int
+    spread: pd.DataFrame
+    moved: pd.Series
+
+    @property
+    def head(self) -> str | None:
+        """The last layer's name; None if the weights of the head were not saved."""
+        last = self.spread.index[-1]
+        return last if last.startswith(HEADS) else None
+
+
+def weight_shares(trial: Trial) -> WeightShares:
+    """The spread of each layer's weights at the last saved training step, and their movement.
 
     Raises:
         ValueError: no weights of a layer were saved.
     """
     steps = _steps(trial, "weights")
-    return {step: _shares(trial, step) for step in sorted({steps[0], steps[-1]})}
-
-
-def _shares(trial: Trial, step: int) -> pd.DataFrame:
-    found = {
-        layer: np.percentile(value, SHARES)
-        for layer, _, value in _saved(trial, "weights", only=step)
-    }
-    return pd.DataFrame.from_dict(found, orient="index", columns=SHARES)
+    first, last = steps[0], steps[-1]
+    spread, moved = {}, {}
+    for name in _in_order(trial, "weights"):
+        tensor, layer = trial.tensor(name), _layer(name)
+        if last not in tensor.steps(ModeKeys.TRAIN):
+            continue
+        new = np.asarray(tensor.value(last, mode=ModeKeys.TRAIN), dtype=np.float64)
+        if new.ndim < 2:  # neither a convolution nor a fully connected layer
+            continue
+        spread[layer] = np.percentile(new, SHARES)
+        moved[layer] = math.nan
+        if first != last and first in tensor.steps(ModeKeys.TRAIN):
+            old = np.asarray(tensor.value(first, mode=ModeKeys.TRAIN), dtype=np.float64)
+            norm = np.linalg.norm(old)
+            moved[layer] = 100 * np.linalg.norm(new - old) / norm if norm else math.nan
+    if not spread:
+        raise ValueError("the collection 'weights' holds no layer's tensor at its last step")
+    table = pd.DataFrame.from_dict(spread, orient="index", columns=SHARES)
+    return WeightShares(first, last, table, pd.Series(moved, name="percent"))
 
 
 def _steps(trial: Trial, collection: str) -> list[int]:
@@ -207,17 +237,14 @@ def _places(trial: Trial, collection: str) -> list[tuple[int, str]]:
     return [(step, name) for name in names for step in trial.tensor(name).steps(ModeKeys.TRAIN)]
 
 
-def _saved(
-    trial: Trial, collection: str, only: int | None = None
-) -> Iterator[tuple[str, int, np.ndarray]]:
+def _saved(trial: Trial, collection: str) -> Iterator[tuple[str, int, np.ndarray]]:
     """Layer, training step and value of weights with at least two dimensions, in their order."""
     for name in _in_order(trial, collection):
         tensor = trial.tensor(name)
         for step in tensor.steps(ModeKeys.TRAIN):
-            if only in (None, step):
-                value = tensor.value(step, mode=ModeKeys.TRAIN)
-                if value.ndim > 1:  # convolutions and fully connected layers
-                    yield _layer(name), step, value
+            value = tensor.value(step, mode=ModeKeys.TRAIN)
+            if value.ndim > 1:  # convolutions and fully connected layers
+                yield _layer(name), step, value
 
 
 def _in_order(trial: Trial, collection: str) -> list[str]:

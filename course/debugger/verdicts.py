@@ -231,6 +231,42 @@ def _noted(details: str, note: str) -> str:
     return details.removesuffix(".") + note if note else details
 
 
+FOUND, QUIET = "IssuesFound", "NoIssuesFound"
+
+
+def tested(healthy: pd.DataFrame, ill: pd.DataFrame) -> pd.DataFrame:
+    """Which rules have passed both tests: quiet on a healthy run, alarmed on an ill one.
+
+    Args:
+        healthy: the verdicts on a healthy run, as `verdicts` gives them.
+        ill: those on an ill one, by the same rules.
+
+    Returns:
+        A row for each rule, in the order of the input. `healthy run` and `ill run`: its statuses,
+        "absent" if it did not watch; `tested`: what the two say of its parameters.
+    """
+    rules = healthy.index.union(ill.index, sort=False)
+    statuses = pd.DataFrame(
+        {
+            "healthy run": healthy["status"].reindex(rules, fill_value="absent"),
+            "ill run": ill["status"].reindex(rules, fill_value="absent"),
+        },
+        index=rules.rename("rule"),
+    )
+    statuses["tested"] = [_passed(*pair) for pair in statuses.itertuples(index=False)]
+    return statuses
+
+
+def _passed(healthy: str, ill: str) -> str:
+    if healthy == FOUND:
+        return "alarmed on the healthy run"
+    if healthy != QUIET:
+        return f"not tested: {healthy} on the healthy run"
+    if ill == QUIET:
+        return "not tested: quiet on both"
+    return "quiet, then alarmed" if ill == FOUND else f"not tested: {ill} on the ill run"
+
+
 def diagnosis(trainer: Any) -> pd.DataFrame:
     """The first thing that each rule found, the earliest rule first.
 

@@ -1,5 +1,6 @@
 """Networks and runs beside each other: accuracies, mistakes, times."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -19,12 +20,15 @@ from course.figures.style import (
     PURPLE,
     QUIET,
     in_style,
+    rounded,
 )
 from course.predictions import PIXELS, SHOWN, Share, difference
 
 PALE = "#9DBFD6"
 _SCALE = "right answers, % of the photos (line: 95% interval)"
 _WAITING = "waiting for data"
+_PRETRAINED, _RANDOM = " (imagenet)", " (random)"  # the ends of the names of rows
+_TITLE = 58  # characters of a line beside the names of networks
 
 
 def _colour(name: str, other: str = BLUE) -> str:
@@ -63,11 +67,13 @@ def accuracies(rows: Mapping[str, Share], chance: float | Sequence[float]) -> Fi
     return figure
 
 
-def _interval(axis, place: float, share: Share, colour: str) -> None:
+def _interval(axis, place: float, share: Share, colour: str, hollow: bool = False) -> None:
     """A point for an accuracy, and a line for its interval."""
     low, high = (100 * end for end in share.interval)
-    axis.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
-    axis.plot(100 * share.accuracy, place, "o", color=colour, markersize=7)
+    line = {"linewidth": 3, "solid_capstyle": "butt", "alpha": 0.4 if hollow else 1}
+    axis.plot([low, high], [place, place], color=colour, **line)
+    inside = "white" if hollow else colour
+    axis.plot(100 * share.accuracy, place, "o", color=colour, markersize=7, markerfacecolor=inside)
     right = high > 75  # no room beside it
     axis.annotate(
         f"{share.accuracy:.1%}",
@@ -90,12 +96,28 @@ def _beside_chance(rows: Mapping[str, Share], guesses: np.ndarray) -> str:
             return f"{text}: not told apart from guessing ({guess:.1%})"
         if high < guess:
             return f"{text}: worse than guessing ({guess:.1%})"
-        return f"{text}: {share.accuracy / guess:,.1f} times as good as guessing ({guess:.1%})"
+        return f"{text}: {rounded(share.accuracy / guess)} times as good as guessing ({guess:.1%})"
+    return f"Highest: {_best(rows)}"
+
+
+def _best(rows: Mapping[str, Share]) -> str:
+    """The highest accuracy, and the rows that the photos cannot tell apart from it."""
     best = max(rows, key=lambda name: rows[name].accuracy)
     others = [name for name in rows if name != best]
     close = [name for name in others if difference(rows[best], rows[name]).low <= 0]
-    text = f"Highest: {best}, {rows[best].accuracy:.1%}"
+    text = f"{best}, {rows[best].accuracy:.1%}"
     return f"{text}; not told apart from it: {', '.join(close)}" if close else text
+
+
+def _comparison_says(rows: Mapping[str, Share]) -> str:
+    """The best row, among those that start alike: from ImageNet's weights if there are any."""
+    if not any(name.endswith(_RANDOM) for name in rows):
+        return f"Highest: {_best(rows)}"
+    alike = {name.removesuffix(_PRETRAINED): share
+             for name, share in rows.items() if name.endswith(_PRETRAINED)}  # fmt: skip
+    if alike:
+        return f"Only accuracies from ImageNet's weights compare: {_best(alike)}"
+    return f"No network is pretrained. Highest: {_best(rows)}"
 
 
 @in_style
@@ -103,7 +125,8 @@ def confusion(table: pd.DataFrame) -> Figure:
     """A part of a confusion matrix: one row a breed, one column an answer, photos as numbers.
 
     Args:
-        table: as `Predictions.confusion` gives it; the last column is what is none of the rows.
+        table: as `Predictions.confusion` gives it; the last column is what is none of the rows. Its
+            `attrs["pairs"]`, if there, is how many of the table's pairs it holds, and of how many.
     """
     values = table.to_numpy()
     breeds = len(table)
@@ -125,7 +148,12 @@ def confusion(table: pd.DataFrame) -> Figure:
     axis.grid(visible=False)
     axis.spines[:].set_visible(False)
     right = int(values[diagonal].sum())
-    axis.set_title(f"{right} of these {int(values.sum())} photos are right (blue)", loc="left")
+    title = f"{right} of these {int(values.sum())} photos are right (blue)"
+    if "pairs" in table.attrs:
+        held, pairs = table.attrs["pairs"]
+        count = "all" if held == pairs else held
+        title += f"\nThis part holds {count} of the table's {pairs} pairs"
+    axis.set_title(title, loc="left")
     return figure
 
 
@@ -150,9 +178,13 @@ def side_by_side(rows: Mapping[str, Sequence[Image.Image]]) -> Figure:
 def comparison(rows: pd.DataFrame) -> Figure:
     """Networks beside each other in three panels: accuracy with its interval, seconds, megabytes.
 
+    Networks that start from random weights are drawn hollow, and their accuracies are not compared
+    with those of pretrained ones.
+
     Args:
-        rows: one row a network, named by the index (a name that begins with the network's has its
-            colour); columns `right`, `photos`, `seconds` and `megabytes`.
+        rows: one row a network, named by the index, such as `vgg16 (random)` (a name that begins
+            with the network's has its colour); columns `right`, `photos`, `seconds` and
+            `megabytes`.
 
     Raises:
         ValueError: a column is missing, or there is no row.
@@ -174,15 +206,18 @@ def comparison(rows: pd.DataFrame) -> Figure:
         figsize=(7, 0.8 * len(names) + 2.4),
     )
     for place, (name, share) in enumerate(shares.items()):
-        _interval(axes["accuracy"], place, share, _colour(name))
+        _interval(axes["accuracy"], place, share, _colour(name), name.endswith(_RANDOM))
     axes["accuracy"].set(
         xlim=(0, 104), xlabel="right answers, % of the photos (line: 95% interval)"
     )
-    axes["accuracy"].set_title(_beside_chance(shares, np.zeros(len(names))))
+    axes["accuracy"].set_title("\n".join(textwrap.wrap(_comparison_says(shares), _TITLE)))
     for column, title in (("seconds", "training, seconds"), ("megabytes", "model, MB")):
         values = rows[column].astype(float).to_numpy()
         colours = [_colour(name) for name in names]
         bars = axes[column].barh(range(len(names)), values, 0.6, color=colours)
+        for bar, name, colour in zip(bars, names, colours, strict=True):
+            if name.endswith(_RANDOM):
+                bar.set(facecolor="white", edgecolor=colour, hatch="////")
         axes[column].bar_label(bars, [f"{value:,.0f}" for value in values], padding=4, fontsize=9)
         axes[column].set(xlim=(0, 1.4 * max(np.nanmax(values), 1e-9)), xticks=[], title=title)
         axes[column].spines[["bottom", "left"]].set_visible(False)

@@ -20,6 +20,7 @@ from course.figures.style import (
     QUIET,
     fitted,
     in_style,
+    rounded,
     short,
 )
 
@@ -142,7 +143,7 @@ def _series(axis, first: float, later: np.ndarray) -> None:
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if str(value)[0] in "25" else "")
     times = first / middle
-    word = f"The first request took {times:.1f} times the median"
+    word = f"The first request took {rounded(times)} times the median"
     if times < 1.1:
         word = "The first request was no slower than the others"
     axis.set_title(word)

@@ -76,6 +76,11 @@ def fitted(photo: Image.Image, wide: int, high: int) -> Image.Image:
     return small.point(_ROUNDED * 3)
 
 
+def rounded(value: float) -> str:
+    """A number of times or of percent: two digits below 10, none after the point from 10 on."""
+    return f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.2g}"
+
+
 def short(text: str, length: int) -> str:
     """The text, cut to at most `length` characters."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -8,6 +8,7 @@ measured.
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,12 +24,17 @@ from course.figures.style import (
     QUIET,
     SPLIT_COLOURS,
     in_style,
+    rounded,
 )
+
+if TYPE_CHECKING:
+    from course.debugger.tensors import WeightShares
 
 Curve = tuple[Sequence[float], Sequence[float]]
 FLAT = 0.02  # a change smaller than this share is no change
 ALIKE = 1.5  # norms that differ by a smaller factor are called alike
-FAR = 30  # losses that lie so many times apart are drawn on a logarithmic axis
+FAR = 30  # values that lie so many times apart are drawn on a logarithmic axis
+APART = 15  # pixels between the lines of two names in the margin
 LINE = 68  # characters of a title's line, which fit on a phone
 
 
@@ -56,16 +62,14 @@ def losses(curves: Mapping[str, Curve], chance: float | None = None) -> Figure:
         colour = SPLIT_COLOURS.get(name, PURPLE)
         ends[name] = (*_draw_losses(axis, name, steps, values, colour), colour)
     axis.set_ylim(bottom=0)
-    if chance is not None:
-        _draw_chance(axis, chance)
-    _name_ends(axis, ends)
+    _name_ends(axis, ends, chance)
     axis.set(xlabel="training step", ylabel="cross-entropy loss in nats")
     axis.set_title(_wrapped(losses_say(curves)))
     return figure
 
 
 def losses_say(curves: Mapping[str, Curve]) -> str:
-    """One or two sentences on a run's losses: how far they fell, where validation ended.
+    """A sentence on a run's losses: how far they fell, where validation ended.
 
     The ends of the training curve are means of its first and of its last tenth.
     """
@@ -76,15 +80,11 @@ def losses_say(curves: Mapping[str, Curve]) -> str:
         fall = (begin - end) / abs(begin)
         word = "fell" if fall > FLAT else "rose" if fall < -FLAT else "stayed"
         way = f"at {end:.2f}" if word == "stayed" else f"from {begin:.2f} to {end:.2f}"
-        said.append(f"The training loss {word} {way}.")
+        said.append(f"the training loss {word} {way}")
     if "valid" in curves:
-        last = curves["valid"][1][-1]
-        beside = ""
-        if "train" in curves:
-            side = "above" if last > end else "below"
-            beside = f", {abs(last - end):.2f} {side} the training loss"
-        said.append(f"The validation loss ended at {last:.2f}{beside}.")
-    return " ".join(said)
+        said.append(f"the validation loss ended at {curves['valid'][1][-1]:.2f}")
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def order_of_losses(curves: Mapping[str, Curve]) -> str:
@@ -107,9 +107,8 @@ def order_of_losses(curves: Mapping[str, Curve]) -> str:
             said.append(f"in epoch {number} it is {abs(gap):.2f} {side}")
     if not said:
         return "No training loss was saved before a validation pass."
-    return (
-        "The validation loss beside the mean training loss of its epoch: " + ", ".join(said) + "."
-    )
+    compared = "The validation loss beside the mean training loss of the same epoch"
+    return f"{compared}: {', '.join(said)}."
 
 
 @in_style
@@ -149,9 +148,7 @@ def runs(
                     ends[name] = (*end, colour)
     if not logarithmic:
         axis.set_ylim(bottom=0)
-    if chance is not None:
-        _draw_chance(axis, chance)
-    _name_ends(axis, ends)
+    _name_ends(axis, ends, chance)
     axis.set(xlabel="training step", ylabel="cross-entropy loss in nats")
     axis.set_title(_wrapped(runs_say(named)))
     return figure
@@ -216,14 +213,6 @@ def _draw_losses(axis, kind: str, steps, values, colour: str) -> tuple[float, fl
     return float(steps[-1]), float(values[-1])
 
 
-def _draw_chance(axis, chance: float) -> None:
-    axis.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2)
-    axis.annotate(
-        f"guessing {chance:.2f}", (1, chance), xycoords=("axes fraction", "data"), ha="right",
-        xytext=(-4, 3), textcoords="offset points", va="bottom", color=QUIET, fontsize=9,
-    )  # fmt: skip
-
-
 def _smooth(values: np.ndarray) -> np.ndarray:
     return pd.Series(values).ewm(span=max(2, len(values) / 10)).mean().to_numpy()
 
@@ -234,19 +223,41 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values[:count])), float(np.mean(values[-count:]))
 
 
-def _name_ends(axis, ends: Mapping[str, tuple[float, float, str]]) -> None:
-    """Name each curve at its end, a line of text apart at least."""
-    to_pixels, heights = axis.transData, {}
-    last = -math.inf
-    for name, (x, y, _) in sorted(ends.items(), key=lambda item: item[1][1]):
-        last = max(to_pixels.transform((x, y))[1], last + 13)
-        heights[name] = last
-    for name, (right, _, colour) in ends.items():
-        y = to_pixels.inverted().transform((0, heights[name]))[1]
-        words = {"train": "training", "valid": "validation"}.get(name, name)
+def _name_ends(
+    axis, ends: Mapping[str, tuple[float, float, str]], chance: float | None = None
+) -> None:
+    """Name each curve where it ends, and draw and name what guessing gives.
+
+    Names of curves that reach the end of the axis stand in the margin, where no curve is, at least
+    a line of text apart.
+    """
+    right = axis.get_xlim()[1]
+    margin = {name: end for name, end in ends.items() if end[0] > 0.8 * right}
+    for name in ends.keys() - margin.keys():
+        x, y, colour = ends[name]
         axis.annotate(
-            words, (right, y), xytext=(8, 0), textcoords="offset points",
-            color=colour, va="center", weight="bold", annotation_clip=False,
+            name, (x, y), xytext=(8, 0), textcoords="offset points", color=colour, va="center",
+            weight="bold", bbox={"color": "white", "alpha": 0.8, "pad": 1},
+        )  # fmt: skip
+    words = {"train": "training", "valid": "validation"}
+    labels = [(y, words.get(name, name), colour, "bold") for name, (_, y, colour) in margin.items()]
+    if chance is not None:
+        axis.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2)
+        labels.append((chance, f"guessing {chance:.2f}", QUIET, "normal"))
+    _in_margin(axis, labels)
+
+
+def _in_margin(axis, labels: Sequence[tuple[float, str, str, str]]) -> None:
+    """Write beside the axis: height, text, colour and weight of each label, one above the other."""
+    axis.get_figure().draw_without_rendering()  # the layout decides how high the axis is
+    last = -math.inf
+    for y, text, colour, weight in sorted(labels):
+        place = axis.transData.transform((axis.get_xlim()[0], y))[1]
+        last = max(place, last + APART)
+        axis.annotate(
+            text, (1, y), xycoords=("axes fraction", "data"), textcoords="offset points",
+            xytext=(8, (last - place) * 72 / axis.get_figure().dpi), color=colour, va="center",
+            weight=weight, annotation_clip=False,
         )  # fmt: skip
 
 
@@ -303,7 +314,7 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
     if not (first > 0 and head > 0):
         return f"At step {last.name} a quarter of the layers has gradients that are zero or lost."
     factor = max(first, head) / min(first, head)
-    way = f"{factor:.1f} times as {'large' if first > head else 'small'}"
+    way = f"{rounded(factor)} times as {'large' if first > head else 'small'}"
     way = "about as large" if factor < ALIKE else way
     return (
         f"At step {last.name} the median norm is {first:.2g} in the quarter of the layers next to "
@@ -313,54 +324,60 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
 
 
 @in_style
-def weights(shares: Mapping[int, pd.DataFrame]) -> Figure:
-    """The spread of each layer's weights at the last saved step, and its change since the first.
+def weights(shares: "WeightShares") -> Figure:
+    """The spread of each layer's weights at the last saved step, and how far they have moved.
+
+    The movement is on a logarithmic axis where it spans more than a factor of `FAR`. A layer that
+    has not moved has no place on such an axis.
 
     Args:
-        shares: by step, as `course.debugger.weight_shares` gives them: a row a layer, columns the
-            percentiles 5, 25, 50, 75, 95.
-
-    Raises:
-        ValueError: there is no step.
+        shares: as `course.debugger.weight_shares` gives them.
     """
-    if not shares:
-        raise ValueError("there are no weights to draw. Were any saved?")
-    first, last = min(shares), max(shares)
-    new = shares[last]
+    layers, places = shares.spread.index, np.arange(len(shares.spread))
     figure, (spread, change) = plt.subplots(
         2, sharex=True, figsize=(7.5, 4.8), height_ratios=(3, 2)
     )
-    places = np.arange(len(new))
+    new = shares.spread
     spread.fill_between(places, new[5], new[95], color=BLUE, alpha=0.22, linewidth=0)
     spread.fill_between(places, new[25], new[75], color=BLUE, alpha=0.45, linewidth=0)
     spread.plot(places, new[50], color=BLUE, linewidth=1.5)
-    spread.set(ylabel=f"weight at step {last}")
+    spread.set(ylabel=f"weight at step {shares.last}")
     spread.set_title(_wrapped(weights_say(shares)))
-    percent = _changes(shares)
-    change.bar(places, percent.fillna(0), color=[ORANGE if v > 0 else BLUE for v in percent])
-    change.set_yscale("symlog", linthresh=1)  # the head changes many times as much as the body
-    change.set(ylabel=f"% since step {first}", xlabel="layer, from the input to the head")
+    moved = shares.moved.to_numpy()
+    drawable = moved[np.isfinite(moved) & (moved > 0)]
+    logarithmic = len(drawable) > 0 and drawable.max() > FAR * drawable.min()
+    change.set_yscale("log" if logarithmic else "linear")
+    if not logarithmic:
+        change.set_ylim(0, 1.15 * drawable.max() if len(drawable) else 1)
+    else:
+        change.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    body = layers != shares.head
+    change.plot(places[body], moved[body], "o", color=BLUE, markersize=5)
+    if shares.head is not None:
+        change.plot(places[~body], moved[~body], "o", color=ORANGE, markersize=7)
+        change.annotate(
+            "head", (places[-1], moved[-1]), xytext=(-8, 0), textcoords="offset points",
+            color=ORANGE, weight="bold", ha="right", va="center",
+        )  # fmt: skip
+    change.set(xlabel="layer, from the input to the head")
+    change.set(ylabel=f"moved since step {shares.first}, %")
     rows = np.unique(np.linspace(0, len(new) - 1, min(5, len(new))).round().astype(int))
-    change.set_xticks(rows, [new.index[row] for row in rows], fontsize=9)
+    change.set_xticks(rows, [layers[row] for row in rows], fontsize=9)
     return figure
 
 
-def _changes(shares: Mapping[int, pd.DataFrame]) -> pd.Series:
-    """By how many percent the range from the 5th to the 95th percentile changed, by layer."""
-    old, new = shares[min(shares)], shares[max(shares)]
-    return 100 * ((new[95] - new[5]) / (old[95] - old[5]).replace(0, np.nan) - 1)
+def weights_say(shares: "WeightShares") -> str:
+    """A sentence: how far the median layer and the head have moved, in percent of their norms."""
+    if shares.first == shares.last:
+        return f"The weights of one step only (step {shares.last}) show no movement."
+    median = f"The median layer moved by {_percent(shares.moved.median())}"
+    if shares.head is None:
+        return f"{median}."
+    return f"{median}, the head by {_percent(shares.moved[shares.head])}."
 
 
-def weights_say(shares: Mapping[int, pd.DataFrame]) -> str:
-    """A sentence: the layer whose range of weights changed most, and the middle layer's change."""
-    first, last, percent = min(shares), max(shares), _changes(shares)
-    if first == last or percent.isna().all():
-        return f"The weights of one step only (step {last}) show no change."
-    most = percent.abs().idxmax()
-    return (
-        f"From step {first} to {last} the range of the weights changed by "
-        f"{percent.median():+.1f} % in the median layer, most in {most} ({percent[most]:+.0f} %)."
-    )
+def _percent(value: float) -> str:
+    return f"{rounded(value)}%" if math.isfinite(value) else "an amount that is no number"
 
 
 # ---------------------------------------------------------------------------- the rules' statistics
@@ -442,14 +459,14 @@ def falling_says(falls: pd.Series, threshold: float) -> str:
         return "Nothing was compared: the run is too short for the rule's num_steps."
     missed = falls[~(falls >= threshold)]
     if len(falls) == 1 and missed.empty:
-        return f"In the only comparison the loss fell by {falls.min():.1f} %."
+        return f"In the only comparison the loss fell by {rounded(falls.min())} %."
     if missed.empty:
         return (
             f"In each of {len(falls)} comparisons the loss fell, "
-            f"by {falls.min():.1f} % at the least."
+            f"by {rounded(falls.min())} % at the least."
         )
     first = missed.iloc[0]
-    way = "is no number" if math.isnan(first) else f"fell by {first:.2g} %"
+    way = "is no number" if math.isnan(first) else f"fell by {rounded(first)} %"
     way = f"rose by {-first:,.0f} %" if first < 0 else way
     return (
         f"In {len(missed)} of {len(falls)} comparisons the loss did not fall by {threshold:g} %: "
@@ -500,8 +517,8 @@ def _draw_threshold(axis, threshold: float) -> None:
     axis.axhline(threshold, color=ORANGE, linestyle="--", linewidth=1.5)
     axis.annotate(
         f"threshold {threshold:g}", (1, threshold), xycoords=("axes fraction", "data"),
-        xytext=(-4, 3), textcoords="offset points", ha="right", va="bottom",
-        color=ORANGE, fontsize=9,
+        xytext=(6, 0), textcoords="offset points", va="center", color=ORANGE, fontsize=9,
+        annotation_clip=False,
     )  # fmt: skip
 
 

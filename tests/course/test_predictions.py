@@ -186,7 +186,8 @@ def test_class_names_that_look_like_numbers_stay_as_they_are(tmp_path, monkeypat
 def test_pairs_are_counted_in_both_directions(tmp_path, monkeypatch):
     found = made(monkeypatch, left(tmp_path, [0, 0, 0, 1, 1, 2], [1, 1, 0, 0, 1, 1]))
     pairs = found.pairs()
-    assert pairs.to_numpy().tolist() == [
+    assert list(pairs.columns) == ["label", "predicted", "photos", "of", "back", "probability"]
+    assert pairs.drop(columns="probability").to_numpy().tolist() == [
         [BREEDS[0], BREEDS[1], 2, 3, 1],
         [BREEDS[1], BREEDS[0], 1, 2, 2],
         [BREEDS[2], BREEDS[1], 1, 1, 0],
@@ -200,7 +201,40 @@ def test_pairs_are_counted_in_both_directions(tmp_path, monkeypatch):
     assert found.both_ways(2).splitlines() == [
         "2 of these 2 pairs are mixed up in both directions.",
         "All 4 mistakes are spread over 3 pairs of breeds; the pairs of the table hold 3 of them.",
+        "Not in the table: 1 further pair with 1 photo, as many as in the last row.",
     ]
+
+
+def test_pairs_with_as_many_photos_are_ranked_by_both_directions_then_by_how_sure(
+    tmp_path, monkeypatch
+):
+    breeds = [f"{i:03}.{name}" for i, name in enumerate("ABCDEF", 1)]
+    labels = [0, 1, 2, 3, 3, 4, 4]
+    files = left(tmp_path, labels, [1, 2, 5, 4, 4, 3, 4], breeds)
+    lines = files["predictions.csv"].decode().splitlines()
+    sure = [0.4, 0.9, 0.6, 0.5, 0.5, 0.1, 0.5]
+    lines[1:] = [f"{line.rpartition(',')[0]},{p}" for line, p in zip(lines[1:], sure, strict=True)]
+    found = made(monkeypatch, files | {"predictions.csv": "\n".join(lines).encode()})
+    table = found.worst(3)
+    order = list(zip(table["breed"], table["taken for"], strict=True))
+    # Two photos; one, and two the other way round; one about which the network was sure.
+    assert order == [("D", "E"), ("E", "D"), ("B", "C")]
+    assert found.both_ways(3).splitlines()[2:] == [
+        "Not in the table: 2 further pairs with 1 photo, as many as in the last row."
+    ]
+    assert "\nNot in the table: 1 further pair with 1 photo" in found.both_ways(4)
+    assert len(found.both_ways(5).splitlines()) == 2
+    assert "D, taken for E" in found.examples()
+
+
+def test_the_matrix_tells_how_many_pairs_of_the_table_it_holds(tmp_path, monkeypatch):
+    breeds = [f"{i:03}.{name}" for i, name in enumerate("ABCDEF", 1)]
+    labels, taken = [0, 0, 0, 1, 2, 2, 4], [1, 1, 1, 0, 3, 3, 5]
+    found = made(monkeypatch, left(tmp_path, labels, taken, breeds))
+    assert found.confusion(breeds=4).attrs["pairs"] == (3, 4)
+    assert found.confusion(breeds=6).attrs["pairs"] == (4, 4)
+    few = found.confusion(breeds=6, rows=2)
+    assert few.attrs["pairs"] == (2, 2) and list(few.index) == list("ABCD")
 
 
 def test_without_mistakes_it_says_so_and_shows_two_breeds(tmp_path, monkeypatch):

@@ -56,6 +56,15 @@ def test_the_comparison_has_a_row_for_each_difference():
     assert rules.compared(["DeadRelu"])["AWS's default"].iloc[0] == ".*relu_output"
 
 
+def test_the_comparison_gives_the_reason_once_a_rule_in_one_line():
+    table = rules.compared(["Overfit", "AllZero"])
+    assert list(table["why"])[1:] == ["", rules.REASONS["AllZero"]]
+    assert table["why"].iloc[0].startswith("A validation set may be harder")
+    every = rules.compared(RULES, "efficientnet_lite0", 132)["why"]
+    assert every.str.len().max() <= 110
+    assert (every.groupby(level="rule").first() != "").all()
+
+
 def test_windows_fit_the_length_of_the_run():
     assert rules.parameters("LossNotDecreasing", steps=132)["num_steps"] == "22"
     assert rules.parameters("LossNotDecreasing", steps=6)["num_steps"] == "2"

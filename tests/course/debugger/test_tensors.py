@@ -46,15 +46,28 @@ def test_percentiles_of_the_first_and_the_last_step(folder):
     for scale in (1.0, 5.0, 2.0):
         saved(folder, "weights", {"conv1": np.linspace(-scale, scale, 101).reshape(1, 101)})
     shares = tensors.weight_shares(open_trial(folder.folder))
-    assert list(shares) == [0, 2]
-    assert list(shares[0].columns) == tensors.SHARES
-    assert shares[0].loc["conv1"].to_numpy() == pytest.approx([-0.9, -0.5, 0, 0.5, 0.9], abs=1e-6)
-    assert shares[2].loc["conv1", 95] == pytest.approx(1.8)
+    assert (shares.first, shares.last) == (0, 2)
+    assert list(shares.spread.columns) == tensors.SHARES
+    assert shares.spread.loc["conv1"].to_numpy() == pytest.approx([-1.8, -1, 0, 1, 1.8], abs=1e-6)
+    assert shares.moved["conv1"] == pytest.approx(100)  # all weights have doubled
+    assert shares.head is None
+
+
+def test_weights_that_move_within_their_range_have_moved(folder):
+    """Percentiles cannot tell: the weights have only changed places."""
+    for sign in (1, -1):
+        moving = {"conv1": np.array([[3.0, -3.0]]) * sign, "fc": np.array([[0.0, 4.0]])}
+        saved(folder, "weights", {**moving, "layer1.0.conv1": np.zeros((1, 2))})
+    shares = tensors.weight_shares(open_trial(folder.folder))
+    assert list(shares.moved.index) == ["conv1", "layer1.0.conv1", "fc"] and shares.head == "fc"
+    assert shares.moved[["conv1", "fc"]].tolist() == pytest.approx([200, 0])
+    assert np.isnan(shares.moved["layer1.0.conv1"])  # nothing to compare with
 
 
 def test_a_single_step_is_both(folder):
     saved(folder, "weights", {"conv1": np.ones((4, 3))})
-    assert list(tensors.weight_shares(open_trial(folder.folder))) == [0]
+    shares = tensors.weight_shares(open_trial(folder.folder))
+    assert (shares.first, shares.last) == (0, 0) and shares.moved.isna().all()
 
 
 @pytest.mark.parametrize("table", [tensors.gradient_norms, tensors.weight_shares])
@@ -69,6 +82,9 @@ def test_vectors_alone_are_no_layers(folder):
     folder.save({"gradient/ResNet_bn1.weight": np.ones(3)})
     with pytest.raises(ValueError, match="holds no layer's tensor"):
         tensors.gradient_norms(open_trial(folder.folder))
+    folder.save({"ResNet_bn1.weight": np.ones(3)})
+    with pytest.raises(ValueError, match="holds no layer's tensor"):
+        tensors.weight_shares(open_trial(folder.folder))
 
 
 def run(folder, epochs=((5.0, 4.0, 3.0, 2.0), (2.0, 1.5)), valid=(3.0, 2.0), every=1):

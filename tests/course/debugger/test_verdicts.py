@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sagemaker.core.debugger import ProfilerRule
 
@@ -133,3 +134,27 @@ def test_an_unwatched_job_is_told_apart():
     trainer.requests = lambda kind: []
     with pytest.raises(ValueError, match="job has no rules"):
         debugger.verdicts(trainer)
+
+
+def test_which_rules_have_passed_both_tests():
+    quiet, found = "NoIssuesFound", "IssuesFound"
+    rows = {
+        "Passed": (quiet, found, "quiet, then alarmed"),
+        "Loud": (found, found, "alarmed on the healthy run"),
+        "Deaf": (quiet, quiet, "not tested: quiet on both"),
+        "Blind": (quiet, "Error", "not tested: Error on the ill run"),
+        "Broken": ("Error", found, "not tested: Error on the healthy run"),
+    }
+    healthy, ill = (
+        pd.DataFrame({"status": {name: row[n] for name, row in rows.items()}, "details": "d"})
+        for n in (0, 1)
+    )
+    healthy, ill = healthy.loc[list(rows)], ill.loc[[*list(rows)[::-1]]]
+    table = debugger.tested(healthy, ill)
+    assert table.to_dict("split")["data"] == [list(row) for row in rows.values()]
+    assert list(table.columns) == ["healthy run", "ill run", "tested"]
+    assert list(table.index) == list(rows) and table.index.name == "rule"
+    alone = debugger.tested(healthy.loc[["Passed"]], ill.loc[["Loud"]])
+    assert list(alone["tested"]) == [
+        "not tested: absent on the ill run", "not tested: absent on the healthy run",
+    ]  # fmt: skip

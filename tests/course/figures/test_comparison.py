@@ -41,7 +41,7 @@ def test_an_accuracy_stands_beside_guessing_with_its_interval():
     rows = {"most likely breed": Share(90, 100), "among the 5 most likely": Share(98, 100)}
     figure = figures.accuracies(rows, (0.01, 0.05))
     (axis,) = figure.axes
-    assert title(axis) == "90.0% of 100 photos: 90.0 times as good as guessing (1.0%)"
+    assert title(axis) == "90.0% of 100 photos: 90 times as good as guessing (1.0%)"
     assert {"90.0%", "98.0%", "guessing"} <= set(texts(figure))
     guesses = [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"]
     assert guesses == pytest.approx([1, 5])
@@ -88,6 +88,10 @@ def test_the_matrix_has_numbers_names_and_the_right_ones_in_its_title():
     figure = figures.confusion(matrix())
     (axis,) = figure.axes
     assert title(axis) == "3 of these 8 photos are right (blue)"
+    for held, said in ((5, "5 of the table's 8 pairs"), (8, "all of the table's 8 pairs")):
+        table = matrix()
+        table.attrs["pairs"] = (held, 8)
+        assert title(figures.confusion(table).axes[0]).endswith(f"\nThis part holds {said}")
     assert [text.get_text() for text in axis.texts] == ["3", "1", "2", "2"]
     assert {"Boxer", "Pug", OTHERS, "answer of the network"} <= set(texts(figure))
     right, wrong = (np.ma.getmaskarray(image.get_array()) for image in axis.images)
@@ -122,19 +126,47 @@ def networks():
 def test_comparison_has_three_panels_and_each_network_its_colour():
     figure = figures.comparison(networks())
     accuracy, seconds, megabytes = figure.axes
-    assert title(accuracy) == "Highest: efficientnet_lite0 (imagenet), 82.7%"
+    said = "Only accuracies from ImageNet's weights compare: efficientnet_lite0, 82.7%"
+    assert " ".join(title(accuracy).split()) == said
+    assert max(map(len, title(accuracy).splitlines())) <= 60
     assert (title(seconds), title(megabytes)) == ("training, seconds", "model, MB")
     assert {"82.7%", "5.6%", "18", "537", "resnet50 (random)"} <= set(texts(figure))
     colours = [style.NETWORK_COLOURS[name] for name in ("efficientnet_lite0", "resnet50", "vgg16")]
     for axis in (seconds, megabytes):
-        found = [to_hex(bar.get_facecolor()).upper() for bar in axis.patches]
-        assert found == [colour.upper() for colour in colours]
+        trained, *others = axis.patches
+        assert to_hex(trained.get_facecolor()).upper() == colours[0].upper()
+        assert [to_hex(bar.get_edgecolor()).upper() for bar in others] == colours[1:]
+        assert {bar.get_hatch() for bar in others} == {"////"} and not trained.get_hatch()
+    points = [line for line in accuracy.lines if line.get_marker() == "o"]
+    inside = [to_hex(point.get_markerfacecolor()).upper() for point in points]
+    assert inside == [colours[0], "#FFFFFF", "#FFFFFF"]
 
 
-def test_comparison_upside_down_says_the_opposite():
+def test_a_random_network_wins_against_no_pretrained_one():
     rows = networks()
     rows["right"] = [10, 30, 440]
-    assert title(figures.comparison(rows).axes[0]) == "Highest: vgg16 (random), 82.7%"
+    said = title(figures.comparison(rows).axes[0])
+    assert said.endswith("efficientnet_lite0, 1.9%") and "vgg16" not in said
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("iri", "Only accuracies from ImageNet's weights compare: efficientnet_lite0, 82.7%; not "
+         "told apart from it: vgg16"),
+        ("iii", "Highest: efficientnet_lite0 (imagenet), 82.7%; not told apart from it: vgg16 "
+         "(imagenet)"),
+        ("rrr", "No network is pretrained. Highest: efficientnet_lite0 (random), 82.7%; not told "
+         "apart from it: vgg16 (random)"),
+    ],
+)  # fmt: skip
+def test_the_best_is_named_among_those_that_start_alike(weights, said):
+    rows = networks()
+    rows["right"] = [440, 30, 436]
+    words = {"i": "imagenet", "r": "random"}
+    names = (name.partition(" ")[0] for name in rows.index)
+    rows.index = [f"{name} ({words[w]})" for name, w in zip(names, weights, strict=True)]
+    assert title(figures.comparison(rows).axes[0]).split() == said.split()
 
 
 def test_comparison_says_which_column_is_missing():

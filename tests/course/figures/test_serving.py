@@ -92,7 +92,7 @@ def test_latency_marks_the_first_the_median_and_the_95th_percentile():
     figure = figures.latency(80.0, LATER, MANY)
     assert {"first 80 ms", "median\n10 ms", "95th percentile\n30 ms"} <= set(texts(figure))
     series, sizes = figure.axes
-    assert series.get_title("left") == "The first request took 8.0 times the median"
+    assert series.get_title("left") == "The first request took 8 times the median"
     assert sizes.get_title("left") == "A request costs 5 ms, and 3 ms for each photo"
     assert [line.get_ydata()[0] for line in series.lines] == [80, 10, 10, 30]
     assert (series.get_xlabel(), sizes.get_ylabel()) == ("request", "milliseconds")

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from course import figures
+from course.debugger.tensors import WeightShares
 from course.figures import style, training
 
 
@@ -68,22 +69,25 @@ def test_losses_names_the_curves_the_units_and_what_guessing_gives():
 @pytest.mark.parametrize(
     ("train", "valid", "said"),
     [
-        ([4, 3, 2, 1], 0.5, ("fell from 4.00 to 1.00", "at 0.50, 0.50 below")),
-        ([1, 2, 3, 4], 5.0, ("rose from 1.00 to 4.00", "at 5.00, 1.00 above")),
-        ([2, 3, 1, 2], 2.5, ("stayed at 2.00", "at 2.50, 0.50 above")),
+        ([4, 3, 2, 1], 0.5, ("fell from 4.00 to 1.00", "at 0.50")),
+        ([1, 2, 3, 4], 5.0, ("rose from 1.00 to 4.00", "at 5.00")),
+        ([2, 3, 1, 2], 2.5, ("stayed at 2.00", "at 2.50")),
     ],
 )
 def test_the_title_of_losses_holds_whichever_way_they_went(train, valid, said):
     first, second = said
     told = training.losses_say(curves(train, valid, per_epoch=4))
-    assert told == (
-        f"The training loss {first}. The validation loss ended {second} the training loss."
-    )
+    assert told == f"The training loss {first}; the validation loss ended {second}."
+    alone = training.losses_say({"valid": ([4], [valid])})
+    assert alone == f"The validation loss ended {second}."
 
 
 def test_the_order_of_the_losses_is_told_for_each_epoch():
     said = training.order_of_losses(curves([4.0] * 50 + [1.0] * 50, 3.0, 1.25))
-    assert said.endswith("of its epoch: in epoch 1 it is 1.00 below, in epoch 2 it is 0.25 above.")
+    assert said == (
+        "The validation loss beside the mean training loss of the same epoch: in epoch 1 it is "
+        "1.00 below, in epoch 2 it is 0.25 above."
+    )
     assert "not both saved" in training.order_of_losses({"train": ([1], [2.0])})
     early = {"train": ([9], [2.0]), "valid": ([0], [2.0])}
     assert "No training loss was saved before" in training.order_of_losses(early)
@@ -135,6 +139,28 @@ def test_runs_that_lie_near_each_other_share_a_plain_axis_from_zero():
     (axis,) = figures.runs({"a": HEALTHY, "b": FELL}, colours={"a": style.BLUE}).axes
     assert axis.get_yscale() == "linear" and axis.get_ylim()[0] == 0
     assert to_hex(axis.lines[0].get_color()).upper() == style.BLUE
+
+
+def overlapping(figure):
+    """Pairs of labels that lie on each other, and labels on what is drawn inside the axis."""
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    boxes = {text.get_text(): text.get_window_extent() for text in axis.texts}
+    names = list(boxes)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i] if boxes[a].overlaps(boxes[b])]
+    return pairs + [name for name, box in boxes.items() if box.x0 < axis.get_window_extent().x1]
+
+
+def test_names_of_flat_runs_lie_beside_the_axis_and_not_on_each_other():
+    flat = curves([4.9] * 100, 4.88, 4.87)
+    named = {"from ImageNet's weights": HEALTHY, "from random weights": flat, "third": flat}
+    assert overlapping(figures.runs(named, chance=4.89)) == []
+    assert overlapping(figures.losses(flat, chance=4.89)) == []
+
+
+def test_a_run_that_ended_early_is_named_where_it_ended():
+    figure = figures.runs({"ill": curves([5.0, 500.0, 900.0]), "well": HEALTHY}, chance=4.89)
+    assert overlapping(figure) == ["ill"]
 
 
 def test_losses_that_are_no_numbers_are_told():
@@ -189,46 +215,52 @@ def test_no_gradient_above_zero_cannot_be_drawn(value):
         figures.gradients(norms() * value)
 
 
-def shares(layers, scale):
-    table = {f"layer{i}": np.array([-2, -1, 0, 1, 2]) * scale / (i + 1) for i in range(layers)}
-    return pd.DataFrame.from_dict(table, orient="index", columns=[5, 25, 50, 75, 95])
+def shares(moved, head="fc", first=0):
+    names = [f"layer{i}" for i in range(len(moved) - 1)] + [head or "last"]
+    table = {name: np.array([-2.0, -1, 0, 1, 2]) / (i + 1) for i, name in enumerate(names)}
+    spread = pd.DataFrame.from_dict(table, orient="index", columns=[5, 25, 50, 75, 95])
+    return WeightShares(first, 80, spread, pd.Series(moved, names))
 
 
-def test_weights_shows_the_last_steps_spread_and_its_change():
-    figure = figures.weights({80: shares(9, 2.0), 0: shares(9, 1.0)})
+def test_weights_shows_the_last_steps_spread_and_how_far_each_layer_moved():
+    figure = figures.weights(shares([0.5, 3.0, 4.0, 40.0]))
     spread, change = figure.axes
-    assert spread.dataLim.ymax == pytest.approx(4.0)  # of step 80
-    assert [bar.get_height() for bar in change.patches] == pytest.approx([100.0] * 9)
-    assert to_hex(change.patches[0].get_facecolor()).upper() == style.ORANGE
+    assert spread.dataLim.ymax == pytest.approx(2.0)
+    body, head = change.lines
+    assert body.get_ydata().tolist() == [0.5, 3.0, 4.0] and head.get_ydata().tolist() == [40.0]
+    assert (body.get_color(), head.get_color()) == (style.BLUE, style.ORANGE)
     said = texts(figure)
-    assert any("step 80" in text for text in said) and any("since step 0" in text for text in said)
-    assert "+100.0 % in the median layer" in titles(figure)
-    assert "layer0" in said and "layer8" in said
+    assert {"weight at step 80", "moved since step 0, %", "head", "layer0", "fc"} <= set(said)
+    assert titles(figure).strip() == "The median layer moved by 3.5%, the head by 40%"
 
 
-def test_a_layer_that_narrows_is_blue_and_one_without_width_has_no_bar():
-    before, after = shares(2, 1.0), shares(2, 0.5)
-    before.loc["layer1"] = 0.0
-    first, second = figures.weights({0: before, 9: after}).axes[1].patches
-    assert first.get_height() == pytest.approx(-50.0)
-    assert to_hex(first.get_facecolor()).upper() == style.BLUE
-    assert second.get_height() == 0
+@pytest.mark.parametrize(
+    ("moved", "scale"), [([0.5, 3, 40], "log"), ([2, 3, 40], "linear"), ([0, 0, 0], "linear")]
+)
+def test_movements_far_apart_are_on_a_logarithmic_axis(moved, scale):
+    figure = figures.weights(shares(moved))
+    assert figure.axes[1].get_yscale() == scale
+    png(figure)
+
+
+def test_without_its_head_only_the_body_is_told():
+    figure = figures.weights(shares([1.0, 2.0, np.nan], head=None))
+    assert titles(figure).strip() == "The median layer moved by 1.5%"
+    assert len(figure.axes[1].lines) == 1 and "head" not in texts(figure)
+    assert training.weights_say(shares([1.0, np.inf])).endswith("by an amount that is no number.")
 
 
 def test_weights_of_one_step_can_be_drawn():
-    assert figures.weights({0: shares(1, 1.0)}).axes[1].patches[0].get_height() == 0
-
-
-def test_no_weights_cannot_be_drawn():
-    with pytest.raises(ValueError, match="Were any saved"):
-        figures.weights({})
+    figure = figures.weights(shares([np.nan] * 3, first=80))
+    assert "one step only (step 80)" in titles(figure)
+    png(figure)
 
 
 @pytest.mark.parametrize(
     ("far", "near", "said"),
     [
-        (1.0, 4.0, "4.0 times as small"),
-        (6.0, 2.0, "3.0 times as large"),
+        (1.0, 4.0, "4 times as small"),
+        (6.0, 2.0, "3 times as large"),
         (4.0, 3.0, "about as large"),
     ],
 )
@@ -270,8 +302,10 @@ def test_vanishing_tells_which_gradients_lie_below():
 def test_falling_tells_whether_all_comparisons_reach_the_threshold():
     fell = pd.Series([30.0, 12.0], [22, 44])
     assert titles(figures.falling(fell, 0.1)).startswith("In each of 2 comparisons the loss fell,")
-    one = "In the only comparison the loss fell by 30.0 %."
+    one = "In the only comparison the loss fell by 30 %."
     assert training.falling_says(fell[:1], 0.1) == one
+    assert training.falling_says(fell / 4, 0.1).endswith("by 3 % at the least.")
+    assert overlapping(figures.falling(fell, 0.1)) == []
     flat = pd.Series([30.0, 0.05], [22, 44])
     assert training.falling_says(flat, 0.1).endswith("by 0.1 %: at step 44 it fell by 0.05 %.")
     rose = pd.Series([-2000.0, math.nan], [22, 44])
