@@ -71,7 +71,7 @@ class Report:
         facts = [
             ("photos", f"{self.images:,} ({splits})"),
             ("classes", f"{len(self.classes)}"),
-            ("pixels", " · ".join(f"{n} {_size(getattr(self, n))}" for n in _SIZES)),
+            ("pixels (by area)", " · ".join(f"{n} {_size(getattr(self, n))}" for n in _SIZES)),
             ("bytes", f"{self.bytes / 1e6:,.1f} MB"),
             ("damaged", self._listed(self.damaged, self.reasons)),
             ("not photos", self._listed(self.not_images, {})),

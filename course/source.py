@@ -56,7 +56,12 @@ class Source:
         return f"<div><code>{escape(self.title)}</code></div><div style='{STYLE}'>{blocks}</div>"
 
 
-def show(path: str | Path, *names: str, mark: Sequence[str] = ()) -> Source:
+def show(
+    path: str | Path,
+    *names: str,
+    mark: Sequence[str] = (),
+    between: tuple[str, str] | None = None,
+) -> Source:
     """Parts of a Python script, highlighted.
 
     Args:
@@ -64,10 +69,12 @@ def show(path: str | Path, *names: str, mark: Sequence[str] = ()) -> Source:
         names: functions, classes (``Hook``), methods (``Hook.register``) or constants of the file,
             shown in this order; without names, the whole file is shown.
         mark: each line with one of these texts is marked.
+        between: show each part only from its first line with the one text to the next line with
+            the other.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file has no such name, or no line that is shown has a text of `mark`.
+        ValueError: the file has no such name, or no line has a text of `mark` or `between`.
     """
     path = Path(path)
     lines = path.read_text().splitlines()
@@ -76,6 +83,8 @@ def show(path: str | Path, *names: str, mark: Sequence[str] = ()) -> Source:
     if unknown:
         raise ValueError(f"{path} has no {', '.join(unknown)}: it has {', '.join(places)}")
     spans = [places[name] for name in names] or [(1, len(lines))]
+    if between:
+        spans = [_narrowed(path, lines, span, *between) for span in spans]
     parts = tuple(_part(lines, first, last, mark) for first, last in spans)
     missing = [text for text in mark if not any(text in x for p in parts for x in p.lines)]
     if missing:
@@ -105,6 +114,19 @@ def _span(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> tuple[
     """Decorators included."""
     first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
     return first, node.end_lineno or node.lineno
+
+
+def _narrowed(
+    path: Path, lines: Sequence[str], span: tuple[int, int], begin: str, end: str
+) -> tuple[int, int]:
+    """The lines of a span from the first one with a text to the next one with another."""
+    first = next((n for n in range(span[0], span[1] + 1) if begin in lines[n - 1]), None)
+    if first is None:
+        raise ValueError(f"no line {span[0]} to {span[1]} of {path} has the text {begin!r}")
+    last = next((n for n in range(first, span[1] + 1) if end in lines[n - 1]), None)
+    if last is None:
+        raise ValueError(f"no line {first} to {span[1]} of {path} has the text {end!r}")
+    return first, last
 
 
 def _part(lines: Sequence[str], first: int, last: int, mark: Sequence[str]) -> Part:

@@ -1,9 +1,9 @@
-"""The course's figures, in one style. Each function returns a closed matplotlib Figure."""
+"""The course's figures, in one style. All but `searched` return a closed matplotlib Figure."""
 
 from course.figures.comparison import accuracies, comparison, confusion, parts, side_by_side
 from course.figures.overview import workflow
 from course.figures.photos import counts, gallery, sizes, variety
-from course.figures.serving import answers, latency, none_of_these
+from course.figures.serving import answers, latency, none_of_these, refusals_say
 from course.figures.training import (
     falling,
     gradients,
@@ -15,7 +15,7 @@ from course.figures.training import (
     vanishing,
     weights,
 )
-from course.figures.tuning import search
+from course.figures.tuning import search, searched
 
 __all__ = [
     "accuracies",
@@ -33,8 +33,10 @@ __all__ = [
     "order_of_losses",
     "overfitting",
     "parts",
+    "refusals_say",
     "runs",
     "search",
+    "searched",
     "side_by_side",
     "sizes",
     "vanishing",

@@ -46,6 +46,8 @@ def test_a_sound_set_is_counted_and_measured(photos):
     assert report.counts["train"] == dict.fromkeys(CLASSES, 2)
     assert report.images == 8
     assert (report.smallest, report.median, report.largest) == ((20, 10), (40, 30), (100, 80))
+    sizes = dict(report.facts())["pixels (by area)"]
+    assert sizes == "smallest 20x10 · median 40x30 · largest 100x80"
     assert report.bytes == sum(file.stat().st_size for file in photos.rglob("*.jpg"))
     assert (report.damaged, report.not_images, report.missing) == ([], [], {})
     assert state(photos) == before

@@ -53,6 +53,28 @@ def test_parts_stand_in_the_order_asked_for(script):
     assert said.endswith("⋮\n    3  LIMIT = 3")
 
 
+def test_a_part_can_be_shown_between_two_lines(script):
+    shown = show(script, "first", between=("def first", "):"))
+    assert str(shown).splitlines() == [
+        "script.py, lines 7 to 9",
+        "    7  def first(",
+        "    8      number,",
+        "    9  ):",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("between", "told"),
+    [
+        (("LIMIT", "return"), "no line 6 to 10 .* 'LIMIT'"),
+        (("):", "def"), "no line 9 to 10 .*'def'"),
+    ],
+)
+def test_lines_that_are_not_in_the_part_are_told(script, between, told):
+    with pytest.raises(ValueError, match=told):
+        show(script, "first", between=between)
+
+
 def test_lines_are_marked(script):
     shown = show(script, "first", mark=["return"])
     assert "\n>  10      return number" in str(shown)
