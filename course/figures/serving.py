@@ -2,11 +2,14 @@
 
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -23,6 +26,10 @@ from course.figures.style import (
     rounded,
     short,
 )
+
+POOR = 0.25  # a line that misses a median by a larger share of it fits poorly
+FLAT = 0.05  # a line that rises by a smaller share of the least median is flat
+_TITLE = 64  # characters of a title's line
 
 
 @in_style
@@ -95,49 +102,96 @@ def _bars(axis, prediction: Sequence[Mapping[str, Any]], truth: str | None) -> N
 
 
 @in_style
-def latency(first_ms: float, later_ms: Sequence[float], many_ms: Mapping[int, float]) -> Figure:
+def latency(
+    first_ms: float, later_ms: Sequence[float], many_ms: Mapping[int, Sequence[float]]
+) -> Figure:
     """How long requests take: each one of a series, and by the number of photos they carry.
 
     Args:
         first_ms: milliseconds of the endpoint's very first request.
-        later_ms: milliseconds of the requests after it, in their order, each with one photo.
-        many_ms: milliseconds of a request by how many photos it holds; at least two sizes.
+        later_ms: milliseconds of the requests of a series, in their order, each with one photo.
+        many_ms: milliseconds of requests by how many photos each holds; at least two sizes.
 
     Raises:
-        ValueError: no later request, or fewer than two sizes.
+        ValueError: no later request, fewer than two sizes, or a size without a request.
     """
-    if not len(later_ms) or len(many_ms) < 2:
+    if not len(later_ms) or len(many_ms) < 2 or not all(map(len, many_ms.values())):
         raise ValueError("give at least one later request, and requests of two different sizes")
     figure, (series, sizes) = plt.subplots(2, 1, figsize=(5.6, 5.8))
     _series(series, first_ms, np.asarray(later_ms, float))
-    _sizes(sizes, *fixed_and_per_photo(many_ms), many_ms)
+    _sizes(sizes, many_ms)
     return figure
 
 
-def fixed_and_per_photo(many_ms: Mapping[int, float]) -> tuple[float, float]:
-    """Milliseconds that any request takes, and those that each photo adds: a straight line's fit.
+@dataclass(frozen=True)
+class Line:
+    """A straight line through the median milliseconds of requests by how many photos they hold.
+
+    Attributes:
+        fixed: milliseconds where the line meets zero photos.
+        per_photo: milliseconds that each photo adds.
+        miss: milliseconds between the line and the median that is farthest from it.
+        poor: whether the line misses a median by more than `POOR` of that median.
+        rises: whether it rises by more than `FLAT` of the least median.
+    """
+
+    fixed: float
+    per_photo: float
+    miss: float
+    poor: bool
+    rises: bool
+
+
+def line(many_ms: Mapping[int, Sequence[float]]) -> Line:
+    """Fit a straight line to the median of each size by least squares.
 
     Args:
-        many_ms: milliseconds of a request by how many photos it holds.
+        many_ms: milliseconds of requests by how many photos each holds; at least two sizes.
     """
-    per_photo, fixed = np.polyfit(list(many_ms), list(many_ms.values()), 1)
-    return float(fixed), float(per_photo)
+    photos = np.array(list(many_ms), float)
+    medians = np.array([np.median(values) for values in many_ms.values()])
+    per_photo, fixed = np.polyfit(photos, medians, 1)
+    misses = np.abs(fixed + per_photo * photos - medians)
+    poor = bool((misses > POOR * medians).any())
+    rises = bool(per_photo * np.ptp(photos) > FLAT * medians.min())
+    return Line(float(fixed), float(per_photo), float(misses.max()), poor, rises)
+
+
+def _line_says(fitted_line: Line) -> str:
+    """What the line tells of a request's costs, no more exactly than it fits."""
+    if fitted_line.poor:
+        return f"A straight line fits poorly: it misses a median by {_about(fitted_line.miss)} ms"
+    if not fitted_line.rises:
+        return "No cost of a further photo can be measured"
+    text = f"About {_about(fitted_line.per_photo)} ms more for each further photo"
+    low, high = fitted_line.fixed - fitted_line.miss, fitted_line.fixed + fitted_line.miss
+    if low <= 0:
+        return text
+    ends = [_about(low), _about(high)]
+    span = f"about {ends[0]}" if ends[0] == ends[1] else " to ".join(ends)
+    return f"{text}, {span} ms for the request itself"
+
+
+def _about(value: float) -> str:
+    """A number with one digit that counts below 10, with two above."""
+    digits = 1 if value < 9.5 else 2
+    return f"{float(f'{value:.{digits}g}'):,.10g}"
 
 
 def _series(axis, first: float, later: np.ndarray) -> None:
     middle, slow = np.percentile(later, [50, 95])
-    axis.plot(1, first, "o", color=ORANGE, markersize=7)
-    axis.plot(np.arange(2, len(later) + 2), later, "o", color=BLUE, markersize=4, alpha=0.7)
+    axis.plot(0, first, "o", color=ORANGE, markersize=7)
+    axis.plot(np.arange(1, len(later) + 1), later, "o", color=BLUE, markersize=4, alpha=0.7)
     axis.axhline(middle, color=INK, linewidth=1.2)
     axis.axhline(slow, color=INK, linewidth=1.2, linestyle="--")
-    end = len(later) + 3
+    end = len(later) + 2
     for height, words in ((middle, "median"), (slow, "95th percentile")):
         side = "top" if height == middle else "bottom"
         axis.text(end, height, f"{words}\n{height:.3g} ms", va=side, fontsize=9, color=INK)
-    axis.set_xlim(-1, 1.42 * end)
-    axis.set_xticks(range(0, len(later) + 2, 10))
-    axis.text(3, first, f"first {first:.3g} ms", va="center", fontsize=9, color=ORANGE)
-    axis.set(yscale="log", xlabel="request", ylabel="milliseconds (log scale)")
+    axis.set_xlim(-2, 1.42 * end)
+    axis.set_xticks(range(10, len(later) + 1, 10))
+    axis.text(2, first, f"first {first:.3g} ms", va="center", fontsize=9, color=ORANGE)
+    axis.set(yscale="log", xlabel="request of the series", ylabel="milliseconds (log scale)")
     low, high = min(first, later.min()), max(first, later.max())
     axis.set_ylim(low / 1.6, high * 1.4)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -149,15 +203,21 @@ def _series(axis, first: float, later: np.ndarray) -> None:
     axis.set_title(word)
 
 
-def _sizes(axis, fixed: float, per_photo: float, many_ms: Mapping[int, float]) -> None:
+def _sizes(axis, many_ms: Mapping[int, Sequence[float]]) -> None:
+    """The median of each size, with the span of its middle half, and the line through them."""
     photos = np.array(list(many_ms), float)
-    line = np.array([0, photos.max()])
-    axis.plot(photos, list(many_ms.values()), "o", color=BLUE)
-    axis.plot(line, fixed + per_photo * line, color=QUIET, linewidth=1.2)
-    axis.set(xlabel="photos in the request", ylabel="milliseconds", xlim=(0, None), ylim=(0, None))
+    quartiles = [np.percentile(values, [25, 50, 75]) for values in many_ms.values()]
+    low, middle, high = np.transpose(quartiles)
+    fit, ends = line(many_ms), np.array([0, photos.max()])
+    axis.plot(ends, fit.fixed + fit.per_photo * ends, color=QUIET, linewidth=1.2)
+    spread = np.array([middle - low, high - middle])
+    axis.errorbar(photos, middle, spread, fmt="o", color=BLUE, capsize=4)
+    axis.set(
+        xlabel="photos in the request (dot: median, bar: 25th to 75th percentile)",
+        ylabel="milliseconds", xlim=(0, None), ylim=(0, None),
+    )  # fmt: skip
     axis.set_xticks(list(many_ms))
-    base = f"{fixed:.2g} ms" if fixed > 0 else "nothing measurable"
-    axis.set_title(f"A request costs {base}, and {per_photo:.2g} ms for each photo")
+    axis.set_title("\n".join(textwrap.wrap(_line_says(fit), _TITLE)))
 
 
 @in_style
@@ -210,3 +270,23 @@ def none_of_these(
 def passing(probabilities: Sequence[float], threshold: float) -> float:
     """The share, 0 to 1, of pictures whose probability reaches the threshold."""
     return float(np.mean(np.asarray(probabilities, float) >= threshold))
+
+
+def refusals_say(answers: pd.DataFrame, threshold: float) -> str:
+    """Two sentences on pictures without a dog: how many are refused, and which kind passes most.
+
+    Args:
+        answers: a row for each picture; columns `kind` and `probability` (of the likeliest breed).
+        threshold: pictures below it are refused.
+    """
+    passes = answers["probability"] >= threshold
+    text = f"{(~passes).sum()} of {len(passes)} pictures without a dog are refused."
+    kinds = passes.groupby(answers["kind"], sort=False).agg(["mean", "sum", "size"])
+    if not passes.any():
+        return f"{text} None of the {len(kinds)} kinds passes."
+    most = kinds[kinds["mean"] == kinds["mean"].max()]
+    if len(most) == len(kinds) > 1:
+        return f"{text} All kinds pass equally often."
+    named = [f"{kind} ({row['sum']:.0f} of {row['size']:.0f})" for kind, row in most.iterrows()]
+    who = "Kind that passes" if len(named) == 1 else "Kinds that pass"
+    return f"{text} {who} most often: {', '.join(named)}."

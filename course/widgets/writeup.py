@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from course.workspace import Workspace
 
 REPORT = "profiler-report.html"
+ILL = f"{jobs.PROJECT}-ill-"  # how the name of notebook 03's ill run begins
+STARTED = re.compile(r"^weights=(\w+)")  # in a job's log
 
 
 class WriteUp:
@@ -79,8 +82,9 @@ def _cell(value: Any) -> str:
 def write_up(ws: Workspace, tuning: HyperParameterTuningJob, job: TrainingJob) -> WriteUp:
     """A document with what SageMaker remembers of the project; the notebook adds the endpoint.
 
-    Its sections: the model, all training jobs since the tuning job began, the best values of the
-    tuning job, the verdicts of Debugger's rules on `job`, the profiler's report, the costs.
+    Its sections: the model, all training jobs since the tuning job began, the hyperparameters that
+    the search found best beside those of `job`, the verdicts of Debugger's rules on `job` and on
+    the ill run, the profiler's report.
 
     Args:
         ws: what `course.connect` returned.
@@ -90,18 +94,42 @@ def write_up(ws: Workspace, tuning: HyperParameterTuningJob, job: TrainingJob) -
     from sagemaker.core.resources import TrainingJob
 
     since = [TrainingJob.get(name, region=ws.region) for name in _names(ws, tuning)]
-    best = tuning.best_training_job.tuned_hyper_parameters
     document = WriteUp("Dog breeds with Amazon SageMaker")
     document.add("Model", _model(ws, job))
     document.add("Training jobs", pd.DataFrame([_row(each) for each in since]))
-    document.add(
-        f"Best values of the tuning job {tuning.hyper_parameter_tuning_job_name}",
-        {name: _rounded(value) for name, value in best.items()},
-    )
-    document.add("Debugger's rules", _verdicts(job))
+    document.add("Hyperparameters", *_values(tuning, job))
+    document.add("Debugger's rules", *_rules(job, since))
     document.add("Profiler", _profiler(ws, since))
-    document.add("Costs of training", _costs(ws, since))
     return document
+
+
+def all_costs(ws: Workspace, tuning: HyperParameterTuningJob, endpoint_s: float) -> dict[str, str]:
+    """What the project cost, by what it was spent on; for the write-up.
+
+    Args:
+        ws: what `course.connect` returned.
+        tuning: the tuning job; training jobs count since it began.
+        endpoint_s: seconds for which the endpoint existed.
+    """
+    from sagemaker.core.resources import TrainingJob
+
+    since = [TrainingJob.get(name, region=ws.region) for name in _names(ws, tuning)]
+    seconds = sum(map(_billable, since))
+    training = f"{seconds} seconds of {len(since)} jobs"
+    serving = f"{endpoint_s / 3600:.2f} hours"
+    if ws.mode == "local":
+        here = "on this machine: $0, nothing is billed here"
+        return {"training": f"{training} {here}", "endpoint": f"{serving} {here}"}
+    jobs_cost = sum(
+        costs.dollars(_billable(job), job.resource_config.instance_type) for job in since
+    )
+    endpoint_cost = costs.dollars(endpoint_s, ws.endpoint_instance)
+    return {
+        "training": f"{training}, as billed: ${jobs_cost:.2f}",
+        "endpoint": f"{serving} of {ws.endpoint_instance}: ${endpoint_cost:.2f}",
+        "together": f"${jobs_cost + endpoint_cost:.2f}",
+        "prices": f"on demand, {costs.PRICED}; the bill in the AWS console is what counts",
+    }
 
 
 def _rounded(value: str) -> str:
@@ -111,6 +139,23 @@ def _rounded(value: str) -> str:
         return text if text.isdigit() else f"{float(text):.4g}"
     except ValueError:
         return text
+
+
+def _values(tuning: HyperParameterTuningJob, job: TrainingJob) -> tuple[str, pd.DataFrame]:
+    """What the search chose, beside what the deployed job ran with."""
+    best = tuning.best_training_job.tuned_hyper_parameters
+    given = jobs.hyperparameters(job)
+    rows = {
+        name: (_rounded(value), _rounded(str(given.get(name, "-")))) for name, value in best.items()
+    }
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["best of the search", "of the deployed job"]
+    )
+    return (
+        f"The search is the tuning job {tuning.hyper_parameter_tuning_job_name}, the deployed job "
+        f"{job.training_job_name}.",
+        table.rename_axis("hyperparameter"),
+    )
 
 
 def _names(ws: Workspace, tuning: HyperParameterTuningJob) -> list[str]:
@@ -128,7 +173,7 @@ def _model(ws: Workspace, job: TrainingJob) -> dict[str, Any]:
     return {
         "where": "on this machine (local mode)" if ws.mode == "local" else f"AWS, {ws.region}",
         "network": given.get("model"),
-        "weights at the start": given.get("weights"),
+        "weights at the start": _weights(job),
         "training job": job.training_job_name,
         "artifact": job.model_artifacts.s3_model_artifacts,
         **_results(job),
@@ -147,10 +192,12 @@ def _given(members: Any) -> list:
 
 def _row(job: TrainingJob) -> dict[str, Any]:
     given, results = jobs.hyperparameters(job), _results(job)
-    asked = ("model", "weights", "train-layers", "lr", "batch-size", "epochs")
+    asked = ("train-layers", "lr", "batch-size", "epochs")
     return {
         "job": job.training_job_name,
         "status": job.training_job_status,
+        "model": given.get("model"),
+        "weights": _weights(job),
         **{name: given.get(name) for name in asked},
         **{name: results.get(name) for name in ("valid_accuracy", "test_accuracy")},
         "billable s": _billable(job),
@@ -162,15 +209,43 @@ def _billable(job: TrainingJob) -> int:
     return seconds if isinstance(seconds, int) else 0
 
 
-def _verdicts(job: TrainingJob) -> pd.DataFrame | str:
-    """The rules' verdicts, as SageMaker or notebook 03 keeps them beside the job's tensors."""
+def _weights(job: TrainingJob) -> str | None:
+    """What the job started from: its log tells, since `auto` leaves the choice to the script."""
+    asked = jobs.hyperparameters(job).get("weights")
+    told = [STARTED.match(line) for line in jobs.log(job, STARTED.pattern, limit_s=0)]
+    if not told:
+        return asked and f"{asked} (asked for)"
+    used = told[0][1]
+    return used if asked in (used, None) else f"{used} (asked for: {asked})"
+
+
+def _rules(job: TrainingJob, since: Sequence[TrainingJob]) -> list[pd.DataFrame | str]:
+    """The verdicts on the deployed job and on the ill run, as SageMaker or notebook 03 keeps them.
+
+    Both stand in one table; the text says which jobs they are, and which has none.
+    """
+    watched = {"deployed job": job}
+    ill = [each for each in since if each.training_job_name.startswith(ILL)]
+    if ill:
+        watched["ill run"] = ill[-1]
+    found = {who: _verdicts(each) for who, each in watched.items()}
+    lines = [
+        f"- {who}: {each.training_job_name}" + ("" if found[who] is not None else ", no rules")
+        for who, each in watched.items()
+    ]
+    columns = {who: statuses for who, statuses in found.items() if statuses is not None}
+    table = pd.DataFrame(columns).rename_axis("rule")
+    return ["\n".join(lines), *([table] if columns else [])]
+
+
+def _verdicts(job: TrainingJob) -> pd.Series | None:
+    """A status for each rule; None if no rule watched the job."""
     from course import debugger  # smdebug takes seconds to import
 
     try:
-        table = debugger.verdicts(job)
+        return debugger.verdicts(job)["status"]
     except ValueError:
-        return f"No rule watched the job {job.training_job_name}."
-    return table[["status"]].rename_axis("rule")
+        return None
 
 
 def _profiler(ws: Workspace, since: Sequence[TrainingJob]) -> str:
@@ -187,15 +262,3 @@ def _profiler(ws: Workspace, since: Sequence[TrainingJob]) -> str:
     if (ws.reports / REPORT).exists():
         lines.insert(0, f"- [{REPORT}]({REPORT}), saved by notebook 03")
     return "\n".join(lines) or "No run was profiled."
-
-
-def _costs(ws: Workspace, since: Sequence[TrainingJob]) -> str:
-    """What the jobs cost: their billable seconds, and on AWS the price of their machines."""
-    seconds = sum(map(_billable, since))
-    if ws.mode == "local":
-        return f"{seconds} seconds of {len(since)} jobs on this machine: nothing was billed."
-    price = sum(costs.dollars(_billable(job), job.resource_config.instance_type) for job in since)
-    return (
-        f"{seconds} billable seconds of {len(since)} jobs: ${price:.2f} at the on-demand prices of "
-        "us-east-1 in November 2026. The bill in the AWS console is what counts."
-    )

@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
@@ -85,7 +86,12 @@ def test_answers_of_unequal_lengths():
 # ------------------------------------------------------------------------------------------ latency
 
 LATER = [10.0] * 45 + [30.0] * 5
-MANY = {1: 8.0, 2: 11.0, 4: 17.0, 8: 29.0}  # 5 ms and 3 ms a photo
+MANY = {1: [8.0, 7.0, 9.0], 2: [11.0], 4: [17.0], 8: [29.0]}  # 5 ms and 3 ms a photo
+
+
+def title(many):
+    _, sizes = figures.latency(9.0, LATER, many).axes
+    return sizes.get_title("left").replace("\n", " ")
 
 
 def test_latency_marks_the_first_the_median_and_the_95th_percentile():
@@ -93,9 +99,41 @@ def test_latency_marks_the_first_the_median_and_the_95th_percentile():
     assert {"first 80 ms", "median\n10 ms", "95th percentile\n30 ms"} <= set(texts(figure))
     series, sizes = figure.axes
     assert series.get_title("left") == "The first request took 8 times the median"
-    assert sizes.get_title("left") == "A request costs 5 ms, and 3 ms for each photo"
     assert [line.get_ydata()[0] for line in series.lines] == [80, 10, 10, 30]
-    assert (series.get_xlabel(), sizes.get_ylabel()) == ("request", "milliseconds")
+    assert series.get_xlabel() == "request of the series"
+    assert sizes.get_ylabel() == "milliseconds"
+
+
+def test_the_sizes_are_medians_with_their_middle_half():
+    _, sizes = figures.latency(9.0, LATER, {1: [8.0, 4.0, 20.0, 10.0, 6.0], 2: [9.0]}).axes
+    (container,) = sizes.containers
+    assert container.lines[0].get_ydata().tolist() == [8, 9]
+    (bars,) = container.lines[2]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[6, 10], [9, 9]]
+
+
+def test_the_title_tells_what_a_further_photo_costs():
+    assert title(MANY) == (
+        "About 3 ms more for each further photo, about 5 ms for the request itself"
+    )
+
+
+def test_the_fixed_cost_is_no_more_exact_than_the_fit():
+    assert title({1: [26.0], 2: [33.0], 4: [37.0], 8: [52.0]}) == (
+        "About 4 ms more for each further photo, 22 to 26 ms for the request itself"
+    )
+    assert title({1: [1.0], 2: [4.0]}) == "About 3 ms more for each further photo"
+
+
+def test_a_line_that_fits_poorly_claims_no_cost():
+    many = {1: [10.0], 2: [40.0], 4: [20.0], 8: [60.0]}
+    fit = serving.line(many)
+    assert fit.poor and fit.miss == pytest.approx(17.39, abs=0.01)
+    assert title(many) == "A straight line fits poorly: it misses a median by 17 ms"
+
+
+def test_requests_that_do_not_grow():
+    assert title({1: [9.0], 8: [9.0]}) == "No cost of a further photo can be measured"
 
 
 def test_a_first_request_that_is_not_slow_is_not_called_slow():
@@ -103,16 +141,16 @@ def test_a_first_request_that_is_not_slow_is_not_called_slow():
     assert series.get_title("left") == "The first request was no slower than the others"
 
 
-def test_a_fixed_part_below_zero_is_called_nothing():
-    fixed, per_photo = serving.fixed_and_per_photo({1: 1.0, 2: 4.0})
-    assert (round(fixed, 6), round(per_photo, 6)) == (-2, 3)
-    _, sizes = figures.latency(9.0, LATER, {1: 1.0, 2: 4.0}).axes
-    assert sizes.get_title("left") == (
-        "A request costs nothing measurable, and 3 ms for each photo"
-    )
+@pytest.mark.parametrize(
+    ("value", "text"), [(3.7, "4"), (0.26, "0.3"), (9.7, "9.7"), (22.4, "22"), (1234, "1,200")]
+)
+def test_costs_are_rounded(value, text):
+    assert serving._about(value) == text
 
 
-@pytest.mark.parametrize(("later", "many"), [([], MANY), (LATER, {1: 2.0})])
+@pytest.mark.parametrize(
+    ("later", "many"), [([], MANY), (LATER, {1: [2.0]}), (LATER, {1: [2.0], 2: []})]
+)
 def test_latency_needs_requests_and_two_sizes(later, many):
     with pytest.raises(ValueError, match="at least one later request"):
         figures.latency(9.0, later, many)
@@ -145,6 +183,27 @@ def test_a_picture_at_the_threshold_passes():
 def test_none_of_these_needs_dogs_others_and_examples(dogs, others, examples):
     with pytest.raises(ValueError, match="give some of each"):
         figures.none_of_these(dogs, others, 0.5, examples)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "text"),
+    [
+        ([0.1, 0.2, 0.1, 0.2], "4 of 4 pictures without a dog are refused. "
+         "None of the 2 kinds passes."),
+        ([0.1, 0.9, 0.1, 0.2], "3 of 4 pictures without a dog are refused. "
+         "Kind that passes most often: scene (1 of 2)."),
+        ([0.1, 0.9, 0.5, 0.2], "2 of 4 pictures without a dog are refused. "
+         "All kinds pass equally often."),
+    ],
+)  # fmt: skip
+def test_refusals_are_told_in_words(probabilities, text):
+    answers = pd.DataFrame({"kind": ["scene"] * 2 + ["noise"] * 2, "probability": probabilities})
+    assert figures.refusals_say(answers, 0.5) == text
+
+
+def test_two_kinds_that_pass_most():
+    answers = pd.DataFrame({"kind": list("abc"), "probability": [0.9, 0.1, 0.9]})
+    assert figures.refusals_say(answers, 0.5).endswith("often: a (1 of 1), c (1 of 1).")
 
 
 def test_the_figures_are_white_and_small():

@@ -7,8 +7,8 @@ from typing import ClassVar
 import pandas as pd
 import pytest
 
-from course import debugger
-from course.widgets import WriteUp, write_up
+from course import debugger, jobs
+from course.widgets import WriteUp, all_costs, write_up
 
 
 def section(*contents):
@@ -75,12 +75,14 @@ def job(name, seconds, instance="ml.g4dn.xlarge", **metrics):
     return SimpleNamespace(
         training_job_name=name,
         training_job_status="Completed",
-        hyper_parameters={"model": '"resnet50"', "lr": "0.001", "_tuning": "x"},
+        hyper_parameters={
+            "model": '"resnet50"', "lr": "0.001", "weights": '"auto"', "_tuning": "x",
+        },
         final_metric_data_list=members or object(),  # the SDK's own "not there"
         billable_time_in_seconds=seconds,
         resource_config=SimpleNamespace(instance_type=instance),
         model_artifacts=SimpleNamespace(s3_model_artifacts=f"s3://bucket/{name}/model.tar.gz"),
-    )
+    )  # fmt: skip
 
 
 JOBS = {each.training_job_name: each for each in (
@@ -124,27 +126,40 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.setattr(resources, "TrainingJob", SimpleNamespace(get=get))
     rules = pd.DataFrame({"status": ["NoIssuesFound"], "details": ["-"]}, ["Overfit"])
     monkeypatch.setattr(debugger, "verdicts", lambda job: rules)
+    monkeypatch.setattr(
+        jobs, "log", lambda job, pattern, limit_s: ["weights=random device='cpu' image_size=128"]
+    )
     session = SimpleNamespace(boto_session=SimpleNamespace(client=Pages))
     return SimpleNamespace(
         mode="aws", region="eu-west-1", bucket="bucket", prefix="dog-breeds", reports=tmp_path,
-        session=session,
+        session=session, endpoint_instance="ml.m5.large",
     )  # fmt: skip
 
 
-def test_it_holds_jobs_values_verdicts_report_and_costs(workspace):
+def test_it_holds_jobs_values_verdicts_and_report(workspace):
     text = write_up(workspace, TUNING, JOBS["dog-breeds-b"]).text
-    assert "| where | AWS, eu-west-1 |" in text
-    assert "| test_accuracy | 0.75 |" in text
+    lines = text.splitlines()
+    assert "| where | AWS, eu-west-1 |" in lines
+    assert "| test_accuracy | 0.75 |" in lines
     assert (
-        "| dog-breeds-a | Completed | resnet50 | - | - | 0.001 | - | - | 0.5 | - | 1800 |" in text
+        "| dog-breeds-a | Completed | resnet50 | random (asked for: auto) | - | 0.001 | - | - "
+        "| 0.5 | - | 1800 |" in lines
     )
-    assert "## Best values of the tuning job dog-breeds-261129" in text
-    assert {"| lr | 0.001235 |", "| batch-size | 32 |", "| model | vgg16 |"} <= {*text.splitlines()}
-    assert "| Overfit | NoIssuesFound |" in text
-    assert f"- `s3://bucket/{REPORT_KEY}`" in text
+    assert "| Overfit | NoIssuesFound |" in lines
+    assert f"- `s3://bucket/{REPORT_KEY}`" in lines
     assert "dog-breeds-z" not in text  # of an earlier run
-    assert "3600 billable seconds of 2 jobs: $0.74" in text
     assert Pages.asked["sagemaker"]["CreationTimeAfter"] == BEGUN
+
+
+def test_the_best_values_stand_beside_those_of_the_deployed_job(workspace):
+    text = write_up(workspace, TUNING, JOBS["dog-breeds-b"]).text
+    assert "The search is the tuning job dog-breeds-261129, the deployed job dog-breeds-b." in text
+    assert {
+        "| hyperparameter | best of the search | of the deployed job |",
+        "| lr | 0.001235 | 0.001 |",
+        "| batch-size | 32 | - |",
+        "| model | vgg16 | resnet50 |",
+    } <= {*text.splitlines()}
 
 
 def test_a_copy_of_the_report_beside_it_is_linked(workspace):
@@ -155,11 +170,34 @@ def test_a_copy_of_the_report_beside_it_is_linked(workspace):
     )
 
 
-def test_nothing_is_billed_on_this_machine(workspace):
-    workspace.mode = "local"
-    text = write_up(workspace, TUNING, JOBS["dog-breeds-a"]).text
-    assert "3600 seconds of 2 jobs on this machine: nothing was billed." in text
-    assert "$" not in text
+@pytest.mark.parametrize(
+    ("logged", "asked", "shown"),
+    [
+        (["weights=imagenet (a.pth) x"], '"imagenet"', "imagenet"),
+        (["weights=imagenet (a.pth) x"], '"auto"', "imagenet (asked for: auto)"),
+        ([], '"auto"', "auto (asked for)"),
+    ],
+)
+def test_a_job_started_from_what_its_log_says(workspace, monkeypatch, logged, asked, shown):
+    monkeypatch.setattr(jobs, "log", lambda job, pattern, limit_s: logged)
+    started = job("dog-breeds-c", 60)
+    started.hyper_parameters["weights"] = asked
+    text = write_up(workspace, TUNING, started).text
+    assert f"| weights at the start | {shown} |" in text.splitlines()
+
+
+def test_the_ill_run_stands_beside_the_deployed_job(workspace, monkeypatch):
+    monkeypatch.setitem(JOBS, "dog-breeds-ill-20261129", job("dog-breeds-ill-20261129", 30))
+    statuses = {"dog-breeds-b": "NoIssuesFound", "dog-breeds-ill-20261129": "IssuesFound"}
+    monkeypatch.setattr(
+        debugger,
+        "verdicts",
+        lambda job: pd.DataFrame({"status": [statuses[job.training_job_name]]}, ["Overfit"]),
+    )
+    lines = write_up(workspace, TUNING, JOBS["dog-breeds-b"]).text.splitlines()
+    assert {"- deployed job: dog-breeds-b", "- ill run: dog-breeds-ill-20261129"} <= {*lines}
+    assert "| rule | deployed job | ill run |" in lines
+    assert "| Overfit | NoIssuesFound | IssuesFound |" in lines
 
 
 def test_a_job_without_rules_says_so(workspace, monkeypatch):
@@ -169,4 +207,19 @@ def test_a_job_without_rules_says_so(workspace, monkeypatch):
     monkeypatch.setattr(debugger, "verdicts", none)
     without_metrics = job("dog-breeds-c", 60)
     text = write_up(workspace, TUNING, without_metrics).text
-    assert "No rule watched the job dog-breeds-c." in text
+    assert "- deployed job: dog-breeds-c, no rules" in text
+    assert "| rule |" not in text
+
+
+def test_costs_are_those_of_training_and_of_the_endpoint(workspace):
+    found = all_costs(workspace, TUNING, 2 * 3600)
+    assert found["training"] == "3600 seconds of 2 jobs, as billed: $0.74"
+    assert found["endpoint"] == "2.00 hours of ml.m5.large: $0.23"
+    assert found["together"] == "$0.97"
+
+
+def test_nothing_is_billed_on_this_machine(workspace):
+    workspace.mode = "local"
+    found = all_costs(workspace, TUNING, 36)
+    here = "on this machine: $0, nothing is billed here"
+    assert found == {"training": f"3600 seconds of 2 jobs {here}", "endpoint": f"0.01 hours {here}"}
