@@ -1,8 +1,8 @@
 """Pictures without a dog, to find out what a network makes of them.
 
 Noise, stripes and plain colours look like nothing that it was trained on; a scene is the background
-of the drawn photos, without the dog in front. A shuffled photo has a dog's coat and colours, but not
-its shape: its small tiles lie in random order.
+of the drawn photos, without the dog in front. A shuffled photo has a dog's coat and colours, but
+not its shape: its small tiles lie in random order.
 """
 
 import io
