@@ -360,6 +360,7 @@ def server(archive, monkeypatch):
     served = Server(archive)
     yield served
     served.http.shutdown()
+    served.http.server_close()
 
 
 def fetch(server, tmp_path, **options):

@@ -18,7 +18,11 @@ def test_uv_gets_a_backend_only_if_one_is_given(given):
 
 def test_the_lessons_are_compared_with_the_committed_report_left_alone():
     said = subprocess.run(
-        ["make", "--dry-run", "check-lessons"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", "check-lessons"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "--nbval-lax" in said and said.rstrip().endswith(" notebooks")
     assert f'COURSE_REPORTS="{ROOT}/build/' in said
