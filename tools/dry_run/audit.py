@@ -62,6 +62,8 @@ DEBUGGER = re.compile(
     r"|CheckpointConfig)\.|HyperParameters\.(debug-config|system-metrics)$"
 )
 RECORDED = re.compile(r"/(debug|profiler|rule)-output/")  # where the notebook reads them
+# What a notebook asks that evaluates the rules itself; it keeps the verdicts beside the tensors.
+NOTEBOOKS_OWN = {"s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2", "s3:PutObject"}
 SELF_HOSTED = "who evaluates Debugger's rules"
 
 
@@ -247,8 +249,7 @@ def _belongs_to_debugger(difference: Difference) -> bool:
     values = [v for v in (difference.first, difference.second) if v != ABSENT]
     if difference.operation == "sagemaker:CreateTrainingJob":
         return len(values) == 1 and DEBUGGER.match(difference.path) is not None
-    reads = difference.operation in {"s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2"}
-    return reads and all(map(RECORDED.search, values))
+    return difference.operation in NOTEBOOKS_OWN and all(map(RECORDED.search, values))
 
 
 def _tuned(calls: Iterable[Call]) -> set[str]:

@@ -14,12 +14,13 @@ from tools.dry_run.record import Call
 OWN_NAMES = (
     (re.compile(r"-\d{3}-[0-9a-f]{8}\b"), "-(tuned job)"),
     (re.compile(r"\b20\d{12}(-\d{4})?\b"), "(time)"),
-    (re.compile(r"\b\d{6}-\d{4}\b|\b\d{10}\b"), "(time)"),
+    (re.compile(r"\b\d{6}-\d{4}\b|\b\d{10}(\.\d+)?\b"), "(time)"),
     (re.compile(r"\b0\d{8}(\d{3})?\b"), "(step)"),  # in the names of Debugger's files
 )
 # Members that belong to the way of a request and not to what it asks.
 TRANSPORT = re.compile(r"Checksum\w*|ContentEncoding|ContentMD5|IfMatch|Range|UploadId")
 MOMENTS = {"StartTime", "EndTime"}
+TOKENS = {"NextToken", "nextToken", "ContinuationToken"}  # where the next page of an answer begins
 # Parts of an upload follow from an object's size, which a trained network's archive does not fix.
 PARTS = {"s3:UploadPart", "s3:CompleteMultipartUpload"}
 READING = re.compile(r"(Get|List|Describe|Head|Filter|Simulate)")
@@ -89,6 +90,8 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 def _plain(path: str, value: object, facts: Mapping[str, str]) -> str:
     if path in MOMENTS:
         return "(time)"
+    if path in TOKENS:
+        return "(page)"
     text = value if isinstance(value, str) else json.dumps(value)
     for name, own in facts.items():
         text = text.replace(own, f"({name})")

@@ -30,9 +30,18 @@ def test_names_that_every_run_makes_anew_are_the_same():
         ("dog-breeds-261121-0939-001-f153c136", "dog-breeds-261122-1010-004-00000000"),
         ("dog-breeds-20261121094104-9703", "dog-breeds-20261122101010-0001"),
         ("tuning-1795253973", "tuning-1795253974"),
+        ("1795253973.80389", "1795253974.929726"),
     ):
         assert found([created(one)], [created(two)]) == []
     assert len(found([created("dog-breeds-vgg16")], [created("dog-breeds-resnet50")])) == 1
+
+
+def test_the_page_that_is_asked_for_does_not_count():
+    one, two = (
+        Call("logs", "GetLogEvents", params={"logStreamName": "a", "nextToken": f"f/{page}"})
+        for page in (112, 114)
+    )
+    assert found([one], [two]) == []
 
 
 def test_what_each_run_chose_for_itself_is_the_same():
