@@ -50,11 +50,15 @@ class WriteUp:
         return "\n\n".join(self.parts) + "\n"
 
     def save(self, file: str | os.PathLike) -> Markdown:
-        """Write the document and return it, so that a notebook shows it rendered."""
+        """Write the document and return it, so that a notebook shows it rendered.
+
+        What is returned links the profiler's report by the file's folder, which lies beside the
+        notebook; the file itself lies beside the report.
+        """
         target = Path(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(self.text, encoding="utf-8")
-        return Markdown(self.text)
+        return Markdown(self.text.replace(f"({REPORT})", f"({target.parent.name}/{REPORT})"))
 
 
 def _markdown(content: pd.DataFrame | Mapping[str, Any] | str, heading: str) -> str:

@@ -223,3 +223,11 @@ def test_nothing_is_billed_on_this_machine(workspace):
     found = all_costs(workspace, TUNING, 36)
     here = "on this machine: $0, nothing is billed here"
     assert found == {"training": f"3600 seconds of 2 jobs {here}", "endpoint": f"0.01 hours {here}"}
+
+
+def test_what_is_shown_links_the_report_from_the_notebook_s_folder(tmp_path):
+    document = WriteUp("A project")
+    document.add("Profiler", "- [the report](profiler-report.html)")
+    shown = document.save(tmp_path / "reports" / "write-up.md").data
+    assert "(reports/profiler-report.html)" in shown
+    assert "(profiler-report.html)" in (tmp_path / "reports" / "write-up.md").read_text()
