@@ -21,6 +21,7 @@ import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -193,9 +194,7 @@ def split(folder: Path, build_dir: Path, seed: int = 0) -> Path:
     target = build_dir / f"{folder.name}-split-{_fingerprint(folder, everything, seed)}"
     if target.is_dir():
         return target
-    build_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=build_dir))
-    try:
+    with _whole(target) as unfinished:
         for name, (_, others) in found.items():
             for part, photos in parts[name].items():
                 for file in photos + (others if part == "train" else []):
@@ -205,10 +204,6 @@ def split(folder: Path, build_dir: Path, seed: int = 0) -> Path:
                 _link(file, unfinished / file.name)
         totals = {part: sum(len(parts[name][part]) for name in parts) for part in SPLITS}
         (unfinished / SPLIT_RECIPE).write_text(json.dumps(totals | {"seed": seed}) + "\n")
-        unfinished.chmod(0o755)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return target
 
 
@@ -237,6 +232,19 @@ def _fingerprint(folder: Path, files: list[Path], seed: int) -> str:
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]
 
 
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` only if nothing goes wrong."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield unfinished
+        unfinished.chmod(0o755)
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
 def _link(file: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -262,16 +270,9 @@ def unpack(archive: Path, build_dir: Path) -> Path:
     state = archive.stat()
     stem = re.sub(r"(\.tar)?\.[^.]+$", "", archive.name)
     target = build_dir / f"{stem}-{state.st_size:x}-{state.st_mtime_ns:x}"
-    if target.is_dir():
-        return target
-    build_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{stem}-", dir=build_dir))
-    try:
-        reader(archive, unfinished)
-        unfinished.chmod(0o755)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    if not target.is_dir():
+        with _whole(target) as unfinished:
+            reader(archive, unfinished)
     return target
 
 

@@ -2,11 +2,6 @@
 
 import io
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,22 +11,12 @@ from PIL import Image
 from course import figures
 from course.figures import style
 from course.predictions import OTHERS, SHOWN, Share
+from tests.support.drawn import texts
 from tests.support.tiny_photos import draw
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    yield
-    assert plt.get_fignums() == []
 
 
 def title(axis):
     return axis.get_title(loc="left")
-
-
-def texts(figure):
-    """All words of a figure."""
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
 
 
 # -------------------------------------------------------------------------------------- accuracies

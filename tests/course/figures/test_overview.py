@@ -1,9 +1,5 @@
 """The figure of what runs where: it names what the workspace asks for, and its words fit."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 from course import figures
 from course.workspace import ENDPOINT_INSTANCE, TRAINING_INSTANCES
 

@@ -1,42 +1,21 @@
 """The pictures of a data set: what each shows, and that its title says what is there."""
 
 import dataclasses
-import io
 from itertools import pairwise
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
 
 from course import dataset, figures
 from course.sample_photos import sample
+from tests.support.drawn import png, texts
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     return sample.make(tmp_path_factory.mktemp("set") / "set", classes=12, per_class=(2, 1, 1))
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    yield
-    assert plt.get_fignums() == []
-
-
-def png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
 
 
 def report(train, sides=(200,)):

@@ -2,11 +2,6 @@
 
 import io
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,31 +11,7 @@ from PIL import Image
 from course import figures
 from course.figures import serving, style
 from course.sample_photos import sample
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    yield
-    assert plt.get_fignums() == []
-
-
-def png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-def texts(figure):
-    """All words of a figure."""
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-
-
-def prediction(*probabilities, first="016.Beagle"):
-    names = [first, "Poodle", "Komondor", "Greyhound", "Boxer", "Pug"]
-    return [
-        {"breed": name, "probability": p} for name, p in zip(names, probabilities, strict=False)
-    ]
-
+from tests.support.drawn import png, prediction, texts
 
 # ------------------------------------------------------------------------------------------ answers
 

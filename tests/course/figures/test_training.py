@@ -1,13 +1,7 @@
 """The figures of a training job: each shows what it is given, and its title says what was found."""
 
-import io
 import math
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,18 +10,7 @@ from matplotlib.colors import to_hex
 from course import figures
 from course.debugger.tensors import WeightShares
 from course.figures import style, training
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    yield
-    assert plt.get_fignums() == []
-
-
-def png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+from tests.support.drawn import png
 
 
 def titles(figure):

@@ -1,10 +1,5 @@
 """How a search went: the best so far, and a title that holds for any outcome."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from sagemaker.core.parameter import CategoricalParameter
@@ -12,12 +7,6 @@ from sagemaker.core.parameter import CategoricalParameter
 from course import figures
 
 LR = [1e-3, 3e-4, 3e-3, 1e-4]
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    yield
-    assert plt.get_fignums() == []
 
 
 def table(scores, status=None):

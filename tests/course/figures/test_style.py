@@ -3,51 +3,20 @@
 import io
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from course import dataset, figures
+from course import figures
 from course.sample_photos import sample
+from tests.support.drawn import png, prediction
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     return sample.make(tmp_path_factory.mktemp("set") / "set", classes=12, per_class=(2, 1, 1))
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    yield
-    assert plt.get_fignums() == []
-
-
-def png(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
-
-
-def texts(figure):
-    """All words of a figure."""
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-
-
-def report(classes):
-    counts = {split: {name: i + 1 for i, name in enumerate(classes)} for split in dataset.SPLITS}
-    return dataset.Report("data", list(classes), counts, (1, 1), (1, 1), (1, 1), 0)
-
-
-def prediction(*probabilities, first="016.Beagle"):
-    names = [first, "Poodle", "Komondor", "Greyhound", "Boxer", "Pug"]
-    return [
-        {"breed": name, "probability": p} for name, p in zip(names, probabilities, strict=False)
-    ]
 
 
 @pytest.fixture
