@@ -32,7 +32,9 @@ def test_a_line_has_the_mean_its_interval_and_the_seeds():
     answers = [(f"{n}.jpg", "a", "a" if n < 8 else "b") for n in range(10)]
     others = [(file, "a", "a") for file, *_ in answers]
     history = [{"seconds": 30.0}, {"seconds": 20.0}]
-    found = finetune.Found([Trained(history, 60, answers), Trained(history, 60, others)], 13.5, 8.2)
+    disturbed = [{"seconds": 90.0}, {"seconds": 20.0}]
+    runs = [Trained(disturbed, 120, answers), Trained(history, 60, others)]
+    found = finetune.Found(runs, 13.5, 8.2)
     text = str(found)
     assert text.split()[0] == "90.0%"
     assert " 80.0%  100.0%" in text
@@ -42,12 +44,13 @@ def test_a_line_has_the_mean_its_interval_and_the_seeds():
 def test_the_table_for_notebook_03_is_made_from_what_was_kept(tmp_path):
     answers = [(f"{n}.jpg", f"breed {n % 2}", "breed 0") for n in range(10)]
     run = {"history": [{"seconds": 30.0}, {"seconds": 20.0}], "seconds": 60, "answers": answers}
+    disturbed = {**run, "history": [{"seconds": 90.0}, {"seconds": 20.0}]}
     kept = {
         "machine": {"Date": "2026-11-29", "Cores": 2},
         "size": 128,
         "epochs": 2,
         "networks": {
-            "ResNet50, random": {"runs": [run, run], "megabytes": 94.1, "milliseconds": 40.2}
+            "ResNet50, random": {"runs": [disturbed, run], "megabytes": 94.1, "milliseconds": 40.2}
         },
     }
     file, results = tmp_path / "all.json", tmp_path / "results" / "finetune.json"
