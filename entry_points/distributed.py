@@ -34,6 +34,10 @@ class World:
         dtype = DTYPES[self.precision]
         return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
 
+    def reseed(self, *numbers: int) -> None:
+        """Let PyTorch's random numbers follow from these numbers and the process's rank alone."""
+        torch.manual_seed(seed_of(*numbers, self.rank))
+
     def to_device(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
         """Return the tensors on the device; from pinned memory, nothing waits for the copies."""
         return [tensor.to(self.device, non_blocking=True) for tensor in tensors]

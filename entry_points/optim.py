@@ -70,6 +70,12 @@ def make_scheduler(
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def clip_gradients(model: nn.Module, norm: float) -> None:
+    """Scale the gradients down to this total norm, if it is not 0 and they are larger."""
+    if norm:
+        nn.utils.clip_grad_norm_(model.parameters(), norm)
+
+
 def check_finite(loss: torch.Tensor | float, step: int, options: Namespace) -> None:
     """Raise NotFinite if the loss is NaN or infinite, unless `--nan-loss continue` allows it.
 

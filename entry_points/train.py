@@ -32,9 +32,9 @@ import models
 import pretrained
 from checkpoint import Checkpoints, Progress, Stop, accuracy
 from data import Loader, make_loaders, read_channels
-from distributed import AverageMeter, World, joined, print_once, seed_of
+from distributed import AverageMeter, World, joined, print_once
 from features import Feed, damaged_channel_error, outputs
-from optim import check_finite, make_optimizer, make_scheduler, parameter_groups
+from optim import check_finite, clip_gradients, make_optimizer, make_scheduler, parameter_groups
 from options import exit_with_advice, hyperparameters, make_folders, parse
 from preprocess import Preprocessing, normalise
 from report import Predictions, finite, print_metrics, write_history, write_results
@@ -92,8 +92,7 @@ def train_one_epoch(
     network, batches = feed("train", progress.epoch, progress.step)
     network = world.parallel(network)  # in each epoch: the layers that train may have changed
     for images, labels, *_ in extras.timed(batches, world.device):
-        # Reseed from epoch, step and rank, so that a resumed run draws the same dropout masks.
-        torch.manual_seed(seed_of(options.seed, progress.epoch, progress.step, world.rank))
+        world.reseed(options.seed, progress.epoch, progress.step)  # the same dropout on resuming
         images, labels = world.to_device(images, labels)
         extras.mark("HostToDevice")
         with world.autocast():
@@ -101,13 +100,12 @@ def train_one_epoch(
             loss = criterion(logits, labels)
         extras.mark("Forward")
         check_finite(loss, progress.step, options)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         scaler.scale(loss * world.weight(len(labels))).backward()
         extras.mark("Backward")
         scaler.unscale_(optimizer)  # fp16 only; clipping needs the true gradients
         extras.gradients_ready(model)
-        if options.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+        clip_gradients(model, options.clip_norm)
         scaler.step(optimizer)
         scaler.update()
         scheduler.step()
