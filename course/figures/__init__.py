@@ -1,9 +1,12 @@
-"""The course's figures, in one style. All but `searched` return a closed matplotlib Figure."""
+"""The course's figures, in one style, and sentences on what they show.
+
+Figures are closed matplotlib ones; `first_request`, `refusals_say` and `searched` return text.
+"""
 
 from course.figures.comparison import accuracies, comparison, confusion, parts, side_by_side
 from course.figures.overview import workflow
 from course.figures.photos import counts, gallery, sizes, variety
-from course.figures.serving import answers, latency, none_of_these, refusals_say
+from course.figures.serving import answers, first_request, latency, none_of_these, refusals_say
 from course.figures.training import (
     falling,
     gradients,
@@ -24,6 +27,7 @@ __all__ = [
     "confusion",
     "counts",
     "falling",
+    "first_request",
     "gallery",
     "gradients",
     "latency",

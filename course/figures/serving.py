@@ -29,6 +29,7 @@ from course.figures.style import (
 
 POOR = 0.25  # a line that misses a median by a larger share of it fits poorly
 FLAT = 0.05  # a line that rises by a smaller share of the least median is flat
+SLOW = 1.1  # a first request that takes fewer times the median is not called slow
 _TITLE = 64  # characters of a title's line
 
 
@@ -178,6 +179,36 @@ def _about(value: float) -> str:
     return f"{float(f'{value:.{digits}g}'):,.10g}"
 
 
+def first_request(first_ms: float, later_ms: Sequence[float]) -> str:
+    """Two sentences: how slow the first request was, and whether a later one was slower.
+
+    Args:
+        first_ms: milliseconds of the endpoint's very first request.
+        later_ms: milliseconds of the requests of a later series; at least one.
+    """
+    later = np.asarray(later_ms, float)
+    times, slower = first_ms / np.median(later), int((later > first_ms).sum())
+    compared = "about" if times > 1 / SLOW else "less than"
+    if times >= SLOW:
+        compared = f"{rounded(times)} times"
+    text = (
+        f"The first request took {first_ms:.0f} ms, {compared} the median of the {len(later)} "
+        "timed later."
+    )
+    if not slower:
+        return f"{text} None of these took longer."
+    return f"{text} {slower} of these took longer, at most {later.max():.0f} ms."
+
+
+def _first_says(first: float, later: np.ndarray) -> str:
+    """The same in short, for a title."""
+    times, slower = first / np.median(later), int((later > first).sum())
+    if times < SLOW:
+        return "The first request was no slower than the others"
+    text = f"The first request took {rounded(times)} times the median"
+    return f"{text}; {slower} of {len(later)} later ones took longer" if slower else text
+
+
 def _series(axis, first: float, later: np.ndarray) -> None:
     middle, slow = np.percentile(later, [50, 95])
     axis.plot(0, first, "o", color=ORANGE, markersize=7)
@@ -186,8 +217,11 @@ def _series(axis, first: float, later: np.ndarray) -> None:
     axis.axhline(slow, color=INK, linewidth=1.2, linestyle="--")
     end = len(later) + 2
     for height, words in ((middle, "median"), (slow, "95th percentile")):
-        side = "top" if height == middle else "bottom"
-        axis.text(end, height, f"{words}\n{height:.3g} ms", va=side, fontsize=9, color=INK)
+        side, away = ("top", -3) if height == middle else ("bottom", 3)
+        axis.annotate(
+            f"{words}\n{height:.3g} ms", (end, height), (0, away), textcoords="offset points",
+            va=side, fontsize=9, color=INK,
+        )  # fmt: skip
     axis.set_xlim(-2, 1.42 * end)
     axis.set_xticks(range(10, len(later) + 1, 10))
     axis.text(2, first, f"first {first:.3g} ms", va="center", fontsize=9, color=ORANGE)
@@ -196,11 +230,7 @@ def _series(axis, first: float, later: np.ndarray) -> None:
     axis.set_ylim(low / 1.6, high * 1.4)
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if str(value)[0] in "25" else "")
-    times = first / middle
-    word = f"The first request took {rounded(times)} times the median"
-    if times < 1.1:
-        word = "The first request was no slower than the others"
-    axis.set_title(word)
+    axis.set_title("\n".join(textwrap.wrap(_first_says(first, later), _TITLE)))
 
 
 def _sizes(axis, many_ms: Mapping[int, Sequence[float]]) -> None:
@@ -273,17 +303,22 @@ def passing(probabilities: Sequence[float], threshold: float) -> float:
 
 
 def refusals_say(answers: pd.DataFrame, threshold: float) -> str:
-    """Two sentences on pictures without a dog: how many are refused, and which kind passes most.
+    """Pictures without a dog: how many are refused, and which kind passes most or comes closest.
 
     Args:
         answers: a row for each picture; columns `kind` and `probability` (of the likeliest breed).
         threshold: pictures below it are refused.
     """
+    answers = answers.reset_index(drop=True)
     passes = answers["probability"] >= threshold
     text = f"{(~passes).sum()} of {len(passes)} pictures without a dog are refused."
     kinds = passes.groupby(answers["kind"], sort=False).agg(["mean", "sum", "size"])
     if not passes.any():
-        return f"{text} None of the {len(kinds)} kinds passes."
+        closest = answers.loc[answers["probability"].idxmax()]
+        return (
+            f"{text} A picture of the kind '{closest['kind']}' comes closest to the threshold of "
+            f"{threshold:.2f}, with {closest['probability']:.2f}."
+        )
     most = kinds[kinds["mean"] == kinds["mean"].max()]
     if len(most) == len(kinds) > 1:
         return f"{text} All kinds pass equally often."

@@ -122,16 +122,16 @@ def all_costs(ws: Workspace, tuning: HyperParameterTuningJob, endpoint_s: float)
     training = f"{seconds} seconds of {len(since)} jobs"
     serving = f"{endpoint_s / 3600:.2f} hours"
     if ws.mode == "local":
-        here = "on this machine: $0, nothing is billed here"
-        return {"training": f"{training} {here}", "endpoint": f"{serving} {here}"}
+        here = "nothing: in local mode all of it ran on this machine"
+        return {"training": training, "endpoint": serving, "billed": here}
     jobs_cost = sum(
         costs.dollars(_billable(job), job.resource_config.instance_type) for job in since
     )
     endpoint_cost = costs.dollars(endpoint_s, ws.endpoint_instance)
     return {
-        "training": f"{training}, as billed: ${jobs_cost:.2f}",
-        "endpoint": f"{serving} of {ws.endpoint_instance}: ${endpoint_cost:.2f}",
-        "together": f"${jobs_cost + endpoint_cost:.2f}",
+        "training": f"{training}, as billed: {jobs_cost:.2f} USD",
+        "endpoint": f"{serving} of {ws.endpoint_instance}: {endpoint_cost:.2f} USD",
+        "together": f"{jobs_cost + endpoint_cost:.2f} USD",
         "prices": f"on demand, {costs.PRICED}; the bill in the AWS console is what counts",
     }
 

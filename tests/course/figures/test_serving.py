@@ -112,6 +112,28 @@ def test_a_first_request_that_is_not_slow_is_not_called_slow():
     assert series.get_title("left") == "The first request was no slower than the others"
 
 
+def test_a_later_request_that_was_slower_is_told_in_the_title():
+    series, _ = figures.latency(20.0, LATER, MANY).axes
+    told = "The first request took 2 times the median; 5 of 50 later ones took longer"
+    assert series.get_title("left").replace("\n", " ") == told
+
+
+@pytest.mark.parametrize(
+    ("first", "text"),
+    [
+        (80.0, "took 80 ms, 8 times the median of the 50 timed later. None of these took longer."),
+        (20.0, "took 20 ms, 2 times the median of the 50 timed later. "
+         "5 of these took longer, at most 30 ms."),
+        (10.4, "took 10 ms, about the median of the 50 timed later. "
+         "5 of these took longer, at most 30 ms."),
+        (9.0, "took 9 ms, less than the median of the 50 timed later. "
+         "50 of these took longer, at most 30 ms."),
+    ],
+)  # fmt: skip
+def test_the_first_request_is_compared_with_the_later_ones(first, text):
+    assert figures.first_request(first, LATER) == f"The first request {text}"
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(3.7, "4"), (0.26, "0.3"), (9.7, "9.7"), (22.4, "22"), (1234, "1,200")]
 )
@@ -160,7 +182,7 @@ def test_none_of_these_needs_dogs_others_and_examples(dogs, others, examples):
     ("probabilities", "text"),
     [
         ([0.1, 0.2, 0.1, 0.2], "4 of 4 pictures without a dog are refused. "
-         "None of the 2 kinds passes."),
+         "A picture of the kind 'scene' comes closest to the threshold of 0.50, with 0.20."),
         ([0.1, 0.9, 0.1, 0.2], "3 of 4 pictures without a dog are refused. "
          "Kind that passes most often: scene (1 of 2)."),
         ([0.1, 0.9, 0.5, 0.2], "2 of 4 pictures without a dog are refused. "
