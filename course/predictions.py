@@ -12,7 +12,7 @@ import re
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path, PurePosixPath
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 FILES = ("test.json", "predictions.csv", "confusion.png", "model-card.md", "history.jsonl")
 SHOWN = 3  # photos of a breed
 PIXELS = (200, 150)  # the room of a photo
-OTHERS = "other breeds"
 WEIGHTS, PHOTOS = r"\bweights=(\w+)", r"\bphotos=.*\bvalid:(\d+)"  # in a job's log
+SETTINGS = {"lr": 3e-3, "batch-size": 32}  # the benchmark's, beside what its file says
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "results" / "finetune.json"
 
 
@@ -146,6 +146,15 @@ class Predictions:
             f"guessing:                {self.chance:.1%} and {self.k * self.chance:.1%}"
         )
 
+    def how_far(self) -> str:
+        """Say how far the accuracy may be from the one on endless photos of the same kind."""
+        (low, high), measured = self.top.interval, self.top.accuracy
+        reach = 100 * max(high - measured, measured - low)
+        return (
+            f"On endless photos, the accuracy most likely lies between {low:.1%} and {high:.1%}: "
+            f"at most {reach:.1f} points from the {measured:.1%} of this test."
+        )
+
     def pairs(self) -> pd.DataFrame:
         """The pairs of breeds that are mixed up, most photos first.
 
@@ -185,7 +194,7 @@ class Predictions:
         return table
 
     def both_ways(self, rows: int = 8) -> str:
-        """Say how many of the worst pairs are mixed up in both directions, and what is not shown.
+        """Say how many of the worst pairs are mixed up in both directions, and what they hold.
 
         Args:
             rows: of the table that `worst` gives.
@@ -193,52 +202,18 @@ class Predictions:
         pairs = self.pairs()
         if pairs.empty:
             return "No test photo was taken for another breed."
-        shown = pairs.head(rows)
-        wrong, mutual = int(pairs["photos"].sum()), int((shown["back"] > 0).sum())
-        last = int(shown["photos"].iloc[-1])
-        further = int((pairs["photos"][len(shown) :] == last).sum())
+        if len(pairs) == 1:
+            photos = int(pairs["photos"].iloc[0])
+            often = "1 photo" if photos == 1 else f"{photos} photos"
+            return f"Only this pair is mixed up, in one direction: {often}, all of the mistakes."
+        shown, wrong = pairs.head(rows), int(pairs["photos"].sum())
+        mutual, held = int((shown["back"] > 0).sum()), int(shown["photos"].sum())
         text = (
-            f"{mutual} of these {len(shown)} pairs are mixed up in both directions.\n"
-            f"All {wrong} mistakes are spread over {len(pairs)} pairs of breeds; "
-            f"the pairs of the table hold {int(shown['photos'].sum())} of them."
+            f"{mutual} of these {len(shown)} pairs are mixed up in both directions, "
+            f"{len(shown) - mutual} in one only. They hold {held} of the {wrong} mistakes"
         )
-        if further:
-            more = "1 further pair" if further == 1 else f"{further} further pairs"
-            photos = "1 photo" if last == 1 else f"{last} photos"
-            text += f"\nNot in the table: {more} with {photos}, as many as in the last row."
-        return text
-
-    def confusion(self, breeds: int = 10, rows: int = 8) -> pd.DataFrame:
-        """The part of the confusion matrix that holds the most mistakes.
-
-        One row for each breed, one column for each answer, in the same order; a last column counts
-        the answers that are none of these, so that a row adds up to the breed's test photos.
-        Breeds are taken from the worst pairs in order, as long as there is room for both; at most
-        `breeds` of them. `attrs["pairs"]` says how many of the table's pairs are held, and of how
-        many.
-
-        Args:
-            breeds: the rows, at most.
-            rows: of the table that `worst` gives: the pairs to be shown.
-        """
-        chosen: list[str] = []
-        pairs = self.pairs().head(rows)
-        for row in pairs.itertuples():
-            new = [name for name in (row.label, row.predicted) if name not in chosen]
-            if len(chosen) + len(new) > breeds:
-                break
-            chosen += new
-        chosen = sorted(chosen or self.classes[:2])
-        own = self.answers[self.answers["label"].isin(chosen)]
-        said = own["predicted"].where(own["predicted"].isin(chosen), OTHERS)
-        table = pd.crosstab(own["label"], said)
-        table = table.reindex(index=chosen, columns=[*chosen, OTHERS], fill_value=0)
-        names = [breed(name) for name in chosen]
-        table.index, table.columns = pd.Index(names, name="breed"), [*names, OTHERS]
-        if len(pairs):
-            held = pairs["label"].isin(chosen) & pairs["predicted"].isin(chosen)
-            table.attrs["pairs"] = (int(held.sum()), len(pairs))
-        return table
+        more = len(pairs) - len(shown)
+        return f"{text}; the others are spread over {more} more pairs." if more else f"{text}."
 
     def examples(self) -> dict[str, list[str]]:
         """Which photos show the pair that is mixed up most: titles, and up to SHOWN files each.
@@ -382,7 +357,7 @@ def validated(*jobs: TrainingJob) -> pd.DataFrame:
 
     The index names the network and its weights, such as `resnet50 (imagenet)`. Columns: `right` and
     `photos` (of the validation set; damaged ones count as wrong as often as the others), `accuracy`
-    (0 to 1), `seconds` of training, `megabytes` of the packed model.
+    (0 to 1), `seconds` of training, `megabytes` of the packed model, `model.tar.gz`.
 
     Raises:
         LookupError: the job's log does not say how many photos there were, or which weights.
@@ -401,6 +376,29 @@ def validated(*jobs: TrainingJob) -> pd.DataFrame:
     return pd.DataFrame(rows, names, columns)
 
 
+def costliest(rows: pd.DataFrame) -> str:
+    """Say which of the networks takes most time and room, and whether their accuracies compare.
+
+    Args:
+        rows: as `validated` gives them.
+    """
+    slow, large = rows["seconds"].idxmax(), rows["megabytes"].idxmax()
+    text = (
+        f"{slow} takes longest, {rows['seconds'].max():.0f} s; {large} is largest, "
+        f"{rows['megabytes'].max():,.0f} MB. "
+    )
+    alike = pretrained(rows.index)
+    if len(alike) > 1:
+        return f"{text}The accuracies of the {len(alike)} pretrained networks compare."
+    count = "none" if not alike else f"only {len(alike)}"
+    return f"{text}The accuracies do not compare: {count} of {len(rows)} bodies is pretrained."
+
+
+def pretrained(names: Iterable[str]) -> list[str]:
+    """Those of the names of `validated` that start from ImageNet's weights."""
+    return [name for name in names if str(name).endswith("(imagenet)")]
+
+
 def _said(job: TrainingJob, pattern: str) -> str:
     """The group of the first line of a job's log that matches."""
     for line in log(job, pattern):
@@ -410,10 +408,38 @@ def _said(job: TrainingJob, pattern: str) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Benchmark:
-    """Accuracies that were measured once, by a command: a table, and how and when it was made."""
+    """Accuracies that were measured once, by a command: a table, and how and when it was made.
 
-    rows: pd.DataFrame
-    about: str
+    `content` is the file's: see `benchmarks/finetune.py`.
+    """
+
+    content: dict[str, Any]
+
+    @property
+    def about(self) -> str:
+        """When it was measured, on which machine and with which photos."""
+        found = self.content
+        return (
+            f"Measured on {found['date']}, {found['cores']} CPU cores: {found['photos']}, "
+            f"{found['size']} pixels, {found['epochs']} epochs, mean of {found['seeds']} seeds."
+        )
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row for each network and start, in words."""
+        rows = [
+            {
+                "network": each["network"],
+                "weights": each["weights"],
+                "test accuracy": f"{each['accuracy']:.1%}",
+                "95% interval": f"{each['low']:.1%} to {each['high']:.1%}",
+                "training, s": round(each["seconds"]),
+                "weights file, MB": round(each["megabytes"], 1),
+                "answer, ms a photo": round(each["milliseconds"], 1),
+            }
+            for each in self.content["rows"]
+        ]
+        return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
         return f"{self.about}\n{self.rows.to_string(index=False)}"
@@ -421,31 +447,65 @@ class Benchmark:
     def _repr_html_(self) -> str:
         return f"<p>{escape(self.about)}</p>{self.rows.to_html(index=False)}"
 
+    def _of(self, network: str, weights: str) -> dict[str, Any] | None:
+        for each in self.content["rows"]:
+            if each["network"].lower().replace("-", "_") == network and each["weights"] == weights:
+                return each
+        return None
+
+    def suited(self, network: str) -> str:
+        """Say what a network reaches from random weights with settings of their own.
+
+        Args:
+            network: as `train.py` calls it, such as `efficientnet_lite0`.
+        """
+        found, pretrained = self._of(network, "random"), self._of(network, "ImageNet")
+        if found is None:
+            return f"The benchmark of section 3.13 has no row for {network} from random weights."
+        beside = f", {pretrained['accuracy']:.1%} from ImageNet's" if pretrained else ""
+        return (
+            "With settings that suit random weights, the benchmark of section 3.13 reaches "
+            f"{found['accuracy']:.1%} from random weights{beside}."
+        )
+
+    def beside(self, network: str, job: Predictions, settings: Mapping[str, Any]) -> str:
+        """Say why a job's accuracy from ImageNet's weights differs from the benchmark's.
+
+        Args:
+            network: as `train.py` calls it.
+            job: its answers.
+            settings: its hyperparameters.
+        """
+        found = self._of(network, "ImageNet")
+        if found is None:
+            return f"The benchmark has no row for {network} from ImageNet's weights."
+        text = f"Benchmark: {found['accuracy']:.1%}. Our main job: {job.top.accuracy:.1%}. "
+        if self.content["tested"] != job.top.photos:
+            photos = self.content["photos"]
+            return f"{text}They do not compare: the benchmark's photos are others ({photos})."
+        used = SETTINGS | {"image-size": self.content["size"], "epochs": self.content["epochs"]}
+        other = [
+            f"{name} {value:g} instead of {settings[name]:g}"
+            for name, value in used.items()
+            if name in settings and not math.isclose(settings[name], value)
+        ]
+        least, most = min(found["seeds"]), max(found["seeds"])
+        seeds = len(found["seeds"])
+        text += f"The benchmark is a mean of {seeds} seeds ({least:.1%} to {most:.1%})"
+        text += f", with {', '.join(other)}. " if other else ". "
+        low, high = job.top.interval
+        if low <= found["high"] and found["low"] <= high:
+            return f"{text}The two intervals overlap, so the difference may be chance."
+        return f"{text}The two intervals do not overlap: chance does not explain the difference."
+
 
 def benchmark(file: Path = BENCHMARK) -> Benchmark:
-    """The table of `python -m benchmarks.finetune`, as it was committed: the rows that are there.
+    """What `python -m benchmarks.finetune` measured, as it was committed: the rows that are there.
 
     Raises:
-        FileNotFoundError: the table is not there; the text names the command that makes it.
+        FileNotFoundError: the file is not there; the text names the command that makes it.
     """
     if not file.is_file():
         made = "python -m benchmarks.finetune --results benchmarks/results/finetune.json"
         raise FileNotFoundError(f"{file} is not there; this command makes it: {made}")
-    found = json.loads(file.read_text())
-    rows = [
-        {
-            "network": each["network"],
-            "weights": each["weights"],
-            "test accuracy": f"{each['accuracy']:.1%}",
-            "95% interval": f"{each['low']:.1%} to {each['high']:.1%}",
-            "seconds": round(each["seconds"]),
-            "MB": round(each["megabytes"], 1),
-            "ms a photo": round(each["milliseconds"], 1),
-        }
-        for each in found["rows"]
-    ]
-    about = (
-        f"Measured on {found['date']}, {found['cores']} CPU cores: {found['photos']}, "
-        f"{found['size']} pixels, {found['epochs']} epochs, mean of {found['seeds']} seeds."
-    )
-    return Benchmark(pd.DataFrame(rows), about)
+    return Benchmark(json.loads(file.read_text()))

@@ -388,8 +388,7 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
     """VanishingGradient: the mean absolute gradient of each tensor, and the threshold as a line.
 
     Args:
-        means: as `course.debugger.mean_gradients` gives them: a row a tensor, a column a step.
-            Zeros, which a logarithmic axis has no place for, are crosses at its lower end.
+        means: a row a tensor, from input to head, a column a step. Zeros, which a logarithmic axis has no place for, are crosses at its lower end.
         threshold: the rule's.
     """
     figure, axis = plt.subplots(figsize=(7.5, 3.8))
@@ -418,12 +417,10 @@ def vanishing_says(means: pd.DataFrame, threshold: float) -> str:
         return "No gradient is a number."
     below = stacked[stacked < threshold]
     if below.empty:
-        layer, step = stacked.idxmin()
+        tensor, step = stacked.idxmin()
         least = stacked.min()
-        return (
-            f"The smallest mean is {least:.1g} ({layer}, step {step}): "
-            f"{least / threshold:,.0f} times the threshold."
-        )
+        times = rounded(float(f"{least / threshold:.2g}"))  # no more digits than the mean has
+        return f"The smallest mean is {least:.2g} ({tensor}, step {step}): {times} times the threshold."
     tensors = below.index.get_level_values(0).nunique()
     first = below.index.get_level_values(1).min()
     return (
@@ -467,7 +464,7 @@ def falling_says(falls: pd.Series, threshold: float) -> str:
         )
     first = missed.iloc[0]
     way = "is no number" if math.isnan(first) else f"fell by {rounded(first)} %"
-    way = f"rose by {-first:,.0f} %" if first < 0 else way
+    way = f"rose by {rounded(-first)} %" if first < 0 else way
     return (
         f"In {len(missed)} of {len(falls)} comparisons the loss did not fall by {threshold:g} %: "
         f"at step {missed.index[0]} it {way}."

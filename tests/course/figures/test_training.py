@@ -271,6 +271,11 @@ def test_vanishing_tells_how_far_the_smallest_gradient_is_from_the_threshold():
     figure = figures.vanishing(means(conv=[1e-3, 1e-5], fc=[1e-2, 1e-2]), 1e-7)
     assert titles(figure) == "The smallest mean is 1e-05 (conv, step 10): 100 times the threshold"
     assert "threshold 1e-07" in texts(figure)
+    said = training.vanishing_says(means(conv=[1e-3, 2.496e-4]), 1e-7)
+    assert said == "The smallest mean is 0.00025 (conv, step 10): 2,500 times the threshold."
+    assert training.vanishing_says(means(fc=[1, 1.449e-7]), 1e-7).endswith(
+        ": 1.4 times the threshold."
+    )
 
 
 def test_vanishing_tells_which_gradients_lie_below():
@@ -293,6 +298,8 @@ def test_falling_tells_whether_all_comparisons_reach_the_threshold():
     assert training.falling_says(flat, 0.1).endswith("by 0.1 %: at step 44 it fell by 0.05 %.")
     rose = pd.Series([-2000.0, math.nan], [22, 44])
     assert training.falling_says(rose, 0.1).endswith("at step 22 it rose by 2,000 %.")
+    rose_little = pd.Series([30.0, -0.3], [22, 44])
+    assert training.falling_says(rose_little, 0.1).endswith("at step 44 it rose by 0.3 %.")
     png(figures.falling(rose, 0.1))
     assert training.falling_says(rose[1:], 0.1).endswith("at step 44 it is no number.")
     assert "Nothing was compared" in titles(figures.falling(fell[:0], 0.1))
