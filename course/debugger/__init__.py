@@ -13,8 +13,8 @@ from typing import Any
 from course.debugger.rules import REASONS, activations, compared, parameters
 from course.debugger.tensors import (
     gradient_norms,
+    in_order,
     inventory,
-    mean_gradients,
     statistic,
     weight_shares,
 )
@@ -39,8 +39,8 @@ __all__ = [
     "curves",
     "diagnosis",
     "gradient_norms",
+    "in_order",
     "inventory",
-    "mean_gradients",
     "parameters",
     "profile",
     "saved",

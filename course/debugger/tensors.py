@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,23 +123,17 @@ def gradient_norms(trial: Trial) -> pd.DataFrame:
     return _table(found, trial, "gradients")
 
 
-def mean_gradients(trial: Trial) -> pd.DataFrame:
-    """The mean absolute value of every saved gradient: a row a tensor, a column a training step.
+def in_order(values: Mapping[tuple[str, int], float] | pd.Series) -> pd.DataFrame:
+    """Numbers by tensor and step as a table: a row a tensor, from the network's input to its head.
 
-    That is what VanishingGradient compares with its threshold; it looks at every tensor, those of
-    batch normalisation and biases included.
+    Args:
+        values: by the tensor's full name and the training step.
 
-    Raises:
-        ValueError: no gradient was saved in training.
+    Returns:
+        A column for each step; NaN where a tensor has no number.
     """
-    _steps(trial, "gradients")
-    found = {}
-    for name in _in_order(trial, "gradients"):
-        tensor = trial.tensor(name)
-        for step in tensor.steps(mode=ModeKeys.TRAIN):
-            value = tensor.value(step, mode=ModeKeys.TRAIN)
-            found[_layer(name), step] = float(np.abs(value, dtype=np.float64).mean())
-    return pd.Series(found).unstack(sort=False).sort_index(axis=1)
+    table = pd.Series(values).unstack()
+    return table.loc[sorted(table.index, key=_place)].sort_index(axis=1)
 
 
 def statistic(trial: Trial, rule: str, rule_parameters: dict[str, str]) -> pd.Series:
@@ -248,16 +242,16 @@ def _saved(trial: Trial, collection: str) -> Iterator[tuple[str, int, np.ndarray
 
 
 def _in_order(trial: Trial, collection: str) -> list[str]:
-    """Names from the network's input to its head, as torchvision and timm number their layers."""
+    return sorted(trial.tensor_names(collection=collection), key=_place)
 
-    def place(name: str) -> list:
-        layer = _layer(name)
-        words = re.split(r"(\d+)", layer)
-        stage = 2 if layer.startswith(HEADS) else 1 if layer.startswith(LATE) else 0
-        stage = -1 if layer.startswith(EARLY) else stage
-        return [stage, *(int(word) if word.isdigit() else word for word in words)]
 
-    return sorted(trial.tensor_names(collection=collection), key=place)
+def _place(name: str) -> list:
+    """Sorts tensors from the input to the head, as torchvision and timm number their layers."""
+    layer = _layer(name)
+    words = re.split(r"(\d+)", layer)
+    stage = 2 if layer.startswith(HEADS) else 1 if layer.startswith(LATE) else 0
+    stage = -1 if layer.startswith(EARLY) else stage
+    return [stage, *(int(word) if word.isdigit() else word for word in words)]
 
 
 EARLY = ("conv_stem", "conv1", "bn1")  # before the first numbered stage

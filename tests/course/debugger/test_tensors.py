@@ -116,10 +116,15 @@ def test_curves_without_a_loss(folder):
         tensors.curves(open_trial(folder.folder))
 
 
-def test_the_mean_of_every_gradient(folder):
-    saved(folder, "gradients", {"conv1": np.array([[-3.0, 1.0]]), "fc": np.zeros((1, 2))})
-    means = tensors.mean_gradients(open_trial(folder.folder))
-    assert means[0].to_dict() == {"conv1": 2.0, "bn1": 1.0, "fc": 0.0}
+def test_numbers_by_tensor_and_step_stand_in_the_networks_order():
+    names = [f"gradient/ResNet_{layer}.weight" for layer in ["fc", *LAYERS[3:0:-1], "bn1", "conv1"]]
+    numbers = {(name, step): place * step for place, name in enumerate(names) for step in (10, 2)}
+    numbers[names[0], 67] = 1.0
+    table = tensors.in_order(numbers)
+    assert list(table.columns) == [2, 10, 67]
+    layers = [name.split("_")[1].removesuffix(".weight") for name in table.index]
+    assert layers == ["bn1", "conv1", *LAYERS[1:4], "fc"]
+    assert table.loc[names[3], 10] == 30 and np.isnan(table.loc[names[3], 67])
 
 
 def test_timms_layers_are_in_their_order(folder):
