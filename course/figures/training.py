@@ -102,9 +102,10 @@ def order_of_losses(curves: Mapping[str, Curve]) -> str:
         near = values[(steps >= before) & (steps < place)]
         before = place
         if len(near):
-            gap = loss - near.mean()
-            side = "above" if gap > 0 else "below"
-            said.append(f"in epoch {number} it is {abs(gap):.2f} {side}")
+            beside, loss = round(near.mean(), 2), round(loss, 2)  # so that the three numbers agree
+            side = "above" if loss > beside else "below"
+            way = f"{abs(loss - beside):.2f} {side}" if loss != beside else "the same"
+            said.append(f"in epoch {number} it is {way} ({loss:.2f} and {beside:.2f})")
     if not said:
         return "No training loss was saved before a validation pass."
     compared = "The validation loss beside the mean training loss of the same epoch"
@@ -307,7 +308,10 @@ def gradients_say(norms: pd.DataFrame) -> str:
 
 
 def order_of_gradients(norms: pd.DataFrame) -> str:
-    """A sentence: the norms near the input beside those near the head, at the last saved step."""
+    """Yes or no, and why: are the norms near the input smaller than near the head, at the last step?
+
+    A factor below `ALIKE` is none.
+    """
     last = norms[norms.columns[-1]]
     share = max(1, len(last) // 4)
     first, head = last.iloc[:share].median(), last.iloc[-share:].median()
@@ -317,7 +321,7 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
     way = f"{rounded(factor)} times as {'large' if first > head else 'small'}"
     way = "about as large" if factor < ALIKE else way
     return (
-        f"At step {last.name} the median norm is {first:.2g} in the quarter of the layers next to "
+        f"{'Yes' if 'small' in way else 'No'}. At step {last.name} the median norm is {first:.2g} in the quarter of the layers next to "
         f"the input and {head:.2g} in the quarter next to the loss: the far layers get gradients "
         f"that are {way}."
     )

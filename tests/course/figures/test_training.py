@@ -69,7 +69,12 @@ def test_the_order_of_the_losses_is_told_for_each_epoch():
     said = training.order_of_losses(curves([4.0] * 50 + [1.0] * 50, 3.0, 1.25))
     assert said == (
         "The validation loss beside the mean training loss of the same epoch: in epoch 1 it is "
-        "1.00 below, in epoch 2 it is 0.25 above."
+        "1.00 below (3.00 and 4.00), in epoch 2 it is 0.25 above (1.25 and 1.00)."
+    )
+    near = training.order_of_losses(curves([1.006] * 50, 1.014))
+    assert near.endswith("in epoch 1 it is the same (1.01 and 1.01).")
+    assert training.order_of_losses(curves([1.004] * 50, 1.016)).endswith(
+        "0.02 above (1.02 and 1.00)."
     )
     assert "not both saved" in training.order_of_losses({"train": ([1], [2.0])})
     early = {"train": ([9], [2.0]), "valid": ([0], [2.0])}
@@ -240,16 +245,18 @@ def test_weights_of_one_step_can_be_drawn():
 
 
 @pytest.mark.parametrize(
-    ("far", "near", "said"),
+    ("far", "near", "answer", "said"),
     [
-        (1.0, 4.0, "4 times as small"),
-        (6.0, 2.0, "3 times as large"),
-        (4.0, 3.0, "about as large"),
+        (1.0, 4.0, "Yes. At step 9 ", "4 times as small"),
+        (6.0, 2.0, "No. At step 9 ", "3 times as large"),
+        (4.0, 3.0, "No. At step 9 ", "about as large"),
+        (3.0, 4.0, "No. At step 9 ", "about as large"),
     ],
 )
-def test_the_order_of_the_gradients_is_told(far, near, said):
+def test_the_order_of_the_gradients_is_told(far, near, answer, said):
     table = pd.DataFrame({9: [far, far, 9, 9, 9, 9, near, near]}, index=list("abcdefgh"))
     told = training.order_of_gradients(table)
+    assert told.startswith(answer)
     assert told.endswith(f"the far layers get gradients that are {said}.")
 
 
