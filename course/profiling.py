@@ -13,8 +13,10 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from course.dataset import IMAGES
+from open_debugger.profiler.diagnosis import more_workers
 from open_debugger.profiler.measures import measure
 from open_debugger.profiler.recording import PARTS
+from open_debugger.profiler.text import percent, seconds
 
 if TYPE_CHECKING:
     from course.workspace import Workspace
@@ -112,34 +114,45 @@ def workers_advised(run: Profile) -> int:
     return max(1, figures.cores // max(1, figures.processes))
 
 
-def outcome(before: Profile, after: Profile) -> str:
-    """Compare what more loader processes were expected to save with what they have saved.
+def longest(table: pd.DataFrame) -> str:
+    """Say which part of a training step takes the most time.
 
-    The expectation comes from the first run alone. A step cannot be shorter than without its wait
-    for data, and decoding that moves to other processes needs cores that stood idle. So the smaller
-    of the two shares is a bound on what can be saved.
+    Args:
+        table: as `parts` gives it; the first run counts.
+    """
+    run = table.iloc[0]
+    first, second = run.sort_values(ascending=False).index[:2]
+    whole = run.sum()
+    return (
+        f"Most of a training step is {_part(first)}: {percent(run[first] / whole)} of its "
+        f"{seconds(whole / 1000)}. Next comes {_part(second)}, {percent(run[second] / whole)}."
+    )
+
+
+def _part(name: str) -> str:
+    return name if name == WAITING else f"'{name}'"
+
+
+def outcome(before: Profile, after: Profile) -> str:
+    """Say what more loader processes have brought, and what the report had expected of them.
+
+    The expectation comes from the first run alone. It is the bound of the report, in its words: the
+    share of a training step that more processes can save at most.
 
     Raises:
         ValueError: a run has no training steps.
     """
-    slow, fast = _training("before", before), _training("after", after)
+    was, now = (_step(name, run) for name, run in (("before", before), ("after", after)))
     first, second = measure(before.recording), measure(after.recording)
-    wait = first.parts.get("data", 0.0)
-    bound = wait if first.cpu is None else min(wait, 1 - first.cpu)
-    waits = f"a step waits {wait:.0%} of its time for data"
-    idle = "" if first.cpu is None else f", and the cores are idle {1 - first.cpu:.0%} of the time"
-    was, now = 1000 * slow["seconds"].mean(), 1000 * fast["seconds"].mean()
-    saved = 1 - now / was
-    left, busy = second.parts.get("data", 0.0), second.cpu
-    work = "" if busy is None else f", and the cores work {busy:.0%}"
+    saved, busy = 1 - now / was, second.cpu
+    work = "" if busy is None else f", and the cores are busy {percent(busy)} of the time"
     return "\n".join(
         [
-            f"Expected: {waits}{idle}. More loader processes save at most {bound:.0%} of a step, "
-            f"or {bound * (first.stepping or 0):.0%} of the whole run with its start and end.",
-            f"Measured: a step took {was:.0f} ms before and {now:.0f} ms after the change, "
-            f"{abs(saved):.0%} {'less' if saved >= 0 else 'more'}.",
-            _judged(saved, bound),
-            f"A step still waits {left:.0%} of its time for data{work}.",
+            f"{_judged(saved, first.movable)} A training step took {seconds(was)} before and "
+            f"{seconds(now)} after it, {percent(abs(saved))} {'less' if saved >= 0 else 'more'}.",
+            f"Expected: {more_workers(first)}",
+            f"After the change, a step waits {percent(second.parts.get('data', 0.0))} of its time "
+            f"for data{work}.",
         ]
     )
 
@@ -147,14 +160,19 @@ def outcome(before: Profile, after: Profile) -> str:
 def _judged(saved: float, bound: float) -> str:
     if saved > bound + CLOSE:
         return (
-            "That is more than expected. The bound is made from few samples and few steps, and "
-            "this pair of runs shows how far it can be off."
+            f"The change saved more than the expected {percent(bound)}: the bound comes from few "
+            "samples and few steps, and here you see how far it can be off."
         )
     if saved >= CLOSE:
-        return "The change has helped, within the bound."
+        return "The change helped, within the bound."
     if saved > -CLOSE:
-        return f"The two times differ by less than {CLOSE:.0%}: the change made no difference here."
-    return "The change has made the run slower: here the processes cost more than they bring."
+        return f"The change made no difference (less than {CLOSE:.0%} is not counted as one)."
+    return "The change made the run slower: the processes cost more than they bring."
+
+
+def _step(name: str, run: Profile) -> float:
+    """The mean seconds of a training step."""
+    return float(_training(name, run)["seconds"].mean())
 
 
 def _training(name: str, run: Profile) -> pd.DataFrame:

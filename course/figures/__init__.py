@@ -3,7 +3,7 @@
 Figures are closed matplotlib ones; `first_request`, `refusals_say` and `searched` return text.
 """
 
-from course.figures.comparison import accuracies, comparison, confusion, parts, side_by_side
+from course.figures.comparison import accuracies, comparison, parts, side_by_side
 from course.figures.overview import workflow
 from course.figures.photos import counts, gallery, sizes, variety
 from course.figures.serving import answers, first_request, latency, none_of_these, refusals_say
@@ -24,7 +24,6 @@ __all__ = [
     "accuracies",
     "answers",
     "comparison",
-    "confusion",
     "counts",
     "falling",
     "first_request",

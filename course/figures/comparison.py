@@ -22,12 +22,12 @@ from course.figures.style import (
     in_style,
     rounded,
 )
-from course.predictions import PIXELS, SHOWN, Share, difference
+from course.predictions import PIXELS, SHOWN, Share, difference, pretrained
+from open_debugger.profiler.text import percent, seconds
 
 PALE = "#9DBFD6"
 _SCALE = "right answers, % of the photos (line: 95% interval)"
 _WAITING = "waiting for data"
-_PRETRAINED, _RANDOM = " (imagenet)", " (random)"  # the ends of the names of rows
 _TITLE = 58  # characters of a line beside the names of networks
 
 
@@ -67,13 +67,11 @@ def accuracies(rows: Mapping[str, Share], chance: float | Sequence[float]) -> Fi
     return figure
 
 
-def _interval(axis, place: float, share: Share, colour: str, hollow: bool = False) -> None:
+def _interval(axis, place: float, share: Share, colour: str) -> None:
     """A point for an accuracy, and a line for its interval."""
     low, high = (100 * end for end in share.interval)
-    line = {"linewidth": 3, "solid_capstyle": "butt", "alpha": 0.4 if hollow else 1}
-    axis.plot([low, high], [place, place], color=colour, **line)
-    inside = "white" if hollow else colour
-    axis.plot(100 * share.accuracy, place, "o", color=colour, markersize=7, markerfacecolor=inside)
+    axis.plot([low, high], [place, place], color=colour, linewidth=3, solid_capstyle="butt")
+    axis.plot(100 * share.accuracy, place, "o", color=colour, markersize=7)
     right = high > 75  # no room beside it
     axis.annotate(
         f"{share.accuracy:.1%}",
@@ -109,54 +107,6 @@ def _best(rows: Mapping[str, Share]) -> str:
     return f"{text}; not told apart from it: {', '.join(close)}" if close else text
 
 
-def _comparison_says(rows: Mapping[str, Share]) -> str:
-    """The best row, among those that start alike: from ImageNet's weights if there are any."""
-    if not any(name.endswith(_RANDOM) for name in rows):
-        return f"Highest: {_best(rows)}"
-    alike = {name.removesuffix(_PRETRAINED): share
-             for name, share in rows.items() if name.endswith(_PRETRAINED)}  # fmt: skip
-    if alike:
-        return f"Only accuracies from ImageNet's weights compare: {_best(alike)}"
-    return f"No network is pretrained. Highest: {_best(rows)}"
-
-
-@in_style
-def confusion(table: pd.DataFrame) -> Figure:
-    """A part of a confusion matrix: one row a breed, one column an answer, photos as numbers.
-
-    Args:
-        table: as `Predictions.confusion` gives it; the last column is what is none of the rows. Its
-            `attrs["pairs"]`, if there, is how many of the table's pairs it holds, and of how many.
-    """
-    values = table.to_numpy()
-    breeds = len(table)
-    figure, axis = plt.subplots(figsize=(0.42 * breeds + 2.6, 0.36 * breeds + 2.4))
-    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
-    diagonal = np.zeros(values.shape, dtype=bool)
-    diagonal[range(breeds), range(breeds)] = True
-    for hidden, colours in ((~diagonal, "Blues"), (diagonal, "Oranges")):
-        drawn = np.ma.masked_where(hidden | (values == 0), shares)
-        axis.imshow(drawn, colours, vmin=0, vmax=1.2, aspect="auto")
-    for row, column in np.argwhere(values).tolist():
-        colour = "white" if shares[row, column] > 0.7 else INK
-        style = {"ha": "center", "va": "center", "color": colour, "fontsize": 10}
-        axis.text(column, row, str(values[row, column]), **style)
-    axis.axvline(breeds - 0.5, color=QUIET, linewidth=1)
-    axis.set_yticks(range(breeds), list(table.index))
-    axis.set_xticks(range(breeds + 1), list(table.columns), rotation=90)
-    axis.set(xlabel="answer of the network", ylabel="breed on the photo")
-    axis.grid(visible=False)
-    axis.spines[:].set_visible(False)
-    right = int(values[diagonal].sum())
-    title = f"{right} of these {int(values.sum())} photos are right (blue)"
-    if "pairs" in table.attrs:
-        held, pairs = table.attrs["pairs"]
-        count = "all" if held == pairs else held
-        title += f"\nThis part holds {count} of the table's {pairs} pairs"
-    axis.set_title(title, loc="left")
-    return figure
-
-
 @in_style
 def side_by_side(rows: Mapping[str, Sequence[Image.Image]]) -> Figure:
     """A row of photos under each title."""
@@ -176,10 +126,10 @@ def side_by_side(rows: Mapping[str, Sequence[Image.Image]]) -> Figure:
 
 @in_style
 def comparison(rows: pd.DataFrame) -> Figure:
-    """Networks beside each other in three panels: accuracy with its interval, seconds, megabytes.
+    """Networks beside each other: seconds of training, megabytes, and accuracies that compare.
 
-    Networks that start from random weights are drawn hollow, and their accuracies are not compared
-    with those of pretrained ones.
+    Accuracies compare only between pretrained networks. A panel has those of them, if there are at
+    least two. Networks that start from random weights are drawn hatched.
 
     Args:
         rows: one row a network, named by the index, such as `vgg16 (random)` (a name that begins
@@ -196,27 +146,19 @@ def comparison(rows: pd.DataFrame) -> Figure:
             f"comparison needs the columns {', '.join(columns)} and a row for each network; "
             f"missing: {', '.join(absent) or 'the rows'}."
         )
-    names = [str(name) for name in rows.index]
-    shares = {
-        name: Share(int(right), int(photos))
-        for name, right, photos in zip(names, rows["right"], rows["photos"], strict=True)
-    }
-    figure, axes = plt.subplot_mosaic(
-        [["accuracy", "accuracy"], ["seconds", "megabytes"]],
-        figsize=(7, 0.8 * len(names) + 2.4),
-    )
-    for place, (name, share) in enumerate(shares.items()):
-        _interval(axes["accuracy"], place, share, _colour(name), name.endswith(_RANDOM))
-    axes["accuracy"].set(
-        xlim=(0, 104), xlabel="right answers, % of the photos (line: 95% interval)"
-    )
-    axes["accuracy"].set_title("\n".join(textwrap.wrap(_comparison_says(shares), _TITLE)))
-    for column, title in (("seconds", "training, seconds"), ("megabytes", "model, MB")):
+    names, alike = [str(name) for name in rows.index], pretrained(rows.index)
+    panels, high = [["seconds", "megabytes"]], 0.35 * len(names) + 0.9
+    if len(alike) > 1:
+        panels, high = [["accuracy", "accuracy"], *panels], high + 0.45 * len(alike) + 1
+    figure, axes = plt.subplot_mosaic(panels, figsize=(7, high), height_ratios=_heights(panels))
+    if len(alike) > 1:
+        _accuracies_of(axes.pop("accuracy"), rows.loc[alike])
+    for column, title in (("seconds", "training, seconds"), ("megabytes", "model.tar.gz, MB")):
         values = rows[column].astype(float).to_numpy()
         colours = [_colour(name) for name in names]
         bars = axes[column].barh(range(len(names)), values, 0.6, color=colours)
         for bar, name, colour in zip(bars, names, colours, strict=True):
-            if name.endswith(_RANDOM):
+            if name not in alike:
                 bar.set(facecolor="white", edgecolor=colour, hatch="////")
         axes[column].bar_label(bars, [f"{value:,.0f}" for value in values], padding=4, fontsize=9)
         axes[column].set(xlim=(0, 1.4 * max(np.nanmax(values), 1e-9)), xticks=[], title=title)
@@ -226,6 +168,25 @@ def comparison(rows: pd.DataFrame) -> Figure:
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(visible=False, axis="y")
     return figure
+
+
+def _heights(panels: list) -> list[float]:
+    return [1.4, 1] if len(panels) > 1 else [1]
+
+
+def _accuracies_of(axis, rows: pd.DataFrame) -> None:
+    """Pretrained networks' accuracies on the validation photos, with their intervals."""
+    shares = {
+        str(name): Share(int(right), int(photos))
+        for name, right, photos in zip(rows.index, rows["right"], rows["photos"], strict=True)
+    }
+    for place, (name, share) in enumerate(shares.items()):
+        _interval(axis, place, share, _colour(name))
+    axis.set(xlim=(0, 104), xlabel=_SCALE)
+    axis.set_title("\n".join(textwrap.wrap(f"Highest: {_best(shares)}", _TITLE)))
+    axis.set_yticks(range(len(shares)), list(shares))
+    axis.set_ylim(len(shares) - 0.4, -0.6)
+    axis.grid(visible=False, axis="y")
 
 
 _PART_COLOURS = (ORANGE, PURPLE, PALE, BLUE, GREEN, FAINT)  # what waits stands out
@@ -250,15 +211,14 @@ def parts(table: pd.DataFrame) -> Figure:
             continue  # too thin to be seen
         axis.barh(range(len(table)), values, 0.62, left=start, color=colour, label=name)
         start += values.to_numpy()
-    for row, total in enumerate(start):
-        axis.annotate(
-            f"{total:.0f} ms", (total, row), xytext=(5, 0), textcoords="offset points", va="center"
-        )
+    for row, (end, total) in enumerate(zip(start, table.sum(axis=1), strict=True)):
+        style = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
+        axis.annotate(seconds(total / 1000), (end, row), **style)
     axis.set(xlabel="milliseconds of a training step", xlim=(0, 1.18 * start.max()))
     axis.set_yticks(range(len(table)), [str(name) for name in table.index])
     axis.invert_yaxis()
     axis.grid(visible=False, axis="y")
-    waits = [f"{name}: {row[_WAITING] / row.sum():.0%}" for name, row in table.iterrows()]
+    waits = [f"{name}: {percent(row[_WAITING] / row.sum())}" for name, row in table.iterrows()]
     axis.set_title(f"Share of a step that waits for data: {', '.join(waits)}")
     figure.legend(loc="outside lower left", ncols=3, frameon=False)
     return figure

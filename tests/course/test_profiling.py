@@ -1,6 +1,8 @@
 """`course/profiling.py`: the photos that are enlarged, and two runs beside each other."""
 
 import io
+import re
+from html import unescape
 from types import SimpleNamespace
 
 import boto3
@@ -9,12 +11,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from course import profiling
+from course import figures, profiling
 from course.jobs import MissingStep
 from debugger_support import recordings
 from engine_support.clients import BUCKET
-from open_debugger.profiler import Profile
+from open_debugger.profiler import Profile, diagnose, evaluate
 from open_debugger.profiler.recording import STEP_COLUMNS, Metric, Recording, Series
+from open_debugger.profiler.report import html
 
 
 def profile(recording):
@@ -138,30 +141,78 @@ def test_one_process_for_each_core_is_advised_as_the_report_does():
 
 
 @pytest.mark.parametrize(
-    ("data", "cpu", "bound"), [(0.06, 0.5, "50%"), (0.03, 0.5, "30%"), (0.06, None, "60%")]
+    ("data", "cpu", "bound", "reason"),
+    [
+        (0.06, 0.5, "50%", "60% of its time for data, but this work moves to the cores, which"),
+        (0.03, 0.5, "30%", "30% of its time for data, and the cores, idle 50% of the time, have"),
+        (0.06, None, "60%", "60% of its time for data."),
+    ],
 )
-def test_idle_cores_and_the_wait_bound_what_can_be_saved(data, cpu, bound):
-    said = profiling.outcome(run(cpu=cpu, data=data), run(cpu=cpu, data=0.01))
-    assert f"save at most {bound} of a step, or 1% of the whole run" in said.splitlines()[0]
+def test_idle_cores_and_the_wait_bound_what_can_be_saved(data, cpu, bound, reason):
+    said = profiling.outcome(run(cpu=cpu, data=data), run(cpu=cpu, data=0.01)).splitlines()[1]
+    assert said.startswith(f"Expected: More loader processes can save at most {bound} of a ")
+    assert reason in said
 
 
 @pytest.mark.parametrize(
     ("seconds", "measured", "judged"),
     [
-        (0.08, "100 ms before and 80 ms after the change, 20% less.", "has helped, within"),
-        (0.04, "100 ms before and 40 ms after the change, 60% less.", "more than expected"),
-        (0.101, "100 ms before and 101 ms after the change, 1% more.", "by less than 2%"),
-        (0.099, "100 ms before and 99 ms after the change, 1% less.", "by less than 2%"),
-        (0.15, "100 ms before and 150 ms after the change, 50% more.", "made the run slower"),
+        (0.08, "100 ms before and 80 ms after it, 20% less.", "helped, within the bound."),
+        (0.04, "100 ms before and 40 ms after it, 60% less.", "more than the expected 50%"),
+        (0.101, "100 ms before and 101 ms after it, 1.0% more.", "made no difference"),
+        (0.099, "100 ms before and 99 ms after it, 1.0% less.", "made no difference"),
+        (0.15, "100 ms before and 150 ms after it, 50% more.", "made the run slower"),
     ],
 )
-def test_what_was_brought_is_judged_by_the_bound(seconds, measured, judged):
+def test_what_was_brought_comes_first_and_is_judged_by_the_bound(seconds, measured, judged):
     after = run(cpu=0.9, seconds=seconds, data=0.02 * seconds)
     said = profiling.outcome(run(cpu=0.5, data=0.06), after).splitlines()
-    assert measured in said[1] and judged in said[2]
-    assert said[3] == "A step still waits 2% of its time for data, and the cores work 90%."
+    assert said[0].startswith("The change ") and judged in said[0]
+    assert said[0].endswith(f" A training step took {measured}")
+    wait = "After the change, a step waits 2.0% of its time for data"
+    assert said[2] == f"{wait}, and the cores are busy 90% of the time."
 
 
 def test_without_samples_nothing_is_said_of_cores():
     said = profiling.outcome(run(data=0.06), run(data=0.05))
-    assert "idle" not in said and said.endswith("A step still waits 50% of its time for data.")
+    assert "cores" not in said and said.endswith("a step waits 50% of its time for data.")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"data": 0.06, "forward": 0.03}, "is waiting for data: 60% of its 100 ms. Next comes"),
+        ({"backward": 0.06, "data": 0.03}, "is 'backward': 60% of its 100 ms. Next comes waiting"),
+    ],
+)
+def test_the_longest_part_is_named_first(parts, said):
+    assert said in profiling.longest(profiling.parts({"one": run(**parts)}))
+
+
+def test_report_figure_and_outcome_tell_the_same_numbers():
+    """The step's time, its wait, the cores, the bound: each one computed and rounded once."""
+    shares = {"data": 0.75, "forward": 0.07, "backward": 0.1}
+    machine = {"cores": 2, "cpu": (70.0, 60.0)}
+    recording = recordings.make("cpu_data", seconds=40, shares=shares, seed=3, **machine)
+    findings = evaluate(recording)
+    before = Profile(recording, findings, diagnose(recording, findings))
+    outcome = profiling.outcome(before, before).splitlines()
+    figure = figures.parts(profiling.parts({"before": before})).axes[0]
+    page, summary = html(recording, findings, before.diagnosis), before._repr_html_()
+    text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+
+    training = recording.steps[recording.steps["phase"] == "train"]
+    step, wait, bound = f"{1000 * training['seconds'].mean():.0f} ms", "75%", "35%"
+    assert figure.texts[0].get_text() == step and figure.get_title("left").endswith(wait)
+    assert f"took {step} before" in outcome[0]
+    assert profiling.longest(profiling.parts({"before": before})).count(f"{wait} of its {step}")
+    assert f"{step} mean of" in text and f"mean {step} ," in text
+
+    expected = outcome[1].removeprefix("Expected: ")
+    assert f"at most {bound} of a training step: it waits {wait} of its time" in expected
+    assert expected in before.diagnosis.change and expected in unescape(summary)
+    assert set(re.findall(r"at most ([0-9.]+%)", text)) == {bound}
+    assert f"waited {wait} of its time for data" in before.findings["Dataloader"].summary
+    assert "the 2 cores were busy 65% of the time" in before.diagnosis.evidence
+    assert "the cores, which are idle 35% of the time" in expected
+    assert "CPU utilization 65% mean while training" in text

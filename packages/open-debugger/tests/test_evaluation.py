@@ -103,6 +103,17 @@ def test_a_regex_that_matches_nothing_is_an_error(tmp_path, rule, name):
     assert "no-such-tensor" in result.details and "biases (1)" in result.details
 
 
+def test_a_regex_among_others_that_matches_nothing_is_told(tmp_path):
+    saved = SavedTensors(tmp_path / "trial").save({"Net_fc.bias": [0, 0]})
+    told = " No tensor matches its regex 'no-such' or 'nor-this'."
+    names = "no-such,Net_fc,nor-this"
+    quiet = saved.judged("ExplodingTensor", tensor_regex=names)
+    assert (quiet.status, quiet.details) == ("NoIssuesFound", f"nothing found in 1 tensors.{told}")
+    found = saved.judged("AllZero", tensor_regex=names)
+    assert found.status == "IssuesFound" and found.details.endswith(f"at the inputs.{told}")
+    assert saved.judged("ExplodingTensor", tensor_regex="Net_fc").details.endswith("1 tensors")
+
+
 def test_each_tensor_is_read_once_whatever_the_number_of_rules(saved, fetched):
     for step in range(3):
         saved.save({WEIGHT: [step], GRADIENT: [1], LOSS: 1}).losses(1, mode="EVAL")

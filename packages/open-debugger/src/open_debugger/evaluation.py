@@ -163,6 +163,8 @@ def _finish(run: _Run) -> None:
     elif run.result.status == "InProgress":
         run.result.status = "NoIssuesFound"
         run.result.details = run.rule.unjudged() or run.result.details
+    if run.rule and (blind := run.rule.unmatched()):
+        run.result.details = f"{run.result.details.removesuffix('.')}. {blind}"
 
 
 def _note(run: _Run) -> None:

@@ -87,6 +87,11 @@ class TensorRule(Rule):
         """Why tensors were there and nothing could be compared; None if something was."""
         return None
 
+    def unmatched(self) -> str | None:
+        """Which of the rule's regular expressions no saved tensor matches; None if there is none."""
+        blind = [each for each in self.regex if not self.base_trial.tensor_names(regex=[each])]
+        return f"No tensor matches its regex {' or '.join(map(repr, blind))}." if blind else None
+
     def _wanted(self) -> str:
         names = [f"the collection '{name}'" for name in self.collections]
         names += [f"the regex '{regex}'" for regex in self.regex]

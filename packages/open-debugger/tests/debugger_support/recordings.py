@@ -56,14 +56,14 @@ class Scene:
     nodes: int = 1
     seed: int = 0
     epochs: int = 3
-    initialization: float | None = None  # 1.5 % of the run, at most 8 s
+    initialization: float | None = None  # 1.5% of the run, at most 8 s
     cpu: tuple[float, ...] = (45.0,)  # by core
     io_wait: float = 1.0
     gpu: tuple[float, ...] = (93.0,)  # by GPU
     gpu_spread: float = 3.0
     gpu_memory: tuple[float, float] = (70.0, 70.0)  # at the start and at the end of the training
     step: float = 0.4
-    shares: dict[str, float] = field(default_factory=lambda: GPU_SHARES)  # optimizer: 5 %
+    shares: dict[str, float] = field(default_factory=lambda: GPU_SHARES)  # optimizer: 5%
     outliers: float = 0.0  # the share of the training steps that take eight times as long
     workers: int = 4
     batch: int = 32

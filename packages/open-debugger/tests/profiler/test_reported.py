@@ -38,8 +38,8 @@ def test_an_idle_gpu_and_no_loader_processes():
     found = verdict(reports())
     assert (found.limit, found.gain) == ("data", None)
     assert found.evidence == (
-        "By the reports of AWS's own rules: GPU utilization: median 0 %, p95 6 %; CPU: median "
-        "58 %, p95 90 %; 0 loader workers on 4 cores; a batch took 5.9 s at the median."
+        "By the reports of AWS's own rules: GPU utilization: median 0%, p95 6%; CPU: median "
+        "58%, p95 90%; 0 loader workers on 4 cores; a batch took 5.9 s at the median."
     )
     assert "--num-workers 4" in found.change
 
@@ -82,6 +82,6 @@ def test_what_a_report_lacks_is_left_out():
     found = {**reports(), "Dataloader": report(num_workers=0, cores=4, dataloading_time=[])}
     found["OverallSystemUsage"] = report(GPU=usage(0, 6))
     assert verdict(found).evidence == (
-        "By the reports of AWS's own rules: GPU utilization: median 0 %, p95 6 %; 0 loader "
+        "By the reports of AWS's own rules: GPU utilization: median 0%, p95 6%; 0 loader "
         "workers on 4 cores."
     )

@@ -85,6 +85,7 @@ def test_overfit_begins_at_its_start_step(saved):
 def test_overfit_needs_both_losses(tmp_path):
     train = SavedTensors(tmp_path / "train").losses(1, 2).judged("Overfit")
     assert train.status == "Error" and "eval.save_interval" in train.details
+    assert "ended before its first validation" in train.details
     validation = SavedTensors(tmp_path / "eval").losses(1, 2, mode="EVAL").judged("Overfit")
     assert validation.status == "Error" and "train.save_interval" in validation.details
 
@@ -191,10 +192,12 @@ def test_losses_are_compared_every_num_steps_as_in_awss_example(saved):
     assert [verdict.step for verdict in found] == [12, 24, 36]
 
 
-def test_a_loss_that_rises_far_gets_other_advice(saved):
-    saved.losses(1.0, 1.0499, 1.0499 * 1.0501)
-    still, rises = saved.judged("LossNotDecreasing", num_steps=1).verdicts
-    assert still.value == pytest.approx(-4.99, rel=1e-3) and "stands still" in still.advice
+def test_a_loss_that_rises_gets_other_advice_than_one_that_stands_still(saved):
+    saved.losses(1.0, 0.9995, 0.9995, 0.9995 * 1.0499, 0.9995 * 1.0499 * 1.0501)
+    falls, still, wavers, rises = saved.judged("LossNotDecreasing", num_steps=1).verdicts
+    assert falls.value == pytest.approx(0.05, rel=1e-3) and "stands still" in falls.advice
+    assert still.value == 0 and "stands still" in still.advice
+    assert wavers.value == pytest.approx(-4.99, rel=1e-3) and "rose a little" in wavers.advice
     assert rises.value == pytest.approx(-5.01, rel=1e-3) and "rises" in rises.advice
 
 

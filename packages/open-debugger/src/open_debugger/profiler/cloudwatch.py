@@ -2,7 +2,7 @@
 
 SageMaker publishes them in the namespace /aws/sagemaker/TrainingJobs with the dimension Host =
 ``<job>/<node>``; CPUUtilization, GPUUtilization and GPUMemoryUtilization are sums over the cores
-and the GPUs of an instance (four cores: 0 to 400 %), MemoryUtilization and DiskUtilization are of
+and the GPUs of an instance (four cores: 0 to 400%), MemoryUtilization and DiskUtilization are of
 the whole instance ("Amazon SageMaker AI metrics in Amazon CloudWatch").
 """
 

@@ -9,6 +9,7 @@ from open_debugger.profiler import reported
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Recording
+from open_debugger.profiler.text import percent
 
 FEWEST = 5  # steps, or samples
 SHORTEST = 5.0  # seconds: in less even a GPU's first step is a good part
@@ -24,6 +25,7 @@ FULL_MEMORY = 0.95
 OUTLIERS = 0.1
 REST = 0.25
 MOSTLY = 0.5  # of the run's time
+RUN = "the run"  # what a gain is a share of where no steps were recorded
 
 OVERHEADS = {
     "initialization": "Start faster first (FastFile mode, no packages to install, pretrained "
@@ -49,17 +51,17 @@ def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosi
     What was measured decides, the first that holds:
 
     1. memory, where it rises steadily and is full at the end: the run is about to fail.
-    2. The wait for data is 25 % of the training steps' time or more, and the GPU, if there is one,
-       works less than 80 % of the time (it works on while the next batch is awaited). A quarter,
+    2. The wait for data is 25% of the training steps' time or more, and the GPU, if there is one,
+       works less than 80% of the time (it works on while the next batch is awaited). A quarter,
        for all that can be won is 1 / (1 - share): a third more speed, and below that the first
        batches of the epochs alone are often as much. Then io, if in half of the samples a core
-       waits for storage; or cpu, if several loader processes fill all cores (85 %); or else data.
+       waits for storage; or cpu, if several loader processes fill all cores (85%); or else data.
     3. balance: two GPUs' utilization is further apart than LoadBalancing's 0.2.
     4. memory, where it rises steadily by more than GPUMemoryIncrease's 5 percentage points.
-    5. outliers: steps of more than twice the median take 10 % of the steps' time beyond it.
-    6. io, as above, and a GPU below 70 %, or none.
-    7. cpu: Python takes a quarter of the steps, or a core is full (90 %) and the others idle, or
-       the GPU works less than 70 % of the time on kernels that are too small for it.
+    5. outliers: steps of more than twice the median take 10% of the steps' time beyond it.
+    6. io, as above, and a GPU below 70%, or none.
+    7. cpu: Python takes a quarter of the steps, or a core is full (90%) and the others idle, or
+       the GPU works less than 70% of the time on kernels that are too small for it.
     8. compute: the network itself.
 
     Without step times the GPU's utilization decides, and what the cores do meanwhile; without
@@ -69,14 +71,14 @@ def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosi
         findings: of the rules; those that saw the same are named.
 
     Returns:
-        `gain` is a bound: no more can be saved than was spent waiting, and work that stays cannot
-        be done faster than by all cores; None where no time is to be gained.
+        `gain` is a bound, not a forecast: no more can be saved than was spent waiting, and work
+        that stays cannot be done faster than by all cores; None where no time is to be gained.
     """
     figures = measure(recording)
     if figures.steps >= FEWEST and figures.parts and figures.seconds >= SHORTEST:
         diagnosis = _by_steps(figures)
     elif figures.samples >= FEWEST and figures.seconds >= SHORTEST:
-        diagnosis = _by_samples(figures)
+        diagnosis = replace(_by_samples(replace(figures, parts={})), gain_of=RUN)
     else:
         return reported.diagnose(recording.managed) or _too_little(figures)
     return _agreed(_with_overheads(diagnosis, figures), findings)
@@ -157,39 +159,51 @@ def _one_core(m: Measures) -> bool:
 
 
 def _data(m: Measures) -> Diagnosis:
-    share, free = m.parts["data"], 1 - (m.cpu or 0.0)
-    gain, alone = share * m.stepping, ""
     enough = m.workers is not None and m.workers >= _advised(m)
     if enough or _full(m):
+        gain = m.parts["data"]
         change = (
-            "Give the loader less to decode (photos stored smaller, or decoded at reduced scale)"
+            "Give the loader less to decode (photos stored smaller, or train.py --decode reduced), "
+            "and let it read ahead (prefetch_factor, persistent_workers=True): "
+            f"{_bound(m, gain)}, all of its wait for data."
         )
-        change += ", and let it read ahead (prefetch_factor, persistent_workers=True)"
     else:
-        if free < share:  # they share the cores
-            alone = f" (more processes alone: {_percent(free * m.stepping)})"
-        change = f"Give the loader more processes (train.py --num-workers {_advised(m)}), or less "
-        change += "to decode (photos stored smaller, or decoded at reduced scale)"
+        gain = m.movable
+        change = (
+            f"Set train.py --num-workers {_advised(m)}. {more_workers(m)} Decoding less helps, "
+            "too, and needs no free core (photos stored smaller, or train.py --decode reduced)."
+        )
     return Diagnosis(
         "data",
         f"{_trainer(m)} waited for data: {_processes(m)} could not make the batches fast enough.",
-        f"The wait for the next batch took {_percent(share)} of the training steps' time"
-        f"{_beside(m)}",
-        f"{change}: this would save up to {_percent(gain)} of the run's time{alone}.",
+        _evidence(_waited(m), m),
+        change,
         gain,
     )
 
 
+def more_workers(m: Measures) -> str:
+    """Say how much of a training step more loader processes can save at most, and why."""
+    wait = m.parts.get("data", 0.0)
+    said = f"More loader processes can save at most {percent(m.movable)} of a training step: "
+    said += f"it waits {percent(wait)} of its time for data"
+    if m.idle is None:
+        return f"{said}."
+    idle = f"idle {percent(m.idle)} of the time"
+    if m.movable < wait:
+        return f"{said}, but this work moves to the cores, which are {idle}."
+    return f"{said}, and the cores, {idle}, have room for that work."
+
+
 def _decoding(m: Measures) -> Diagnosis:
-    gain = m.parts["data"] * m.stepping
+    gain = m.parts["data"]
     return Diagnosis(
         "cpu",
         f"{_trainer(m)} waited for the cores: {m.workers} loader processes filled all of them.",
-        f"The wait for the next batch took {_percent(m.parts['data'])} of the training steps' time"
-        f"{_beside(m)}",
+        _evidence(_waited(m), m),
         "More --num-workers would not help: take an instance type with more vCPU, or give the "
-        "cores less to decode (photos stored smaller, or decoded at reduced scale), which would "
-        f"save up to {_percent(gain)} of the run's time.",
+        "cores less to decode (photos stored smaller, or train.py --decode reduced): "
+        f"{_bound(m, gain)}.",
         gain,
     )
 
@@ -197,36 +211,32 @@ def _decoding(m: Measures) -> Diagnosis:
 def _io(m: Measures) -> Diagnosis:
     data = m.parts.get("data", 0.0)
     idle = 1 - ((m.cpu or 0.0) if m.gpu is None else m.gpu)
-    gain = data * m.stepping if data >= DATA else min(m.io, idle) * (m.stepping or 1.0)
-    text = (
-        f"In {_percent(m.io)} of the samples a core waited for storage more than half of its time"
-    )
+    gain = data if data >= DATA else min(m.io, idle)
+    text = f"In {percent(m.io)} of the samples a core waited for storage more than half of its time"
     if m.parts:
-        text += (
-            f", and the wait for the next batch took {_percent(data)} of the training steps' time"
-        )
+        text += f". {_waited(m)}"
     return Diagnosis(
         "io",
         f"{_trainer(m)} waited for storage: the photos could not be read fast enough.",
-        f"{text}{_beside(m)}",
+        _evidence(text, m),
         "Read less often and earlier: photos in shards of about 150 MB, FastFile mode or the "
-        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more --num-workers to read ahead; "
-        f"this would save up to {_percent(gain)} of the run's time.",
+        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more --num-workers to read ahead: "
+        f"{_bound(m, gain)}.",
         gain,
     )
 
 
 def _balance(m: Measures) -> Diagnosis:
     best, least = max(m.gpus, key=m.gpus.get), min(m.gpus, key=m.gpus.get)
-    gain = (1 - m.gpu / m.gpus[best]) * (1.0 if m.stepping is None else m.stepping)
+    gain = 1 - m.gpu / m.gpus[best]
     return Diagnosis(
         "balance",
         f"The {len(m.gpus)} GPUs did not share the work evenly: the busiest one set the pace.",
-        f"{best} worked {_percent(m.gpus[best])} of the time, {least} {_percent(m.gpus[least])}, "
-        f"all of them {_percent(m.gpu)} on average.",
+        f"{best} was busy {percent(m.gpus[best])} of the time, {least} {percent(m.gpus[least])}, "
+        f"all of them {percent(m.gpu)} on average.",
         "Give each GPU a process of its own and an equal share of the photos (torchrun, "
-        "DistributedDataParallel, DistributedSampler; not DataParallel): this would save up to "
-        f"{_percent(gain)} of the run's time.",
+        "DistributedDataParallel, DistributedSampler; not DataParallel): "
+        f"{_bound(m, gain)}.",
         gain,
     )
 
@@ -236,7 +246,7 @@ def _memory(m: Measures) -> Diagnosis:
         "memory",
         "The GPU's memory grew all the time: a longer run, or a larger batch, will fail.",
         f"It rose steadily by {100 * m.rise:.0f} percentage points while the run trained, to "
-        f"{_percent(m.memory)}.",
+        f"{percent(m.memory)}.",
         "Find what outlives its step (a loss summed up with its graph: add loss.item(); outputs "
         "kept in a list: detach them; validation without torch.inference_mode()): it saves the "
         "run, not time.",
@@ -244,69 +254,66 @@ def _memory(m: Measures) -> Diagnosis:
 
 
 def _outliers(m: Measures) -> Diagnosis:
-    gain = m.outliers * m.stepping
     return Diagnosis(
         "outliers",
         "A few training steps took many times as long as the others.",
-        f"What steps of more than twice the median took beyond it is {_percent(m.outliers)} of the "
-        "training steps' time, the wait for data not counted.",
+        "Some steps took more than twice the median. What they took beyond it is "
+        f"{percent(m.outliers)} of all the steps' time, the wait for data not counted.",
         "See in the timeline what runs at those steps (a checkpoint or an evaluation inside the "
         "loop, much larger photos, torch.backends.cudnn.benchmark with changing shapes, another "
-        f"process on the machine): without them the run would take up to {_percent(gain)} less.",
-        gain,
+        f"process on the machine): {_bound(m, m.outliers)}.",
+        m.outliers,
     )
 
 
 def _python(m: Measures) -> Diagnosis:
-    gain = min(m.parts["rest"], 1 - (m.gpu or 0.0)) * m.stepping
+    gain = min(m.parts["rest"], 1 - (m.gpu or 0.0))
     return Diagnosis(
         "cpu",
         "One core held the run up: the script's own Python, not the network, took the time.",
-        f"{_percent(m.parts['rest'])} of the training steps' time is neither data nor network"
-        f"{_beside(m)}",
+        _evidence(f"{percent(m.parts['rest'])} of a training step is neither data nor network", m),
         "Take out of the loop what is done at every step (metrics, logging, .item(), copies from "
-        "the device), or do it every tenth step; PyTorch's profiler (the run's operators) shows "
-        f"which: this would save up to {_percent(gain)} of the run's time.",
+        "the device), or do it every tenth step. PyTorch's profiler (the run's operators) shows "
+        f"what it is: {_bound(m, gain)}.",
         gain,
     )
 
 
 def _copying(m: Measures) -> Diagnosis:
-    gain = m.parts["host_to_device"] * m.stepping
+    gain = m.parts["host_to_device"]
     return Diagnosis(
         "data",
         "The GPU waited for batches on their way from the host's memory.",
-        f"Copying to the device took {_percent(m.parts['host_to_device'])} of the training steps' "
-        f"time{_beside(m)}",
+        _evidence(f"A training step spent {percent(gain)} of its time copying to the device", m),
         "Load with pin_memory=True, copy with non_blocking=True, and send bytes (uint8) that the "
-        f"GPU normalizes: this would save up to {_percent(gain)} of the run's time.",
+        f"GPU normalizes: {_bound(m, gain)}.",
         gain,
     )
 
 
 def _threads(m: Measures) -> Diagnosis:
-    gain = (1 - m.cpu) * (1.0 if m.stepping is None else m.stepping)
+    gain = m.idle
     return Diagnosis(
         "cpu",
         "One core did the training alone, and the others stood still.",
-        f"The busiest core worked {_percent(m.busiest)} of the time, all {m.cores} "
-        f"{_percent(m.cpu)} on average.",
+        f"The busiest core was busy {percent(m.busiest)} of the time, all {m.cores} "
+        f"{percent(m.cpu)} on average.",
         "Let PyTorch use all cores (torch.set_num_threads, or OMP_NUM_THREADS in the job's "
-        f"Environment): this would save up to {_percent(gain)} of the run's time.",
+        f"Environment): {_bound(m, gain)}.",
         gain,
     )
 
 
 def _small_kernels(m: Measures) -> Diagnosis:
-    gain = (1 - m.gpu) * m.stepping
+    gain = 1 - m.gpu
     return Diagnosis(
         "cpu",
         "The GPU stood still between its kernels: most likely they are too small for it, and the "
         "processor that starts them one by one sets the pace.",
-        f"Network and optimizer took {_percent(m.compute)} of the training steps' time{_beside(m)}",
-        "Raise --batch-size until the GPU's memory is about 80 % full (and the learning rate with "
-        "it), or try torch.compile or an instance type with a smaller GPU: this would save up to "
-        f"{_percent(gain)} of the run's time.",
+        _evidence(f"Network and optimizer took {percent(m.compute)} of a training step", m),
+        "Raise --batch-size until the GPU's memory is about 80% full (and the learning rate with "
+        "it), or try torch.compile or an instance type with a smaller GPU: "
+        f"{_bound(m, gain)}.",
         gain,
     )
 
@@ -318,11 +325,10 @@ def _held_up(m: Measures) -> Diagnosis:
     return Diagnosis(
         "data" if by_one else "cpu",
         f"{what}: {'the loader has no process of its own.' if by_one else 'it could not keep up.'}",
-        f"In {_percent(m.one_full or 0.0)} of the samples a core was above 90 %{_beside(m)}",
+        _evidence(f"In {percent(m.one_full or 0.0)} of the samples a core was above 90%", m),
         "Most often it is the decoding of photos: raise train.py --num-workers while cores are "
-        "idle, or else store the photos smaller or take an instance type with more vCPU; this "
-        f"would save up to {_percent(gain)} of the run's time, and step times (train.py "
-        "--system-metrics) would say for sure.",
+        "idle, or else store the photos smaller or take an instance type with more vCPU: "
+        f"{_bound(m, gain)}. Step times (train.py --system-metrics) would say for sure.",
         gain,
     )
 
@@ -331,26 +337,26 @@ def _processor(m: Measures) -> Diagnosis:
     return Diagnosis(
         "cpu",
         "The processor limited this run: all its cores were busy.",
-        f"{_cores(m).capitalize()} worked {_percent(m.cpu)} of the time; there was no GPU.",
+        f"{_capital(_busy(m))}. There was no GPU.",
         "Step times (train.py --system-metrics) would say whether they trained or decoded photos; "
         "an instance type with more vCPU, or with a GPU, is faster in either case.",
     )
 
 
 def _compute(m: Measures) -> Diagnosis:
-    lost = (m.parts.get("data", 0.0) + (m.outliers or 0.0)) * (m.stepping or 0.0)
-    gain = lost if m.parts else None
-    small = f": the loader and outliers cost at most {_percent(lost)}" if m.parts else ""
-    work = "network and optimizer took " if m.parts else ""
-    work += f"{_percent(m.compute)} of the training steps' time" if m.parts else ""
-    text = f"{work}{_beside(m, first=not work)}"
+    gain = m.parts.get("data", 0.0) + (m.outliers or 0.0) if m.parts else None
+    small = "" if gain is None else f" (the loader and outliers: at most {percent(gain)} of a step)"
+    if m.parts:
+        evidence = _evidence(f"Network and optimizer took {percent(m.compute)} of a step", m)
+    else:
+        evidence = f"{_capital(_busy(m))}."
     limiting = "The processor" if m.gpu is None else _trainer(m)
     device = "instance type with a faster GPU" if m.gpu is not None else "instance type with a GPU"
     return Diagnosis(
         "compute",
-        f"{limiting} limited this run, as is right: the network itself took the time.",
-        text[0].upper() + text[1:],
-        f"There is little to gain in the script{small}; faster are only a lower --precision "
+        f"{limiting} limited this run, as it should be: the network itself took the time.",
+        evidence,
+        f"There is little to gain in the script{small}. What makes it faster: a lower --precision "
         f"(bf16), a smaller --image-size, fewer trained layers, or an {device}.",
         gain,
     )
@@ -360,7 +366,7 @@ def _unexplained(m: Measures) -> Diagnosis:
     return Diagnosis(
         "unknown",
         "What was recorded does not say what this run waited for.",
-        f"Nothing was busy{_beside(m)}",
+        f"Nothing was busy: {_busy(m)}." if _busy(m) else "Nothing was busy.",
         "Record step times (train.py --system-metrics): they say which part of a step takes long.",
     )
 
@@ -378,10 +384,6 @@ def _too_little(m: Measures) -> Diagnosis:
 
 
 # Their parts
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _trainer(m: Measures) -> str:
@@ -402,7 +404,7 @@ def _processes(m: Measures) -> str:
     if m.workers is None:
         return "the loader"
     if not m.workers:
-        return "one process, the training's own,"
+        return "the training process, which loads the photos itself,"
     return f"{m.workers} loader process{'es' if m.workers > 1 else ''}"
 
 
@@ -410,17 +412,37 @@ def _cores(m: Measures) -> str:
     return {0: "the cores", 1: "the core"}.get(m.cores, f"the {m.cores} cores")
 
 
-def _beside(m: Measures, first: bool = False) -> str:
-    """What GPUs and cores did meanwhile; the end of a sentence."""
+def _busy(m: Measures) -> str:
+    """How busy GPUs and cores were while the run trained; empty where it was not measured."""
     parts = []
     if m.gpu is not None:
-        of = "the GPU" if len(m.gpus) == 1 else f"the {len(m.gpus)} GPUs"
-        parts.append(f"{of} worked {_percent(m.gpu)} of the time")
+        of = "the GPU was" if len(m.gpus) == 1 else f"the {len(m.gpus)} GPUs were"
+        parts.append(f"{of} busy {percent(m.gpu)} of the time")
     if m.cpu is not None:
-        parts.append(f"{_cores(m)} {_percent(m.cpu)}")
+        are = "" if parts else " was busy" if m.cores == 1 else " were busy"
+        text = f"{_cores(m)}{are} {percent(m.cpu)}{'' if parts else ' of the time'}"
         if m.busiest >= 1.5 * m.cpu:
-            parts.append(f"the busiest one {_percent(m.busiest)}")
-    return ("" if first or not parts else "; ") + ", ".join(parts) + "."
+            text += f" (the busiest one {percent(m.busiest)})"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def _evidence(text: str, m: Measures) -> str:
+    """The sentence, and one about GPUs and cores."""
+    text = text.removesuffix(".")
+    return f"{text}. Meanwhile, {_busy(m)}." if _busy(m) else f"{text}."
+
+
+def _waited(m: Measures) -> str:
+    return f"A training step waited {percent(m.parts['data'])} of its time for data."
+
+
+def _bound(m: Measures, gain: float) -> str:
+    return f"this can save at most {percent(gain)} of {'a training step' if m.parts else RUN}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _with_overheads(diagnosis: Diagnosis, m: Measures) -> Diagnosis:
@@ -428,15 +450,15 @@ def _with_overheads(diagnosis: Diagnosis, m: Measures) -> Diagnosis:
     if m.stepping is None or m.stepping >= MOSTLY:
         return diagnosis
     most = sorted(m.overheads.items(), key=lambda item: -item[1])[:3]
-    named = ", ".join(f"{name} {_percent(share)}" for name, share in most if share >= 0.05)
-    text = f" (only {_percent(m.stepping)} of the run's time were training steps"
-    text += f"; {named})." if named else ")."
-    said = replace(diagnosis, evidence=diagnosis.evidence.removesuffix(".") + text)
+    named = ", ".join(f"{name} {percent(share)}" for name, share in most if share >= 0.05)
+    text = f" Only {percent(m.stepping)} of the run's time were training steps"
+    text += f" ({named})." if named else "."
+    said = replace(diagnosis, evidence=diagnosis.evidence + text)
     if not most or most[0][1] < MOSTLY:
         return said
     what = f"Most of this run was {most[0][0]}, not training; and of that: {diagnosis.what}"
     change = OVERHEADS.get(most[0][0], "Look first at what it does there")
-    return replace(said, what=what, change=f"{change}; then: {diagnosis.change}")
+    return replace(said, what=what, change=f"{change}. Then: {diagnosis.change}")
 
 
 def _agreed(diagnosis: Diagnosis, findings: Iterable[Finding]) -> Diagnosis:
@@ -445,5 +467,9 @@ def _agreed(diagnosis: Diagnosis, findings: Iterable[Finding]) -> Diagnosis:
     names = [rule for rule in SEEN_BY.get(diagnosis.limit, ()) if rule in found]
     if not names:
         return diagnosis
-    text = f"{diagnosis.evidence.removesuffix('.')} (seen by {', '.join(names)} too)."
-    return replace(diagnosis, evidence=text)
+    rules = f"rule {names[0]}" if len(names) == 1 else f"rules {_listed(names)}"
+    return replace(diagnosis, evidence=f"{diagnosis.evidence} The {rules} found it, too.")
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -23,13 +23,16 @@ class Finding:
     violations: int = 0
     datapoints: int = 0
     details: dict = field(default_factory=dict)
+    skipped: str = ""  # why there was nothing to look at, such as "No GPU in this run"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The verdict on a run in three sentences; `gain` is the share of its time that may be saved.
+    """The verdict on a run in three sentences, and the most that the change can save.
 
-    `limit` is data, io, compute, cpu, memory, balance, outliers or unknown.
+    `limit` is data, io, compute, cpu, memory, balance, outliers or unknown. `gain` is the share of
+    a training step's time that the change saves at most; where no steps were recorded, of the run's
+    time: `gain_of` says which.
     """
 
     limit: str
@@ -37,3 +40,4 @@ class Diagnosis:
     evidence: str
     change: str
     gain: float | None = None
+    gain_of: str = "a training step"

@@ -36,7 +36,7 @@ class Measures:
     cores: int = 0  # of a node; 0 where it is not known
     cpu: float | None = None  # all cores' mean
     busiest: float | None = None  # the mean of the core with the highest one
-    one_full: float | None = None  # of the samples: some core above 90 %
+    one_full: float | None = None  # of the samples: some core above 90%
     io: float | None = None  # of the samples: some core waits for storage more than half its time
     gpus: dict[str, float] = field(default_factory=dict)  # each one's mean utilization
     distance: float = 0.0  # the greatest between two GPUs
@@ -48,6 +48,21 @@ class Measures:
     def gpu(self) -> float | None:
         """The GPUs' mean utilization."""
         return float(np.mean(list(self.gpus.values()))) if self.gpus else None
+
+    @property
+    def idle(self) -> float | None:
+        """The share of their time in which the cores are idle."""
+        return None if self.cpu is None else max(0.0, 1 - self.cpu)
+
+    @property
+    def movable(self) -> float:
+        """The share of a training step that more loader processes can save at most.
+
+        A step cannot be shorter than without its wait for data. And the work does not disappear: it
+        moves to other processes, which need cores that are idle. The smaller share is the bound.
+        """
+        wait = self.parts.get("data", 0.0)
+        return wait if self.idle is None else min(wait, self.idle)
 
     @property
     def compute(self) -> float:

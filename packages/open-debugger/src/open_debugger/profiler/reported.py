@@ -29,8 +29,8 @@ WORDS = {
 def diagnose(reports: Mapping[str, dict]) -> Diagnosis | None:
     """What limited a run, by AWS's rules' own figures; None if they do not tell.
 
-    The GPU's median utilization decides whether it was idle (below 10 %) or busy (its p95 70 % and
-    the median too); of an idle one, the first of these: a loader with fewer processes than 70 % of
+    The GPU's median utilization decides whether it was idle (below 10%) or busy (its p95 70% and
+    the median too); of an idle one, the first of these: a loader with fewer processes than 70% of
     the cores, IOBottleneck, CPUBottleneck.
 
     Args:
@@ -67,9 +67,9 @@ def _are_few(loader: dict) -> bool:
 
 
 def _evidence(gpu: dict, cpu: dict, loader: dict) -> str:
-    parts = [f"GPU utilization: median {gpu['p50']:.0f} %, p95 {gpu['p95']:.0f} %"]
+    parts = [f"GPU utilization: median {gpu['p50']:.0f}%, p95 {gpu['p95']:.0f}%"]
     if _are_numbers(cpu, "p50", "p95"):
-        parts.append(f"CPU: median {cpu['p50']:.0f} %, p95 {cpu['p95']:.0f} %")
+        parts.append(f"CPU: median {cpu['p50']:.0f}%, p95 {cpu['p95']:.0f}%")
     if _are_numbers(loader, "num_workers", "cores"):
         parts.append(f"{loader['num_workers']} loader workers on {loader['cores']} cores")
     times = loader.get("dataloading_time")

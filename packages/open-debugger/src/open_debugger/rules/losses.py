@@ -82,7 +82,10 @@ class LossRule(TensorRule):
         if not self.modes:
             return f"no tensor of {self._wanted()} is a single number, as a loss is"
         if self.needs_validation and "EVAL" not in self.modes:
-            return "no validation loss was saved: give the losses an eval.save_interval"
+            return (
+                "no validation loss was saved: either the job ended before its first validation, or "
+                "the losses need an eval.save_interval"
+            )
         if self.needs_training and self.modes == {"EVAL"}:
             return "no training loss was saved: give the losses a train.save_interval"
         return None
@@ -199,8 +202,8 @@ class LossNotDecreasing(LossRule):
 
     Condition, every `num_steps` steps: 100 (p - c) / abs(p) < `diff_percent`, where c is the loss
     now and p the one that was saved at least `num_steps` steps before. A loss that is NaN does not
-    fall. Source: AWS's description of the rule. Our choices: a rise of more than
-    `increase_threshold_percent` gets other words, since any rise meets the condition; the steps are
+    fall. Source: AWS's description of the rule. Our choices: a rise gets other words, and one of
+    more than `increase_threshold_percent` again others, since any meets the condition; the steps are
     those of the training (`mode` TRAIN or GLOBAL), or the passes of EVAL; a `tensor_regex` names
     the loss, and the collection `losses` is not looked at besides. `smoothing` and
     `patience`, which AWS has not: each training loss is the mean of so many, and the condition has
@@ -265,8 +268,8 @@ class LossNotDecreasing(LossRule):
         self.compared += 1
         self.flat = 0 if fell >= self.percent else self.flat + 1
         if self.flat >= self.patience:
-            rises = not fell >= -self.rise
-            self.violation(step, mode, tensor, fell, self.percent, RISES if rises else FLAT)
+            advice = FLAT if fell >= 0 else WAVERS if fell >= -self.rise else RISES
+            self.violation(step, mode, tensor, fell, self.percent, advice)
 
 
 def _fell(former: float, loss: float) -> float:
@@ -280,4 +283,5 @@ def _fell(former: float, loss: float) -> float:
 
 MODES = ("TRAIN", "EVAL", "GLOBAL")
 FLAT = "The loss stands still: raise the learning rate, or stop if it is low enough."
+WAVERS = "The loss rose a little, perhaps by chance: compare it over more steps."
 RISES = "The loss rises: lower the learning rate, and look for damaged data or labels."

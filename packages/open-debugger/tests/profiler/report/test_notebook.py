@@ -10,7 +10,7 @@ from open_debugger.profiler import report
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.recording import Job, Recording
 
-DATA = Diagnosis("data", "It waited for data.", "78 % of a step.", "More workers.", 0.58)
+DATA = Diagnosis("data", "It waited for data.", "78% of a step.", "More workers.", 0.58)
 LONG = "a finding of many words " * 200
 FOUND = [Finding(f"Rule{n}", "StepOutlier", "IssuesFound", LONG, LONG) for n in range(40)]
 
@@ -33,11 +33,32 @@ def balanced(markup):
 def test_the_summary_has_the_verdict_the_figures_and_the_rules():
     shown = report.summary(recordings.make("starved", seconds=120), FOUND[:2], DATA)
     markup = shown._repr_html_()
-    for text in ("It waited for data.", "78 % of a step.", "More workers.", "58 % of its time"):
+    for text in (
+        "It waited for data.",
+        "78% of a step.",
+        "More workers.",
+        "at most 58% of a training step can be saved",
+    ):
         assert text in markup
-    assert re.search(r"data</th><td[^>]*>1 min \d+ s</td><td[^>]*>78 %", markup)
+    assert re.search(r"data</th><td[^>]*>1 min \d+ s</td><td[^>]*>78%", markup)
     assert "Rule1" in markup and "GPU utilization" in markup and "Issues found" in markup
     assert balanced(markup)
+
+
+def test_rules_that_found_nothing_are_named_in_a_sentence():
+    why = "No GPU in this run"
+    quiet = [Finding(name, name, "NoIssuesFound", "In 0% of it.") for name in ("IO", "Outlier")]
+    skipped = [Finding(name, name, "NoIssuesFound", "-", skipped=why) for name in ("Low", "Size")]
+    recording = recordings.make("cpu_data", seconds=30)
+    shown = report.summary(recording, [*skipped, *quiet, *FOUND[:1]], DATA)
+    markup = shown._repr_html_()
+    assert "<p>✓ No issues: IO, Outlier.</p>" in markup and "In 0%" not in markup
+    assert f"<p>{why}, so these rules had nothing to look at: Low, Size.</p>" in markup
+    assert "Rule0<br/>! Issues found" in markup
+    assert str(shown).splitlines()[-2:] == ["No issues: IO, Outlier", f"{why}: Low, Size"]
+    one = report.summary(recording, skipped[:1], DATA)._repr_html_()
+    assert f"{why}, so this rule had nothing to look at: Low." in one and "No issues" not in one
+    assert "The rules</caption>" not in one and balanced(one)
 
 
 def test_the_summary_is_small_and_has_no_script_and_no_colour_of_text():

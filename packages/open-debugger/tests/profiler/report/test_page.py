@@ -17,15 +17,15 @@ from open_debugger.profiler.report import sections
 A4 = 703  # px between the margins of 12 mm
 DATA = Diagnosis(
     "data",
-    "The GPU waited for data: 78 % of a step passed before its batch was there.",
+    "The GPU waited for data: 78% of a step passed before its batch was there.",
     "The median step took 1.2 s, 0.93 s of it in the loader, which ran with 0 workers on 4 cores.",
-    "Set num_workers to 4: it may save 58 % of the time.",
+    "Set num_workers to 4: it may save 58% of the time.",
     0.58,
 )
 FOUND = [
-    Finding("CPUBottleneck", "CPUBottleneck", "NoIssuesFound", "12 % of the samples (of 50 %)."),
+    Finding("CPUBottleneck", "CPUBottleneck", "NoIssuesFound", "12% of the samples (of 50%)."),
     Finding(
-        *("LowGPU", "LowGPUUtilization", "IssuesFound", "p95 is 4 % (threshold 70 %)."),
+        *("LowGPU", "LowGPUUtilization", "IssuesFound", "p95 is 4% (threshold 70%)."),
         *("Feed the GPU.", {"threshold_p95": 70, "patience": 120}, {"patience": 1000}),
         *(12, 12, 1200, {"gpu0": {"p95": 4.0}}),
     ),
@@ -134,7 +134,7 @@ def test_the_verdict_is_the_first_thing_one_sees(shared):
     verdict = shared.page.locator("#verdict")
     assert verdict.bounding_box()["y"] < 300
     text = verdict.inner_text()
-    for sentence in (DATA.what, DATA.evidence, DATA.change, "Data loading", "58 %"):
+    for sentence in (DATA.what, DATA.evidence, DATA.change, "Data loading", "58%"):
         assert sentence in text
     meter = verdict.locator(".meter").bounding_box()["width"]
     filled = verdict.locator(".meter span").bounding_box()["width"]
@@ -144,12 +144,12 @@ def test_the_verdict_is_the_first_thing_one_sees(shared):
 def test_what_the_rules_found_is_open_and_first(shared):
     rules = shared.page.locator(".rule")
     texts = [re.sub(r"\s+", " ", text) for text in rules.all_inner_texts()]
-    assert texts[0].startswith("! Issues found LowGPU LowGPUUtilization p95 is 4 %")
-    assert "Feed the GPU." in texts[0] and "patience 120 1000, more than the run gave" in texts[0]
+    assert texts[0].startswith("! Issues found LowGPU LowGPUUtilization p95 is 4%")
+    assert "Feed the GPU." in texts[0] and "patience 120 1000, too much for this run" in texts[0]
     assert texts[1].endswith(
         "Error Outlier StepOutlier too few steps Triggered: 0 · violations: 0 · data points: 0"
     )
-    assert texts[2].startswith("✓ No issues CPUBottleneck 12 % of the samples")
+    assert texts[2].startswith("✓ No issues CPUBottleneck 12% of the samples")
     assert rules.evaluate_all("all => all.map(e => e.open)") == [True, True, False]
 
 

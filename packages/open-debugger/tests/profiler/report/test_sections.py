@@ -6,11 +6,12 @@ import pytest
 
 from debugger_support import recordings
 from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.measures import measure
 from open_debugger.profiler.recording import Job, Metric, Phase, Recording, Series
 from open_debugger.profiler.report import sections
 
-DATA = Diagnosis("data", "It waited for data.", "78 % of a step.", "More workers.", 0.58)
-LOW = Finding("MyLow", "LowGPUUtilization", "IssuesFound", "p95 is 4 %.")
+DATA = Diagnosis("data", "It waited for data.", "78% of a step.", "More workers.", 0.58)
+LOW = Finding("MyLow", "LowGPUUtilization", "IssuesFound", "p95 is 4%.")
 
 
 # ------------------------------------------------------------------------------------- the verdict
@@ -20,11 +21,11 @@ def test_the_verdict_has_three_sentences_and_a_cue():
     found = sections.verdict(Recording("x"), DATA)
     assert list(found.sentences.values()) == [
         "It waited for data.",
-        "78 % of a step.",
+        "78% of a step.",
         "More workers.",
     ]
     assert (found.tone, found.limit, found.gain, found.share) == (
-        *("attention", "Data loading", "58 %"),
+        *("attention", "Data loading", "at most 58%"),
         pytest.approx(58),
     )
 
@@ -43,7 +44,7 @@ def test_the_verdict_has_three_sentences_and_a_cue():
 def test_the_tone_tells_a_well_used_machine_from_others(limit, gain, tone):
     found = sections.verdict(Recording("x"), Diagnosis(limit, "a", "b", "c", gain))
     assert found.tone == tone
-    assert found.gain == ("" if gain is None else sections.percent(gain))
+    assert found.gain == ("" if gain is None else f"at most {sections.percent(gain)}")
 
 
 def test_a_failed_job_is_bad_whatever_limited_it():
@@ -87,14 +88,13 @@ def test_the_figures_of_a_run():
     found = {name: (value, remark) for name, value, remark in sections.figures(recording)}
     train = recording.steps[recording.steps["phase"] == "train"]
     assert found["Recorded"] == ("10 min 0 s", "1,200 samples")
-    median = sections.seconds(train["seconds"].median())
-    assert found["Training step"] == (median, f"median of {len(train)}")
+    mean = sections.seconds(train["seconds"].mean())
+    assert found["Training step"] == (mean, f"mean of {len(train)}")
     rate = 32 * len(train) / train["seconds"].sum()
     assert found["Throughput"] == (f"{rate:.1f}", "images/s while training")
-    mean = np.mean([s.values.mean() for s in recording.select("cpu", "CPUUtilization").values()])
-    assert found["CPU utilization"][0] == f"{mean:.0f} %"
-    assert found["CPU utilization"][1].startswith("mean; the busiest core 9")
-    assert found["GPU utilization"][1] == "mean"
+    assert found["CPU utilization"][0] == sections.percent(measure(recording).cpu)
+    assert found["CPU utilization"][1].startswith("mean while training; the busiest core 9")
+    assert found["GPU utilization"][1] == "mean while training"
     assert found["Billable"][0] == "11 min 25 s"
 
 
@@ -108,6 +108,14 @@ def test_no_gpu_is_a_figure_and_nothing_recorded_is_none():
     found = {f[0]: f for f in sections.figures(recordings.make("cpu_data", seconds=30))}
     assert found["GPU utilization"][1:] == ("none", "no GPU in this run")
     assert sections.figures(Recording("x")) == sections.facts(Recording("x")) == []
+
+
+def test_without_step_times_the_means_are_of_the_run_after_its_start():
+    recording = recordings.make("unbalanced", seconds=120)
+    recording.steps = recording.steps[:0]
+    found = {name: remark for name, _, remark in sections.figures(recording)}
+    assert found["GPU utilization"].startswith("mean after the start; the busiest GPU 9")
+    assert found["CPU utilization"].startswith("mean after the start; the busiest core ")
 
 
 def test_the_jobs_summary():
@@ -181,6 +189,21 @@ def test_issues_come_first_then_errors():
     ]
     assert found.count("NoIssuesFound") == 2 and not found.managed
     assert found.rules[1].status == "Error" and found.rules[0].status == "Issues found"
+
+
+def test_rules_without_anything_to_look_at_are_named_together():
+    found = [
+        Finding(name, name, "NoIssuesFound", "Nothing.", skipped="No GPU in this run")
+        for name in ("LowGPUUtilization", "BatchSize")
+    ]
+    one = Finding("Dataloader", "Dataloader", "IssuesFound", "Few workers.")
+    made = sections.rules(Recording("x"), [found[0], one, found[1]])
+    assert [rule.finding for rule in made.rules] == [one] and made.evaluated == 3
+    assert made.skipped == {"No GPU in this run": ["LowGPUUtilization", "BatchSize"]}
+    managed = {"BatchSize": {"RuleTriggered": 1}}  # what AWS's own rule said stands beside it
+    made = sections.rules(Recording("x", managed=managed), found)
+    assert [rule.finding.name for rule in made.rules] == ["BatchSize"]
+    assert made.skipped == {"No GPU in this run": ["LowGPUUtilization"]} and made.evaluated == 2
 
 
 def test_parameters_tell_what_was_used_and_what_was_asked_for():

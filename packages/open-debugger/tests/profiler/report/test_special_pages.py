@@ -12,7 +12,7 @@ from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.recording import PARTS, Job, Metric, Recording
 
 DATA = Diagnosis(
-    "data", "The GPU waited for data.", "It waited for 78 % of a step.", "Wait less.", 0.58
+    "data", "The GPU waited for data.", "It waited for 78% of a step.", "Wait less.", 0.58
 )
 FOUND = [Finding("Outlier", "StepOutlier", "Error", "too few steps")]
 

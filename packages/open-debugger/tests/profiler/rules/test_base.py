@@ -14,7 +14,7 @@ from open_debugger.profiler.rules.gpu import (
 
 PATIENT = [BatchSize, CPUBottleneck, GPUMemoryIncrease, IOBottleneck, LoadBalancing]
 PATIENT += [LowGPUUtilization]
-ON_GPUS = [BatchSize, GPUMemoryIncrease, LoadBalancing, LowGPUUtilization]
+ON_GPUS = [BatchSize, CPUBottleneck, GPUMemoryIncrease, LoadBalancing, LowGPUUtilization]
 
 
 def whole(count: int, gpu: float = 90, **members) -> Recording:
@@ -45,8 +45,8 @@ def test_patience_is_a_fifth_and_a_window_a_tenth_of_a_short_run(count, patience
     used = {"patience": patience, "window": window}
     assert finding.scaled == {name: asked[name] for name in asked if used[name] != asked[name]}
     for name in finding.scaled:
-        assert f"{name} {used[name]} instead of {asked[name]}" in finding.summary
-    assert ("For a run of" in finding.summary) == bool(finding.scaled)
+        assert f"{name} from {asked[name]} to {used[name]}" in finding.summary
+    assert ("The run is short" in finding.summary) == bool(finding.scaled)
 
 
 def test_what_is_asked_for_and_fits_is_not_scaled():
@@ -85,7 +85,8 @@ def test_five_samples_say_something(rule):
 @pytest.mark.parametrize("rule", ON_GPUS)
 def test_a_run_without_a_gpu_has_no_issues_with_one(rule):
     finding = rule().judge(minimal.recording(cores=[[97] * 100], io=[[0] * 100]))
-    assert finding.status == "NoIssuesFound" and "No GPU in this run" in finding.summary
+    assert (finding.status, finding.skipped) == ("NoIssuesFound", "No GPU in this run")
+    assert finding.summary == "No GPU in this run: there is nothing to look at."
 
 
 @pytest.mark.parametrize("rule", PATIENT)

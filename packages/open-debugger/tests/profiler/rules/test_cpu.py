@@ -29,7 +29,7 @@ def test_more_than_half_of_the_samples_must_be_bottlenecks(rule, bad, is_found):
     assert finding.violations == len(finding.details["bottlenecks"]) == bad
     assert finding.datapoints == 80 and finding.details["low_gpu_utilization"] == 80
     assert bool(finding.advice) == is_found
-    assert f"In {100 * bad / 80:.0f} % of the samples" in finding.summary
+    assert f"In {100 * bad / 80:.0f}% of the samples" in finding.summary
     assert rule(patience=20, threshold=100).judge(both).status == "NoIssuesFound"
 
 
@@ -85,25 +85,14 @@ def test_without_the_cores_there_is_nothing_to_say(rule):
     assert finding.status == "Error" and f"no {rule.DIMENSION} was recorded" in finding.summary
 
 
-def test_the_share_of_a_processors_samples_with_a_full_core_is_told():
-    made = minimal.recording(cores=[[99, 10, 10, 10] * 25, [10, 99, 10, 10] * 25])
-    assert (
-        "in 50 % of the samples one was above 90 %"
-        in CPUBottleneck(patience=20).judge(made).summary
-    )
-
-
 def test_a_run_on_the_processor_has_no_gpu_that_waits_for_it():
     finding = CPUBottleneck(patience=20).judge(minimal.recording(cores=[[99] * N, [51] * N]))
     assert (finding.status, finding.violations, finding.advice) == ("NoIssuesFound", 0, "")
-    assert "No GPU in this run" in finding.summary
-    assert "The cores were busy 75 % of the time" in finding.summary
-    assert "in 100 % of the samples one was above 90 %" in finding.summary
-    assert finding.datapoints == 80
+    assert finding.skipped == "No GPU in this run"
 
 
 @pytest.mark.parametrize(("wait", "is_found"), [(0, False), (50, False), (60, True)])
-def test_but_it_may_wait_for_storage(wait, is_found):
+def test_but_such_a_run_may_wait_for_storage(wait, is_found):
     finding = IOBottleneck(patience=20).judge(minimal.recording(cores=[[9] * N], io=[[wait] * N]))
     assert (finding.status == "IssuesFound") == is_found
     assert "GPU" not in finding.summary

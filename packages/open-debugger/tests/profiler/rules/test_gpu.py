@@ -37,14 +37,14 @@ def test_a_gpu_whose_p5_is_below_its_threshold_fluctuates(low, fluctuates):
     values = [low, low, low, low, *[95] * 16] * 5  # a fifth of each window
     finding = LowGPUUtilization(**WINDOWED).judge(minimal.recording(gpus=[values]))
     assert finding.violations == 4 * fluctuates
-    assert ("In 4 windows it fluctuated: p5 below 10 %" in finding.summary) == fluctuates
+    assert ("In 4 windows it fluctuated: p5 below 10%" in finding.summary) == fluctuates
 
 
 def test_a_window_counts_once_and_those_before_patience_not_at_all():
     values = [[0] * 20 + [90] * 40 + [5] * 20 + [90] * 20]
     finding = LowGPUUtilization(**WINDOWED).judge(minimal.recording(gpus=values))
     assert (finding.violations, finding.triggered, finding.datapoints) == (1, 1, N)
-    assert "In 1 window its p95 was below 70 %" in finding.summary
+    assert "In 1 window its p95 was below 70%" in finding.summary
     assert not found(LowGPUUtilization(**WINDOWED), minimal.recording(gpus=[[0] * 20 + [90] * 80]))
 
 

@@ -30,7 +30,7 @@ def test_the_tables_of_the_system_are_awss():
     assert medians == dict(zip(details, [1500, 20, 50, 25, 7, 2], strict=True))
     cpu = {"mean": 50, "max": 75, "p99": 74.5, "p95": 72.5, "p50": 50, "min": 25}
     assert details["CPU"]["algo-1"] == pytest.approx(cpu)
-    assert "CPU: median 50 %, p95 72 %" in finding.summary and "Network" not in finding.summary
+    assert "CPU: median 50%, p95 72%" in finding.summary and "Network" not in finding.summary
 
 
 def test_what_was_not_recorded_has_no_table_and_nothing_is_an_error():
@@ -74,7 +74,10 @@ def test_the_tables_of_the_loop_are_awss():
     assert details["ratio"] == {"cpu_functions": 20, "gpu_functions-dev:0": 80}
     assert details["GPU"] == {"conv": 75, "add": 25} and details["CPU"] == {"conv": 50, "add": 50}
     assert details["GPU_total"] == {"conv": 6_000_000, "add": 2_000_000}
-    assert "Step:ModeKeys.TRAIN 50 %" in finding.summary and "Data 20 %" in finding.summary
+    assert finding.summary == (
+        "Of the run: training steps 50%, evaluation steps 20%, the rest 30%. Of a training step: "
+        "the wait for data 20%, the forward pass 30%, the backward pass 40%."
+    )
 
 
 def test_phases_are_of_one_processes_time():

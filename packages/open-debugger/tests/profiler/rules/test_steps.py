@@ -44,7 +44,9 @@ def test_the_outliers_allowed_go_with_the_number_of_steps(steps, allowed):
     finding = StepOutlier().judge(with_steps(minimal.steps(slow(0, steps))))
     assert finding.parameters["n_outliers"] == allowed
     assert finding.scaled == ({"n_outliers": 10} if allowed < 10 else {})
-    assert (f"n_outliers {allowed} instead of 10" in finding.summary) == (allowed != 10)
+    assert f"up to {allowed} in a phase are allowed" in finding.summary
+    changed = f"{'lowered' if allowed < 10 else 'raised'} n_outliers from 10 to {allowed}.)"
+    assert finding.summary.endswith(changed) == (allowed != 10)
 
 
 @pytest.mark.parametrize(("steps", "status"), [(0, "Error"), (10, "Error"), (11, "NoIssuesFound")])
@@ -91,7 +93,7 @@ def test_the_details_of_outliers_have_awss_names():
     assert details["step_numbers"][:2] == ["1", "21"] and len(details["step_numbers"]) == 20
     assert finding.details["phase"] == {"Step:ModeKeys.TRAIN": 100}
     assert finding.details["general"] == {"Data": pytest.approx(25), "Forward": pytest.approx(50)}
-    assert "50 % of the outliers' time is the forward pass" in finding.summary
+    assert "50% of the outliers' time is the forward pass" in finding.summary
 
 
 def test_steps_without_a_length_are_left_out():
@@ -138,7 +140,10 @@ def test_the_loaders_processes_are_compared_with_the_cores(workers, cores, is_fo
     finding = Dataloader().judge(Recording("", loaders=[minimal.loader(workers, cores)]))
     assert (finding.status == "IssuesFound") == is_found == bool(finding.advice)
     assert finding.violations == finding.triggered == is_found
-    assert f"{100 * max(1, workers) / cores:.0f} % of the cores load data" in finding.summary
+    count, of = max(1, workers), f"{cores} core{'s'[: cores > 1]}"
+    processes = f"{count} loading process{'es' if count > 1 else ''}"
+    told = f"That is {processes} on {of}, {100 * count / cores:.0f}%; 70% to 200% are advised."
+    assert finding.summary.endswith(told)
     assert (finding.details["num_workers"], finding.details["cores"]) == (workers, cores)
     assert finding.details["pin_memory"] is True
 
@@ -156,7 +161,10 @@ def test_the_loaders_of_all_processes_of_a_node_count_together():
     loaders = [minimal.loader(4, 8, Rank=rank) for rank in range(4)]
     finding = Dataloader().judge(Recording("", loaders=loaders))
     assert finding.status == "NoIssuesFound" and finding.details["dataloaders"] == 4
-    assert "4 loader workers in each of 4 processes on 8 cores: 200 %" in finding.summary
+    assert (
+        "4 loader workers in each of 4 processes. That is 16 loading processes on 8 cores, 200%"
+        in finding.summary
+    )
     more = [*loaders, minimal.loader(4, 8, Rank=4)]
     finding = Dataloader().judge(Recording("", loaders=more))
     assert finding.violations == 1 and "Lower train.py --num-workers to 1" in finding.advice
@@ -179,9 +187,9 @@ def test_the_training_is_looked_at_and_a_process_latest_loader():
 @pytest.mark.parametrize(
     ("data", "waited", "is_found"),
     [
-        (0.75, "waited for data 75 %", True),
-        (0.10, "waited for data 10 %", True),
-        (0.09, "waited for data 9 % of its steps' time. So there is little", False),
+        (0.75, "waited 75% of its time for data.", True),
+        (0.10, "waited 10% of its time for data.", True),
+        (0.09, "waited 9.0% of its time for data. So more workers can save little.", False),
     ],
 )
 def test_few_workers_are_no_issue_where_training_hardly_waits(data, waited, is_found):

@@ -96,6 +96,7 @@ def histogram(recording: Recording, stddev: float = 3.0) -> dict | None:
         "edges": edges,
         "counts": counts,
         "logarithmic": logarithmic,
+        "mean": float(np.mean(taken)),
         "median": median,
         "p95": float(np.percentile(taken, 95)),
         "limit": limit,

@@ -50,9 +50,12 @@ class Frame:
 def summary(
     recording: Recording, findings: Iterable[Finding], diagnosis: Diagnosis, limit: int = 20
 ) -> Summary:
-    """The report's verdict, key figures, parts of a step and at most `limit` rules."""
+    """The report's verdict, key figures, parts of a step and at most `limit` rules.
+
+    Rules that found nothing are named only; the whole report has what they saw.
+    """
     known = page.context(recording, list(findings), diagnosis)
-    known["rules_shown"] = known["rules"].rules[:limit]
+    known["rules_shown"] = known["rules"].loud[:limit]
     known["parts"] = [part for part in known["train"] if part.seconds is not None]
     template = page.environment().get_template("summary.html.j2")
     return Summary(template.render(**known), _text(known))
@@ -76,5 +79,8 @@ def _text(known: dict) -> str:
     verdict = known["verdict"]
     lines = [f"{name}: {sentence}" for name, sentence in verdict.sentences.items()]
     lines += [f"{name}: {value} ({remark})" for name, value, remark in known["figures"]]
-    lines += [f"{rule.finding.name}: {rule.status}" for rule in known["rules"].rules]
+    rules = known["rules"]
+    lines += [f"{rule.finding.name}: {rule.status}" for rule in rules.loud]
+    lines += [f"No issues: {', '.join(rules.quiet)}"] if rules.quiet else []
+    lines += [f"{why}: {', '.join(names)}" for why, names in rules.skipped.items()]
     return "\n".join([f"Profiler report of {known['title']}", *lines])

@@ -13,9 +13,10 @@ import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from open_debugger.profiler import text
 from open_debugger.profiler.finding import Diagnosis, Finding
 from open_debugger.profiler.recording import Recording
-from open_debugger.profiler.report import charts, sections, shares, text
+from open_debugger.profiler.report import charts, sections, shares
 
 BARS = 12  # bars; further epochs are in the table only
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Job, Recording
 from open_debugger.profiler.report import shares
-from open_debugger.profiler.report.text import known, moment, number, percent, place, plain, seconds
+from open_debugger.profiler.text import known, moment, number, percent, place, plain, seconds
 
 LIMITS = {
     "data": "Data loading",
@@ -57,7 +58,8 @@ class Verdict:
 
     tone: str
     limit: str
-    gain: str
+    gain: str  # such as "at most 39%"
+    gain_of: str
     share: float  # of the bar, in percent
     sentences: dict[str, str]
 
@@ -75,11 +77,30 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """Found ones first; `others` are AWS's that no rule of ours stands beside."""
+    """Found ones first; `others` are AWS's that no rule of ours stands beside.
+
+    `skipped` are those that had nothing to look at: why, and their names.
+    """
 
     rules: list[Rule] = field(default_factory=list)
     others: list[tuple[str, str]] = field(default_factory=list)
     managed: bool = False
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def evaluated(self) -> int:
+        """How many rules there are, skipped ones included."""
+        return len(self.rules) + sum(map(len, self.skipped.values()))
+
+    @property
+    def quiet(self) -> list[str]:
+        """The names of those that looked and found nothing."""
+        return [r.finding.name for r in self.rules if r.finding.status == "NoIssuesFound"]
+
+    @property
+    def loud(self) -> list[Rule]:
+        """Those that found something or failed."""
+        return [r for r in self.rules if r.finding.status != "NoIssuesFound"]
 
     def count(self, status: str) -> int:
         """How many ended so."""
@@ -99,7 +120,8 @@ def verdict(recording: Recording, diagnosis: Diagnosis) -> Verdict:
     return Verdict(
         tone,
         LIMITS.get(diagnosis.limit, diagnosis.limit),
-        percent(gain) if gain is not None else "",
+        f"at most {percent(gain)}" if gain is not None else "",
+        diagnosis.gain_of,
         min(100.0, max(0.0, 100 * (gain or 0.0))),
         dict(zip(named, said, strict=True)),
     )
@@ -129,8 +151,11 @@ def missing(recording: Recording) -> list[str]:
 
 
 def figures(recording: Recording) -> list[tuple[str, str, str]]:
-    """The run in a few figures: name, value, remark."""
-    found = []
+    """The run in a few figures: name, value, remark.
+
+    The step's time and the utilization are means, as everywhere that a share is computed from them.
+    """
+    found, measured = [], measure(recording)
     if recording.start is not None:
         samples = max((len(s.times) for s in recording.system.values()), default=0)
         found.append(("Recorded", seconds(recording.end - recording.start), f"{samples:,} samples"))
@@ -138,29 +163,33 @@ def figures(recording: Recording) -> list[tuple[str, str, str]]:
     if len(train):
         took, first = train["seconds"], shares.lead(train)
         ranks = train.groupby(["node", "rank"]).ngroups
-        remark = f"median of {len(first):,}" + (f" on each of {ranks}" if ranks > 1 else "")
-        found.append(("Training step", seconds(float(took.median())), remark))
+        remark = f"mean of {len(first):,}" + (f" on each of {ranks}" if ranks > 1 else "")
+        found.append(("Training step", seconds(float(took.mean())), remark))
         images = train["images"].astype(float)
         if images.notna().any() and took.sum() > 0:
             rate = ranks * images.sum() / took[images.notna()].sum()
             found.append(("Throughput", number(rate), "images/s while training"))
-    found += _utilization(recording, "GPU", "gpu", "GPUUtilization")
-    found += _utilization(recording, "CPU", "cpu", "CPUUtilization")
+    found += _utilizations(recording, measured)
     if recording.job and known(recording.job.billable_seconds):
         found.append(("Billable", seconds(recording.job.billable_seconds), "of the instance"))
     return found
 
 
-def _utilization(recording: Recording, of: str, kind: str, dimension: str) -> list[tuple]:
-    """The mean of all, and of several the busiest one's."""
-    each = [_finite([series]) for series in recording.select(kind, dimension).values()]
-    means = [float(values.mean()) for values in each if len(values)]
-    name = f"{of} utilization"
-    if not means:
-        none = kind == "gpu" and recording.system and not each
-        return [(name, "none", "no GPU in this run")] if none else []
-    busiest = f"; the busiest {'core' if kind == 'cpu' else of} {percent(max(means) / 100)}"
-    return [(name, percent(np.mean(means) / 100), "mean" + (busiest if len(means) > 1 else ""))]
+def _utilizations(recording: Recording, measured: Measures) -> list[tuple[str, str, str]]:
+    """The mean of all while the run trained, and of several the busiest one's."""
+    mean = "mean while training" if measured.steps else "mean after the start"
+    found = []
+    if measured.gpu is not None:
+        busiest = f"; the busiest GPU {percent(max(measured.gpus.values()))}"
+        remark = mean + (busiest if len(measured.gpus) > 1 else "")
+        found.append(("GPU utilization", percent(measured.gpu), remark))
+    elif recording.system and not recording.select("gpu", "GPUUtilization"):
+        found.append(("GPU utilization", "none", "no GPU in this run"))
+    if measured.cpu is not None:
+        several = measured.cores != 1
+        remark = mean + (f"; the busiest core {percent(measured.busiest)}" if several else "")
+        found.append(("CPU utilization", percent(measured.cpu), remark))
+    return found
 
 
 def facts(recording: Recording) -> list[tuple[str, str]]:
@@ -261,9 +290,14 @@ def rules(recording: Recording, findings: Iterable[Finding]) -> Rules:
     order = {"IssuesFound": 0, "Error": 1}
     found = [_rule(each, recording.managed) for each in findings]
     found.sort(key=lambda rule: order.get(rule.finding.status, 2))
+    skipped: dict[str, list[str]] = {}
+    for rule in found:
+        if rule.finding.skipped and not rule.aws:
+            skipped.setdefault(rule.finding.skipped, []).append(rule.finding.name)
+    found = [rule for rule in found if not rule.finding.skipped or rule.aws]
     ours = {finding.rule for finding in findings}
     others = [(name, said(aws)) for name, aws in recording.managed.items() if name not in ours]
-    return Rules(found, others, bool(recording.managed))
+    return Rules(found, others, bool(recording.managed), skipped)
 
 
 def _rule(finding: Finding, managed: dict[str, dict]) -> Rule:

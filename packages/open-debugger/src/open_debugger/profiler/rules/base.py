@@ -13,9 +13,10 @@ from open_debugger.profiler.recording import Recording
 from open_debugger.profiler.samples import NotRecorded
 
 LEAST = 5  # samples that a rule can say something about
-LEAST_WINDOW = 50  # samples of which 5 % are more than one or two
+LEAST_WINDOW = 50  # samples of which 5% are more than one or two
 MONITOR = "profile the job with a ProfilerConfig, or give train.py --system-metrics"
 STEPS = "train.py --system-metrics writes them"
+NO_GPU = "No GPU in this run"
 
 
 @dataclass(frozen=True)
@@ -65,23 +66,20 @@ class PatientRule(ProfilerRule):
     def look(self, recording: Recording) -> Finding:
         times = self.times(recording)
         if times is None:
-            return self.finding("NoIssuesFound", self.without(recording))
+            summary = f"{NO_GPU}: there is nothing to look at."
+            return self.finding("NoIssuesFound", summary, skipped=NO_GPU)
         rule = self.fitted(len(times), _before(recording, times))
         finding = rule.search(recording)
         asked, used = asdict(self), asdict(rule)
         finding.scaled = {name: asked[name] for name in asked if asked[name] != used[name]}
         if finding.scaled:
-            finding.summary += _told(finding.scaled, used, len(times))
+            finding.summary += _told(finding.scaled, used)
         return finding
 
     def times(self, recording: Recording) -> np.ndarray | None:
         """When the samples were taken that patience counts: those of the GPUs."""
         found = [s.times for s in gpus(recording).values()]
         return max(found, key=len, default=None)
-
-    def without(self, recording: Recording) -> str:
-        """What to say of a run without a GPU."""
-        return "No GPU in this run: there is nothing to look at."
 
     def search(self, recording: Recording) -> Finding:
         """What the rule finds after its patience."""
@@ -137,9 +135,9 @@ def _before(recording: Recording, times: np.ndarray) -> int:
     return before + LEAST if before else 0
 
 
-def _told(scaled: dict, used: dict, count: int) -> str:
-    parts = [f"{name} {used[name]} instead of {asked}" for name, asked in scaled.items()]
-    return f" (For a run of {count} samples: {', '.join(parts)}.)"
+def _told(scaled: dict, used: dict) -> str:
+    parts = [f"{name} from {asked} to {used[name]}" for name, asked in scaled.items()]
+    return f" (The run is short, so the rule lowered {' and '.join(parts)}.)"
 
 
 def percentages(rule: ProfilerRule, *names: str) -> None:

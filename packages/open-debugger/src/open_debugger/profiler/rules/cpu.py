@@ -45,11 +45,6 @@ class _BottleneckRule(PatientRule):
 
     DIMENSION = ""
 
-    def times(self, recording: Recording) -> np.ndarray | None:
-        if gpus(recording):
-            return super().times(recording)
-        return max((s.times for s in self._all(recording)), key=len)
-
     def _all(self, recording: Recording) -> list:
         found = [
             each
@@ -101,23 +96,13 @@ class CPUBottleneck(_BottleneckRule):
 
     def search(self, recording: Recording) -> Finding:
         found = self.bottleneck(recording, self.gpu_threshold, self.cpu_threshold)
-        if not gpus(recording):
-            return self._without_gpu(recording, found)
-        summary = f"In {found.share:.0f} % of the samples a GPU was below {self.gpu_threshold:g} % "
-        summary += f"while a core was above {self.cpu_threshold:g} %"
+        summary = f"In {found.share:.0f}% of the samples a GPU was below {self.gpu_threshold:g}% "
+        summary += f"while a core was above {self.cpu_threshold:g}%"
         count, members = int(found.both.sum()), {"datapoints": len(found.times)}
         is_found = found.share > self.threshold
-        summary += f" ({self.threshold:g} % are allowed)."
+        summary += f" (up to {self.threshold:g}% are allowed)."
         members |= {"triggered": int(is_found), "details": found.details()}
         return self.verdict(is_found, summary, CPU_ADVICE, count, **members)
-
-    def _without_gpu(self, recording: Recording, found: Bottleneck) -> Finding:
-        mean = np.mean([each.values[self.patience :].mean() for each in self._all(recording)])
-        busy = 100 * float((found.cores > 0).mean())
-        summary = f"No GPU in this run, so none that waits. The cores were busy {mean:.0f} % of "
-        summary += f"the time; in {busy:.0f} % of the samples one was above "
-        summary += f"{self.cpu_threshold:g} %, as it is to be where the processor trains."
-        return self.finding("NoIssuesFound", summary, datapoints=len(found.times))
 
 
 CPU_ADVICE = (
@@ -146,14 +131,19 @@ class IOBottleneck(_BottleneckRule):
         percentages(self, "threshold", "io_threshold", "gpu_threshold")
         counts(self, "patience")
 
+    def times(self, recording: Recording) -> np.ndarray | None:
+        if gpus(recording):
+            return super().times(recording)
+        return max((s.times for s in self._all(recording)), key=len)
+
     def search(self, recording: Recording) -> Finding:
         found = self.bottleneck(recording, self.gpu_threshold, self.io_threshold)
         is_found, count = found.share > self.threshold, int(found.both.sum())
-        summary = f"In {found.share:.0f} % of the samples "
+        summary = f"In {found.share:.0f}% of the samples "
         if gpus(recording):
-            summary += f"a GPU was below {self.gpu_threshold:g} % while "
-        summary += f"a core waited for storage more than {self.io_threshold:g} % of its time"
-        summary += f" ({self.threshold:g} % are allowed)."
+            summary += f"a GPU was below {self.gpu_threshold:g}% while "
+        summary += f"a core waited for storage more than {self.io_threshold:g}% of its time"
+        summary += f" (up to {self.threshold:g}% are allowed)."
         members = {"datapoints": len(found.times), "triggered": int(is_found)}
         return self.verdict(is_found, summary, IO_ADVICE, count, details=found.details(), **members)
 

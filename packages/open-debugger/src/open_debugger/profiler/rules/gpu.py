@@ -59,12 +59,12 @@ class LowGPUUtilization(PatientRule):
 
     def _summary(self, values: np.ndarray, low: int, unsteady: int, gpus: int) -> str:
         p5, p50, p95 = np.percentile(values, (5, 50, 95))
-        text = f"GPU utilization of {gpus} GPU{'s'[: gpus > 1]}: {values.mean():.0f} % on average, "
-        text += f"p95 {p95:.0f} %, median {p50:.0f} %, p5 {p5:.0f} %."
+        text = f"GPU utilization of {gpus} GPU{'s'[: gpus > 1]}: p95 {p95:.0f}%, "
+        text += f"median {p50:.0f}%, p5 {p5:.0f}%."
         if low:
-            text += f" {_times(low)} its p95 was below {self.threshold_p95:g} %."
+            text += f" {_times(low)} its p95 was below {self.threshold_p95:g}%."
         if unsteady:
-            text += f" {_times(unsteady)} it fluctuated: p5 below {self.threshold_p5:g} %."
+            text += f" {_times(unsteady)} it fluctuated: p5 below {self.threshold_p5:g}%."
         return text
 
 
@@ -110,7 +110,7 @@ class GPUMemoryIncrease(PatientRule):
             peak, datapoints = max(peak, each.values.max()), max(datapoints, len(each.times))
             top = float(max(rises.max(initial=0), steady))
             details.setdefault(node, {})[name] = _memory(each.values, self.patience, top)
-        summary = f"GPU memory: at most {peak:.0f} %; the greatest rise between two windows was "
+        summary = f"GPU memory: at most {peak:.0f}%; the greatest rise between two windows was "
         summary += f"{jump:.1f} points"
         summary += f", and it rose steadily by {leak:.0f} points." if leak else "."
         members = {"datapoints": datapoints, "details": _stamped(details, found)}
@@ -158,7 +158,7 @@ class BatchSize(PatientRule):
             top.append(overall)
         _require_windows(top)
         cpu, gpu, memory = np.max(top, axis=0)
-        summary = f"p95 of CPU {cpu:.0f} %, GPU {gpu:.0f} %, GPU memory {memory:.0f} %."
+        summary = f"p95 of CPU {cpu:.0f}%, GPU {gpu:.0f}%, GPU memory {memory:.0f}%."
         if violations:
             summary += f" {_times(violations)} all three were below their thresholds."
         members = {"datapoints": datapoints, "details": _stamped(details, found)}
@@ -183,7 +183,7 @@ class BatchSize(PatientRule):
 THREE = ("cpu_95", "gpu_95", "gpu_memory_95")
 BATCH_ADVICE = (
     "If training does not wait for data, raise --batch-size (and the learning rate with it) until "
-    "GPU memory is about 80 % full, or take an instance type with a smaller GPU."
+    "GPU memory is about 80% full, or take an instance type with a smaller GPU."
 )
 
 
@@ -212,9 +212,7 @@ class LoadBalancing(PatientRule):
             return self.verdict(False, "One GPU: there is nothing to balance.", "", 0, **members)
         distances = distance([each / 100 for each in values])
         far = int((np.triu(distances) > self.threshold).sum())
-        means = [float(each.mean()) for each in values]
-        summary = f"The utilization of {len(found)} GPUs lies between {min(means):.0f} and "
-        summary += f"{max(means):.0f} % on average; the greatest distance between two is "
+        summary = f"The greatest distance between the utilization of two of {len(found)} GPUs is "
         summary += f"{distances.max():.2f}, {'above' if far else 'within'} {self.threshold:g}."
         return self.verdict(far > 0, summary, BALANCE_ADVICE, far, **members)
 

@@ -11,8 +11,9 @@ from open_debugger.profiler import samples
 from open_debugger.profiler.finding import Finding
 from open_debugger.profiler.recording import Recording
 from open_debugger.profiler.rules.base import MONITOR, STEPS, ProfilerRule
-from open_debugger.profiler.rules.steps import GENERAL, MODE_OF, part_shares, statistics
+from open_debugger.profiler.rules.steps import GENERAL, LABELS, MODE_OF, part_shares, statistics
 from open_debugger.profiler.samples import NotRecorded
+from open_debugger.profiler.text import percent
 
 # AWS's names of the tables, what each holds, and how the series of a node are put together.
 TABLES = {
@@ -22,6 +23,11 @@ TABLES = {
     "CPU memory": ("memory", ("MemoryUsedPercent",), samples.mean),
     "GPU memory": ("gpu", ("GPUMemoryUtilization",), samples.mean),
     "I/O": ("cpu", ("I/OWaitPercentage",), samples.mean),
+}
+PHASES = {
+    MODE_OF["train"]: "training steps",
+    MODE_OF["valid"]: "evaluation steps",
+    "others": "the rest",
 }
 TOP = 5  # operators, as in AWS's reports
 
@@ -64,7 +70,7 @@ def usage(recording: Recording, node: str, table: str) -> np.ndarray:
 def _row(table: str, nodes: dict) -> str:
     p50 = np.mean([figures["p50"] for figures in nodes.values()])
     p95 = np.mean([figures["p95"] for figures in nodes.values()])
-    return f"{table}: median {p50:.0f} %, p95 {p95:.0f} %"
+    return f"{table}: median {p50:.0f}%, p95 {p95:.0f}%"
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,15 @@ class OverallFrameworkMetrics(ProfilerRule):
             "general": {GENERAL[part]: share for part, share in general.items()},
             **_operators(operators),
         }
-        shown = {**phases, **details["general"]}
-        summary = "; ".join(f"{name} {share:.0f} %" for name, share in shown.items())
-        summary = f"Of the run: {summary}." if shown else f"{len(operators)} operators."
+        told = {"the run": _named(phases, PHASES), "a training step": _named(general, LABELS)}
+        said = [f"Of {whole}: {shares}." for whole, shares in told.items() if shares]
+        summary = " ".join(said) or f"{len(operators)} operators."
         return self.verdict(False, summary, "", 0, datapoints=len(steps), details=details)
+
+
+def _named(shares: dict[str, float], names: dict[str, str]) -> str:
+    told = [f"{name} {percent(shares[key] / 100)}" for key, name in names.items() if key in shares]
+    return ", ".join(told)
 
 
 def _phases(recording: Recording) -> dict[str, float]:

@@ -15,6 +15,7 @@ from open_debugger.profiler.finding import Finding
 from open_debugger.profiler.recording import PARTS, Recording
 from open_debugger.profiler.rules.base import STEPS, ProfilerRule, counts
 from open_debugger.profiler.samples import NotRecorded
+from open_debugger.profiler.text import percent
 
 MODES = {"TRAIN": ("train",), "EVAL": ("valid", "test")}
 MODE_OF = {phase: f"Step:ModeKeys.{mode}" for mode, phases in MODES.items() for phase in phases}
@@ -32,7 +33,7 @@ class StepOutlier(ProfilerRule):
 
     `mode` is TRAIN, EVAL or None, which is both. No value of n can lie further than sqrt(n - 1)
     standard deviations from their mean, so fewer steps than that cannot be judged. Of a short run's
-    steps 5 % are allowed, but two at least, for at most 1 / (1 + stddev^2) of them can be outliers
+    steps 5% are allowed, but two at least, for at most 1 / (1 + stddev^2) of them can be outliers
     at all. Of more than 1000 steps `n_outliers` in 1000 are allowed: noise alone makes some of any
     long run.
     """
@@ -75,8 +76,9 @@ class StepOutlier(ProfilerRule):
         if rule.n_outliers < self.n_outliers:
             finding.scaled = {"n_outliers": self.n_outliers}
         if rule != self:
-            finding.summary += f" (For {most} steps: n_outliers {rule.n_outliers} instead of "
-            finding.summary += f"{self.n_outliers}.)"
+            changed = "lowered" if rule.n_outliers < self.n_outliers else "raised"
+            finding.summary += f" (With {most:,} steps, the rule {changed} n_outliers from "
+            finding.summary += f"{self.n_outliers} to {rule.n_outliers}.)"
         return finding
 
     def _judged(self, groups: dict, datapoints: int) -> Finding:
@@ -84,7 +86,7 @@ class StepOutlier(ProfilerRule):
         many = [key for key in groups if len(outliers[key]) > self.n_outliers]
         count, total = sum(map(len, outliers.values())), sum(map(len, groups.values()))
         summary = f"{count} of {total} steps took longer than mean + {self._factor:g} standard "
-        summary += f"deviations; {self.n_outliers} in a phase are allowed."
+        summary += f"deviations; up to {self.n_outliers} in a phase are allowed."
         advice = ""
         if many:
             slow = pd.concat([outliers[key] for key in many])
@@ -111,10 +113,10 @@ def _where(slow: pd.DataFrame) -> str:
     if not shares:
         return "and where, was not measured."
     part = max(shares, key=shares.get)
-    return f"and {shares[part]:.0f} % of the outliers' time is {_LABELS[part]}."
+    return f"and {percent(shares[part] / 100)} of the outliers' time is {LABELS[part]}."
 
 
-_LABELS = {
+LABELS = {
     "data": "the wait for data",
     "host_to_device": "the copy to the device",
     "forward": "the forward pass",
@@ -187,13 +189,15 @@ class Dataloader(ProfilerRule):
         worst = shares.index(max(shares) if any(many) and not any(few) else min(shares))
         _, cores, loaders = found[worst]
         wait = part_shares(recording.steps[recording.steps["phase"] == "train"]).get("data")
-        summary = f"{_workers(loaders)} on {cores} core{'s'[: cores > 1]}: {shares[worst]:.0f} % "
-        summary += f"of the cores load data, {self.min_threshold:g} to {self.max_threshold:g} % "
-        summary += f"are advised.{_waited(wait)}"
+        processes = sum(max(1, each["Workers"]) for each in loaders)
+        summary = f"{_workers(loaders)}. That is {processes} loading process"
+        summary += f"{'es'[: 2 * (processes > 1)]} on {cores} core{'s'[: cores > 1]}, "
+        summary += f"{shares[worst]:.0f}%; {self.min_threshold:g}% to {self.max_threshold:g}% are "
+        summary += f"advised.{_waited(wait)}"
         advice = _loader_advice(any(few), cores, len(loaders))
         missed = 0 if wait is not None and wait < LITTLE_WAIT else sum(few)
         if sum(few) > missed:
-            summary += " So there is little that more workers could save."
+            summary += " So more workers can save little."
         violations = missed + sum(many)
         details = _loader_details(recording, loaders, cores)
         members = {"datapoints": len(recording.loaders), "details": details}
@@ -221,12 +225,14 @@ def _workers(loaders: list[dict]) -> str:
     workers = loaders[0]["Workers"]
     text = f"{workers} loader worker{'s' if workers != 1 else ''}"
     if not workers:
-        text = "No loader worker (the training process decodes the photos itself)"
+        text = "No loader worker: the training process loads the photos itself"
     return text + (f" in each of {len(loaders)} processes" if len(loaders) > 1 else "")
 
 
 def _waited(wait: float | None) -> str:
-    return "" if wait is None else f" Training waited for data {wait:.0f} % of its steps' time."
+    if wait is None:
+        return ""
+    return f" A training step waited {percent(wait / 100)} of its time for data."
 
 
 LITTLE_WAIT = 10  # percent of the steps' time that more workers cannot much reduce
@@ -274,7 +280,7 @@ class MaxInitializationTime(ProfilerRule):
         minutes = (ends[0] - start) / 60
         found = minutes > self.threshold
         summary = f"The first training step came {_lasted(minutes)} after the "
-        summary += f"job's start; {self.threshold:g} minutes are allowed."
+        summary += f"job's start; up to {self.threshold:g} minutes are allowed."
         train = recording.steps[recording.steps["phase"] == "train"]["start"].astype(float)
         steps = {"first": int(ends[0] * MICROSECONDS), "last": int(train.max() * MICROSECONDS)}
         details = {"step_num": steps, "job_start": start, "job_end": recording.end}

@@ -119,7 +119,7 @@
       type: "heatmap", x: edges, y: names, z: mean, customdata: high.map((row) => row.map((top, i) => [top, clock(middles[i])])),
       zmin: 0, zmax: 100, showscale: false, hoverongaps: false, meta: { role: "heat", unit: panel.unit },
       colorscale: [[0, "#fff7d6"], [0.25, "#f3c67a"], [0.5, "#d9763f"], [0.75, "#8f2f4b"], [1, "#2d0f41"]],
-      hovertemplate: "%{y}: %{z:.1f} % (highest %{customdata[0]:.1f} %)<br>%{x:,.1f} s · %{customdata[1]}<extra></extra>",
+      hovertemplate: "%{y}: %{z:.1f}% (highest %{customdata[0]:.1f}%)<br>%{x:,.1f} s · %{customdata[1]}<extra></extra>",
     }];
   }
 

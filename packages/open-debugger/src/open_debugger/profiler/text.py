@@ -46,10 +46,10 @@ def seconds(value: object) -> str:
 
 
 def percent(share: object) -> str:
-    """A share of 1 in percent: 0.4 %, 35 %."""
+    """A share of 1 in percent: 0.4%, 35%."""
     if not known(share):
         return MISSING
-    return f"{100 * share:.0f} %" if share == 0 or abs(share) >= 0.0995 else f"{100 * share:.1f} %"
+    return f"{100 * share:.0f}%" if share == 0 or abs(share) >= 0.0995 else f"{100 * share:.1f}%"
 
 
 def moment(time: object) -> str:

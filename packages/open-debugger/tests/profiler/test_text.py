@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from open_debugger.profiler.report import text
+from open_debugger.profiler import text
 
 DASH = "\N{EN DASH}"
 
@@ -36,12 +36,12 @@ def test_durations_have_a_fitting_unit(value, shown):
 @pytest.mark.parametrize(
     ("share", "shown"),
     [
-        (0, "0 %"),
-        (0.004, "0.4 %"),
-        (0.0994, "9.9 %"),
-        (0.0996, "10 %"),
-        (0.354, "35 %"),
-        (1, "100 %"),
+        (0, "0%"),
+        (0.004, "0.4%"),
+        (0.0994, "9.9%"),
+        (0.0996, "10%"),
+        (0.354, "35%"),
+        (1, "100%"),
         (None, DASH),
     ],
 )
