@@ -55,8 +55,8 @@ def ceiling(ws: Workspace, jobs: int, hours: float) -> str:
     instance = ws.training_instance if ws.mode == "aws" else GPU
     most = dollars(jobs * hours * 3600, instance)
     return (
-        f"On AWS at most ${most:.2f}: {jobs} jobs, each stopped after {hours:g} h, on {instance} "
-        f"at ${HOURLY[instance]:g} an hour ({PRICED})."
+        f"On AWS at most {most:.2f} USD: {jobs} jobs, each stopped after {hours:g} h, on "
+        f"{instance} at {HOURLY[instance]:g} USD an hour ({PRICED})."
     )
 
 

@@ -415,7 +415,7 @@ def costs(ws: Workspace, *jobs: Any) -> pd.DataFrame:
     """What AWS bills for ended jobs: nothing, if they ran on this machine.
 
     A row for each training job, by its name: the `instance` that ran it, its billable `seconds`
-    (all its machines together), and US `dollars` at the prices of `course.costs`.
+    (all its machines together), and `USD` at the prices of `course.costs`.
 
     Args:
         ws: what `course.connect` returned.
@@ -432,7 +432,7 @@ def costs(ws: Workspace, *jobs: Any) -> pd.DataFrame:
         local = ws.mode == "local"
         place, price = ("this machine", 0.0) if local else (kind, dollars(seconds, kind))
         rows[job.training_job_name] = [place, seconds, price]
-    return pd.DataFrame.from_dict(rows, "index", columns=["instance", "seconds", "dollars"])
+    return pd.DataFrame.from_dict(rows, "index", columns=["instance", "seconds", "USD"])
 
 
 def _training_jobs(ws: Workspace, job: Any) -> list[TrainingJob]:

@@ -327,7 +327,7 @@ def _banner(ws: Workspace) -> str:
         )
     account = ws.role.split(":")[4]
     prices = costs.at_most(ws.training_instance, ws.endpoint_instance)
-    most = ", ".join(f"{name} ${value:.2f}" for name, value in prices.items())
+    most = ", ".join(f"{name} {value:.2f} USD" for name, value in prices.items())
     banner = (
         f"AWS: account …{account[-4:]}, region {ws.region}, role {ws.role.rpartition('/')[2]}\n"
         f"bucket {ws.bucket}, prefix {ws.prefix}\n"

@@ -39,5 +39,6 @@ def test_what_aws_charges_at_most_is_of_the_instance_there(mode, instance, most)
     """In local mode the instance is only a name: what counts is the course's on AWS."""
     ws = SimpleNamespace(mode=mode, training_instance=instance)
     said = costs.ceiling(ws, jobs=8, hours=0.5)
-    assert f"at most ${most}: 8 jobs, each stopped after 0.5 h" in said
+    assert f"at most {most} USD: 8 jobs, each stopped after 0.5 h" in said
+    assert " USD an hour (" in said and "$" not in said
     assert ("ml.g4dn.xlarge" in said) == (mode == "local")

@@ -301,7 +301,7 @@ def test_on_aws_the_billable_seconds_of_all_machines_cost_their_price(aws):
     ws.mode = "aws"
     table = jobs.costs(ws, billed("one", 3600), billed("two", 1800, count=4))
     assert list(table.index) == ["one", "two"]
-    assert list(table.dollars) == pytest.approx([0.736, 1.472])
+    assert list(table["USD"]) == pytest.approx([0.736, 1.472])
     assert set(table.instance) == {"ml.g4dn.xlarge"}
 
 

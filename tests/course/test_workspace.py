@@ -113,7 +113,7 @@ def test_on_aws_jobs_train_on_a_gpu(clean, capsys, device):
     ws = aws_workspace(clean, device)
     assert ws.training_instance == "ml.g4dn.xlarge" and "-cu133-" in ws.training_image
     said = capsys.readouterr().out
-    assert "02-hpo $2.94" in said and "CPU" not in said
+    assert "02-hpo 2.94 USD" in said and "CPU" not in said
 
 
 def test_course_device_takes_a_cpu_instance_its_image_and_its_price(clean, capsys):
@@ -121,7 +121,7 @@ def test_course_device_takes_a_cpu_instance_its_image_and_its_price(clean, capsy
     assert ws.training_instance == "ml.m5.xlarge" and "-cpu-" in ws.training_image
     said = capsys.readouterr().out
     assert "training on a CPU (ml.m5.xlarge, COURSE_DEVICE=cpu)" in said
-    assert "02-hpo $0.92" in said and "04-deploy-query $0.12" in said
+    assert "02-hpo 0.92 USD" in said and "04-deploy-query 0.12 USD" in said
 
 
 def test_a_wrong_device_is_named_in_either_mode(clean):
