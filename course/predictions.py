@@ -383,10 +383,9 @@ def costliest(rows: pd.DataFrame) -> str:
         rows: as `validated` gives them.
     """
     slow, large = rows["seconds"].idxmax(), rows["megabytes"].idxmax()
-    text = (
-        f"{slow} takes longest, {rows['seconds'].max():.0f} s; {large} is largest, "
-        f"{rows['megabytes'].max():,.0f} MB. "
-    )
+    text = f"{slow} takes longest, {rows['seconds'].max():.0f} s"
+    text += ", and is largest, " if slow == large else f"; {large} is largest, "
+    text += f"{rows['megabytes'].max():,.0f} MB. "
     alike = pretrained(rows.index)
     if len(alike) > 1:
         return f"{text}The accuracies of the {len(alike)} pretrained networks compare."
@@ -491,8 +490,8 @@ class Benchmark:
         ]
         least, most = min(found["seeds"]), max(found["seeds"])
         seeds = len(found["seeds"])
-        text += f"The benchmark is a mean of {seeds} seeds ({least:.1%} to {most:.1%})"
-        text += f", with {', '.join(other)}. " if other else ". "
+        text += f"The benchmark is the mean of {seeds} seeds ({least:.1%} to {most:.1%}), our job "
+        text += f"is one run. Other settings: {', '.join(other)}. " if other else "is one run. "
         low, high = job.top.interval
         if low <= found["high"] and found["low"] <= high:
             return f"{text}The two intervals overlap, so the difference may be chance."

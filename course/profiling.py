@@ -124,8 +124,8 @@ def longest(table: pd.DataFrame) -> str:
     first, second = run.sort_values(ascending=False).index[:2]
     whole = run.sum()
     return (
-        f"Most of a training step is {_part(first)}: {percent(run[first] / whole)} of its "
-        f"{seconds(whole / 1000)}. Next comes {_part(second)}, {percent(run[second] / whole)}."
+        f"The longest part of a training step is {_part(first)}: {percent(run[first] / whole)} of "
+        f"its {seconds(whole / 1000)}. Next comes {_part(second)}, {percent(run[second] / whole)}."
     )
 
 
