@@ -442,8 +442,8 @@ OURS = {"lr": 0.001438, "batch-size": 32, "image-size": 128, "epochs": 2}
 @pytest.mark.parametrize(
     ("right", "settings", "said"),
     [
-        (85, OURS, "(86.3% to 88.3%), our job is one run. Other settings: lr 0.003 instead of 0.0014"
-         "38. The two intervals overlap, so the difference may be chance."),
+        (85, OURS, "(86.3% to 88.3%), our job is one run. Other settings: lr 0.003 instead of "
+         "0.001438. The two intervals overlap, so the difference may be chance."),
         (20, OURS, "The two intervals do not overlap: chance does not explain the difference."),
         (99, OURS, "The two intervals do not overlap"),
         (85, OURS | {"lr": 0.003}, "our job is one run. The two intervals overlap"),
