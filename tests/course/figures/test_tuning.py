@@ -5,6 +5,7 @@ import pytest
 from sagemaker.core.parameter import CategoricalParameter
 
 from course import figures
+from tests.support.drawn import texts
 
 LR = [1e-3, 3e-4, 3e-3, 1e-4]
 
@@ -28,19 +29,36 @@ def line(figure):
 def test_the_line_is_the_best_of_the_jobs_up_to_there():
     figure = figures.search(table([0.5, 0.4, 0.7, 0.6]))
     assert line(figure) == [0.5, 0.5, 0.7, 0.7]
-    assert title(figure) == "Largest gain: 50.0% to 70.0% with job 3, the best"
+    assert title(figure) == "Best of jobs 1 to 3: 70.0%, of job 4: 60.0%"
     assert figure.axes[1].get_yscale() == "log"
     assert figure.axes[1].collections[0].get_offsets()[:, 1].tolist() == LR
 
 
-@pytest.mark.parametrize("scores", [[0.7, 0.4, 0.7, 0.6], [0.7]])
-def test_a_search_that_found_nothing_better_is_called_that(scores):
-    assert title(figures.search(table(scores))) == "No later job beat job 1: 70.0%"
+def test_the_title_has_the_best_of_the_first_jobs_and_of_the_later_ones():
+    figure = figures.search(table([0.4, 0.7, 0.75, 0.6]), first=2)
+    assert title(figure) == "Best of jobs 1 to 2: 70.0%, of jobs 3 to 4: 75.0%"
+    assert {"first 2 jobs", "later jobs"} <= set(texts(figure))
 
 
-def test_the_title_names_the_largest_gain_and_not_only_the_ends():
-    figure = figures.search(table([0.4, 0.7, 0.75, 0.6]))
-    assert title(figure) == "Largest gain: 40.0% to 70.0% with job 2; best: 75.0%, job 3"
+@pytest.mark.parametrize("scores", [[0.4, 0.7], [None, None, None, 0.7]])
+def test_a_search_without_first_or_later_results_has_one_best(scores):
+    found = title(figures.search(table(scores)))
+    assert found == f"Best of {len(scores)} jobs: 70.0%, job {len(scores)}"
+
+
+def test_the_colours_span_what_the_search_found():
+    dots = figures.search(table([0.71, 0.70, 0.74, 0.72])).axes[1].collections[0]
+    assert dots.get_clim() == (0.70, 0.74)
+    low, high = figures.search(table([0.7, 0.7])).axes[1].collections[0].get_clim()
+    assert low < 0.7 < high
+
+
+def test_percentages_that_lie_close_are_told_apart():
+    figure = figures.search(table([0.741, 0.745, 0.749, 0.743]))
+    figure.canvas.draw()
+    for axis in (figure.axes[0].yaxis, figure.axes[2].xaxis):
+        shown = [label.get_text() for label in axis.get_ticklabels()]
+        assert len(set(shown)) == len(shown) > 2
 
 
 def test_later_jobs_are_compared_with_the_best_of_the_first():
@@ -49,11 +67,13 @@ def test_later_jobs_are_compared_with_the_best_of_the_first():
     assert figures.searched(jobs, ranges, first=2).splitlines() == [
         "The best of the first 2 jobs is job 2: 70.0%.",
         "The best of the 2 later ones is job 4: 75.0%.",
-        "Later jobs that beat the best of the first: 1 of 2.",
+        "So the search got better by 5.0 points: 1 of 2 later jobs beat the best of the first.",
         "No job tried batch-size 64.",
     ]
     jobs["batch-size"] = [16, 32, 64, 16]
-    assert figures.searched(jobs, ranges).endswith("beat the best of the first: 1 of 1.")
+    assert figures.searched(jobs, ranges).endswith("1 of 1 later jobs beat the best of the first.")
+    jobs["FinalObjectiveValue"] = [0.4, 0.7, 0.6, 0.7]
+    assert "So the search did not get better: 0 of 1 later" in figures.searched(jobs, ranges)
 
 
 @pytest.mark.parametrize("scores", [[0.7, 0.4], [None, None, None, 0.6]])
@@ -64,10 +84,10 @@ def test_too_few_jobs_are_not_compared(scores):
 def test_a_stopped_job_is_no_best_one_and_a_failed_one_has_no_dot():
     status = ["Failed", "Stopped", "Completed", "Completed"]
     figure = figures.search(table([None, 0.9, 0.7, 0.8], status))
-    assert title(figure) == "Largest gain: 70.0% to 80.0% with job 4, the best"
+    assert title(figure) == "Best of jobs 1 to 3: 70.0%, of job 4: 80.0%"
     assert line(figure) == [0.7, 0.8]
     labels = {each.get_label(): len(each.get_offsets()) for each in figure.axes[0].collections}
-    assert labels == {"job": 2, "stopped or failed": 1}
+    assert labels == {"one job": 2, "stopped or failed": 1}
     assert len(figure.axes[1].collections[0].get_offsets()) == 3
 
 
