@@ -12,6 +12,7 @@ from typing import Any
 
 from course.debugger.rules import REASONS, activations, compared, parameters
 from course.debugger.tensors import (
+    TRAIN,
     gradient_norms,
     in_order,
     inventory,
@@ -32,6 +33,7 @@ from course.debugger.verdicts import (
 
 __all__ = [
     "REASONS",
+    "TRAIN",
     "DebuggedTrainer",
     "NothingWatched",
     "activations",

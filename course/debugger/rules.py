@@ -83,12 +83,25 @@ _IN_SHORT = {
     "CheckInputImages": "A short run saves few photos, and the drawn ones are bright.",
     "ClassImbalance": "PyTorch's names; few labels are saved, and early mistakes are no imbalance.",
     "DeadRelu": "VGG16's ReLUs have numbers for names, and many are silent in a healthy batch.",
-    "LossNotDecreasing": "Single batches are noisy: means of five losses are compared, further "
-    "apart.",
-    "Overfit": "A validation set may be harder, and one pass bad luck: half as much again, twice "
-    "in a row.",
-    "PoorWeightInitialization": "The network's own names; deep networks start with small gradients "
-    "and uneven variances.",
+}
+
+# Of each parameter, for the rules that the lessons judge.
+_BY_PARAMETER = {
+    ("LossNotDecreasing", "num_steps"): "Further apart, a fall is larger than the noise.",
+    ("LossNotDecreasing", "smoothing"): "Single batches are noisy: means of five saved losses are "
+    "compared.",
+    ("Overfit", "patience"): "One pass may be bad luck: two in a row count.",
+    ("Overfit", "ratio_threshold"): "Validation photos may be harder than training photos: their "
+    "loss may be half as much again.",
+    ("PoorWeightInitialization", "activation_inputs_regex"): "The names of the tensors in this "
+    "network.",
+    ("PoorWeightInitialization", "threshold"): "In a healthy VGG16 the variances differ a "
+    "thousandfold for a while. This is 100 times that.",
+    ("PoorWeightInitialization", "distribution_range"): "In a healthy ResNet, gradients span as "
+    "little as 1e-5. This is a thousandth of that.",
+    ("PoorWeightInitialization", "patience"): "A healthy VGG16 stands still for its first ten "
+    "steps.",
+    ("PoorWeightInitialization", "steps"): "More than `patience`, or it could not run out.",
 }
 
 # What smdebug calls the tensors of each network. Modules are named by their place: torchvision's
@@ -185,15 +198,21 @@ def _text(value: object) -> str:
 def compared(
     names: Iterable[str], network: str | None = None, steps: int | None = None
 ) -> pd.DataFrame:
-    """The course's parameters beside AWS's defaults: a row a difference, the reason once a rule."""
+    """The course's parameters beside AWS's defaults: a row a difference, with its reason.
+
+    A parameter that AWS's rule does not have has the default "none". Rules whose parameters have no
+    reasons of their own give one reason, in their first row.
+    """
     rows = []
     for name in names:
-        why = _IN_SHORT.get(name, REASONS[name])
+        of_rule = _IN_SHORT.get(name, REASONS[name])
         for parameter, value in parameters(name, network, steps).items():
             default = _shown(catalogue.defaults(name)[parameter])
             if default != value:
+                default = "none" if parameter in catalogue.OURS.get(name, ()) else default
+                why = _BY_PARAMETER.get((name, parameter), of_rule)
                 rows.append((name, parameter, default, _short(value), why))
-                why = ""
+                of_rule = ""
     columns = ["rule", "parameter", "AWS's default", "the course's", "why"]
     return pd.DataFrame(rows, columns=columns).set_index(["rule", "parameter"])
 

@@ -17,6 +17,7 @@ from smdebug.trials import Trial
 
 SHARES = [5, 25, 50, 75, 95]  # percentiles
 HEADS = ("fc", "classifier")  # the last layers, by torchvision's and timm's names
+TRAIN = ModeKeys.TRAIN  # what a trial calls the mode of training steps
 MODES = {ModeKeys.TRAIN: "train", ModeKeys.EVAL: "valid", ModeKeys.PREDICT: "test"}
 LOSS = "CrossEntropyLoss_output_0"
 

@@ -197,38 +197,24 @@ def check(trial: Trial, requests: Sequence[Mapping[str, Any]]) -> None:
                 )
 
 
-def unmatched(trial: Trial, rule_parameters: Mapping[str, Any]) -> list[str]:
-    """The regular expressions of a rule's parameters that match no saved tensor."""
-    texts = {key: ",".join(v) if isinstance(v, (list, tuple)) else str(v or "")
-             for key, v in rule_parameters.items()}  # fmt: skip
-    return [each for each in regexes(texts) if not trial.tensor_names(regex=[each])]
-
-
 def with_defaults(trial: Trial, requests: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rules with AWS's defaults beside the parameters that they have, on the same tensors.
 
     Returns:
         A row a rule. `defaults` and `ours`: what it says with AWS's and with the given parameters;
-        `why`: the details with AWS's defaults, and the names that match no tensor.
+        `why`: the details with AWS's defaults.
     """
-    from open_debugger import catalogue, evaluate
+    from open_debugger import evaluate
 
     ours = evaluate(trial, requests)
     names = {each["RuleConfigurationName"]: each["RuleParameters"]["rule_to_invoke"]
              for each in requests}  # fmt: skip
     defaults = evaluate(trial, list(names.values()))
-    rows = []
-    for name, rule in names.items():
-        blind = unmatched(trial, catalogue.defaults(rule))
-        note = f". Its regex {', '.join(map(repr, blind))} matches no tensor." if blind else ""
-        rows.append(
-            (name, defaults[rule].status, ours[name].status, _noted(defaults[rule].details, note))
-        )
+    rows = [
+        (name, defaults[rule].status, ours[name].status, defaults[rule].details)
+        for name, rule in names.items()
+    ]
     return pd.DataFrame(rows, columns=["rule", "defaults", "ours", "why"]).set_index("rule")
-
-
-def _noted(details: str, note: str) -> str:
-    return details.removesuffix(".") + note if note else details
 
 
 FOUND, QUIET = "IssuesFound", "NoIssuesFound"

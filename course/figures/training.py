@@ -45,8 +45,8 @@ LINE = 68  # characters of a title's line, which fit on a phone
 def losses(curves: Mapping[str, Curve], chance: float | None = None) -> Figure:
     """Loss against training step: `{"train": (steps, values), "valid": (steps, values)}`.
 
-    The training curve is an exponential mean over the last tenth of the run or so, its raw points
-    lie faint behind.
+    The training curve is a mean over a window of a tenth of its points, drawn at the middle of the
+    window. The points themselves lie faint behind.
 
     Args:
         curves: as `course.debugger.losses` gives them; losses in nats.
@@ -71,12 +71,13 @@ def losses(curves: Mapping[str, Curve], chance: float | None = None) -> Figure:
 def losses_say(curves: Mapping[str, Curve]) -> str:
     """A sentence on a run's losses: how far they fell, where validation ended.
 
-    The ends of the training curve are means of its first and of its last tenth.
+    The ends of the training loss are those of the drawn curve: the means of its first and of its
+    last tenth.
     """
     curves = _all_points(curves)
     said = []
     if "train" in curves:
-        begin, end = _ends(curves["train"][1])
+        begin, end = _smooth(*curves["train"])[1][[0, -1]]
         fall = (begin - end) / abs(begin)
         word = "fell" if fall > FLAT else "rose" if fall < -FLAT else "stayed"
         way = f"at {end:.2f}" if word == "stayed" else f"from {begin:.2f} to {end:.2f}"
@@ -156,17 +157,17 @@ def runs(
 
 
 def runs_say(named: Mapping[str, Mapping[str, Curve]]) -> str:
-    """A sentence on several runs' training losses at the last step that all of them reached."""
+    """A sentence on several runs' training losses at the last step that all curves reach."""
     trained = {}
     for name, curves in named.items():
         steps, values = _points("train", *curves.get("train", ([], [])))
         if len(steps):
-            trained[name] = (steps, _smooth(values))
+            trained[name] = _smooth(steps, values)
     if not trained:
         return "No training loss was saved."
     common = min(steps[-1] for steps, _ in trained.values())
     said = [
-        f"{_short_number(values[np.searchsorted(steps, common, side='right') - 1])} ({name})"
+        f"{_short_number(np.interp(common, steps, values))} ({name})"
         for name, (steps, values) in trained.items()
     ]
     lost = [f"{name} has losses that are no numbers, from step {first:.0f} on"
@@ -207,21 +208,21 @@ def _draw_losses(axis, kind: str, steps, values, colour: str) -> tuple[float, fl
     """Draw a curve; return where it ends."""
     if kind == "train":
         axis.plot(steps, values, ".", color=colour, alpha=0.22, markersize=4)
-        values = _smooth(values)
+        steps, values = _smooth(steps, values)
         axis.plot(steps, values, color=colour, linewidth=2)
     else:
         axis.plot(steps, values, "o", color=colour, markersize=7, markeredgecolor="white")
     return float(steps[-1]), float(values[-1])
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
-    return pd.Series(values).ewm(span=max(2, len(values) / 10)).mean().to_numpy()
+def _smooth(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middles of all windows of a tenth of the points, and their means.
 
-
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """Means of the first and of the last tenth: single steps are noisy."""
-    count = max(1, len(values) // 10)
-    return float(np.mean(values[:count])), float(np.mean(values[-count:]))
+    So the curve lies among its points wherever they fall steadily, and ends where they are known on
+    both sides.
+    """
+    window = np.full(width := max(1, len(values) // 10), 1 / width)
+    return np.convolve(steps, window, "valid"), np.convolve(values, window, "valid")
 
 
 def _name_ends(
@@ -308,7 +309,7 @@ def gradients_say(norms: pd.DataFrame) -> str:
 
 
 def order_of_gradients(norms: pd.DataFrame) -> str:
-    """Yes or no, and why: are the norms near the input smaller than near the head, at the last step?
+    """Yes or no, and why: are the last step's norms near the input smaller than near the head?
 
     A factor below `ALIKE` is none.
     """
@@ -320,10 +321,11 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
     factor = max(first, head) / min(first, head)
     way = f"{rounded(factor)} times as {'large' if first > head else 'small'}"
     way = "about as large" if factor < ALIKE else way
+    answer = "Yes" if first < head and factor >= ALIKE else "No"
     return (
-        f"{'Yes' if 'small' in way else 'No'}. At step {last.name} the median norm is {first:.2g} in the quarter of the layers next to "
-        f"the input and {head:.2g} in the quarter next to the loss: the far layers get gradients "
-        f"that are {way}."
+        f"{answer}. At step {last.name} the median norm is {first:.2g} in the quarter of the "
+        f"layers next to the input and {head:.2g} in the quarter next to the loss: the far layers "
+        f"get gradients that are {way}."
     )
 
 
@@ -392,7 +394,8 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
     """VanishingGradient: the mean absolute gradient of each tensor, and the threshold as a line.
 
     Args:
-        means: a row a tensor, from input to head, a column a step. Zeros, which a logarithmic axis has no place for, are crosses at its lower end.
+        means: a row a tensor, from input to head, a column a step. Zeros, which a logarithmic axis
+            has no place for, are crosses at its lower end.
         threshold: the rule's.
     """
     figure, axis = plt.subplots(figsize=(7.5, 3.8))
@@ -424,7 +427,8 @@ def vanishing_says(means: pd.DataFrame, threshold: float) -> str:
         tensor, step = stacked.idxmin()
         least = stacked.min()
         times = rounded(float(f"{least / threshold:.2g}"))  # no more digits than the mean has
-        return f"The smallest mean is {least:.2g} ({tensor}, step {step}): {times} times the threshold."
+        where = f"{tensor}, step {step}"
+        return f"The smallest mean is {least:.2g} ({where}): {times} times the threshold."
     tensors = below.index.get_level_values(0).nunique()
     first = below.index.get_level_values(1).min()
     return (

@@ -56,13 +56,21 @@ def test_the_comparison_has_a_row_for_each_difference():
     assert rules.compared(["DeadRelu"])["AWS's default"].iloc[0] == ".*relu_output"
 
 
-def test_the_comparison_gives_the_reason_once_a_rule_in_one_line():
-    table = rules.compared(["Overfit", "AllZero"])
-    assert list(table["why"])[1:] == ["", rules.REASONS["AllZero"]]
-    assert table["why"].iloc[0].startswith("A validation set may be harder")
+def test_the_comparison_gives_reasons_in_one_line():
+    why = rules.compared(["Overfit", "CheckInputImages"])["why"]
+    assert why["Overfit", "patience"].startswith("One pass may be bad luck")
+    assert why["Overfit", "ratio_threshold"].startswith("Validation photos may be harder")
+    assert [bool(text) for text in why["CheckInputImages"]] == [True, False, False]
     every = rules.compared(RULES, "efficientnet_lite0", 132)["why"]
     assert every.str.len().max() <= 110
     assert (every.groupby(level="rule").first() != "").all()
+    assert rules._BY_PARAMETER.keys() <= set(every.index)
+    assert (every["PoorWeightInitialization"] != "").all()
+
+
+def test_what_only_the_open_rule_has_has_no_default_of_awss():
+    table = rules.compared(["LossNotDecreasing"], steps=132)["AWS's default"]
+    assert table["LossNotDecreasing"].to_dict() == {"num_steps": "10", "smoothing": "none"}
 
 
 def test_windows_fit_the_length_of_the_run():

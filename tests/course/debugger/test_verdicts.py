@@ -125,7 +125,7 @@ def test_defaults_beside_ours_with_the_names_that_match_nothing(trial):
     table = debugger.with_defaults(trial, [request])
     assert list(table.columns) == ["defaults", "ours", "why"]
     assert table.loc[name, "defaults"] == "IssuesFound"
-    assert table.loc[name, "why"].endswith(". Its regex '.*relu_input' matches no tensor.")
+    assert table.loc[name, "why"].endswith(". No tensor matches its regex '.*relu_input'.")
 
 
 def test_an_unwatched_job_is_told_apart():

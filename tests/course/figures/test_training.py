@@ -87,7 +87,28 @@ def test_the_training_curve_is_smoothed_over_its_raw_points():
     raw, smooth = axis.lines
     assert raw.get_alpha() < 0.5
     assert raw.get_ydata().std() == 1
-    assert smooth.get_ydata()[20:].std() < 0.3
+    assert smooth.get_ydata().std() < 1e-9
+
+
+def test_the_smooth_curve_lies_among_its_points_and_its_ends_are_the_titles():
+    falling = np.linspace(5.0, 1.0, 67)
+    figure = figures.losses({"train": (np.arange(0, 134, 2), falling)})
+    raw, smooth = figure.axes[0].lines
+    beside = np.interp(smooth.get_xdata(), raw.get_xdata(), raw.get_ydata())
+    assert smooth.get_ydata() == pytest.approx(beside)
+    begin, end = smooth.get_ydata()[[0, -1]]
+    assert titles(figure) == f"The training loss fell from {begin:.2f} to {end:.2f}"
+    assert (begin, end) == pytest.approx((falling[:6].mean(), falling[-6:].mean()))
+
+
+def test_runs_are_told_by_the_values_of_the_curves():
+    falling = curves(np.linspace(5.0, 1.0, 67))
+    figure = figures.runs({"a": falling, "b": curves([4.0] * 30)})
+    a, b = (line for line in figure.axes[0].lines if line.get_alpha() is None)
+    step = b.get_xdata()[-1]  # the middle of the last three points
+    assert step == 28
+    value = np.interp(step, a.get_xdata(), a.get_ydata())
+    assert titles(figure) == f"Training loss at step 28: {value:.2f} (a), 4.00 (b)"
 
 
 def test_losses_puts_steps_in_order_and_leaves_out_what_is_no_number():
@@ -118,7 +139,7 @@ def test_runs_are_compared_at_the_last_step_that_all_reached():
     ill = curves([5.0, 500.0, 900.0])
     figure = figures.runs({"lr 3": ill, "lr 0.003": HEALTHY}, chance=4.89)
     assert titles(figure).startswith("Training loss at step 2: ")
-    assert " (lr 3), 4.8" in titles(figure)
+    assert " (lr 3), 4.72 (lr 0.003)" in titles(figure)  # where that curve begins
     assert figure.axes[0].get_yscale() == "log"
     assert {"lr 3", "lr 0.003"} <= set(texts(figure))
 

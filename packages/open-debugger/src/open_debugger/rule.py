@@ -88,7 +88,7 @@ class TensorRule(Rule):
         return None
 
     def unmatched(self) -> str | None:
-        """Which of the rule's regular expressions no saved tensor matches; None if there is none."""
+        """Which of the rule's regular expressions matches no saved tensor; None if all do."""
         blind = [each for each in self.regex if not self.base_trial.tensor_names(regex=[each])]
         return f"No tensor matches its regex {' or '.join(map(repr, blind))}." if blind else None
 

@@ -83,8 +83,8 @@ class LossRule(TensorRule):
             return f"no tensor of {self._wanted()} is a single number, as a loss is"
         if self.needs_validation and "EVAL" not in self.modes:
             return (
-                "no validation loss was saved: either the job ended before its first validation, or "
-                "the losses need an eval.save_interval"
+                "no validation loss was saved: either the job ended before its first validation, "
+                "or the losses need an eval.save_interval"
             )
         if self.needs_training and self.modes == {"EVAL"}:
             return "no training loss was saved: give the losses a train.save_interval"
@@ -202,8 +202,8 @@ class LossNotDecreasing(LossRule):
 
     Condition, every `num_steps` steps: 100 (p - c) / abs(p) < `diff_percent`, where c is the loss
     now and p the one that was saved at least `num_steps` steps before. A loss that is NaN does not
-    fall. Source: AWS's description of the rule. Our choices: a rise gets other words, and one of
-    more than `increase_threshold_percent` again others, since any meets the condition; the steps are
+    fall. Source: AWS's description of the rule. Our choices: a rise gets other words, and so does
+    one of more than `increase_threshold_percent`, since any meets the condition; the steps are
     those of the training (`mode` TRAIN or GLOBAL), or the passes of EVAL; a `tensor_regex` names
     the loss, and the collection `losses` is not looked at besides. `smoothing` and
     `patience`, which AWS has not: each training loss is the mean of so many, and the condition has
