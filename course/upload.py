@@ -28,7 +28,7 @@ from course.download import BUILD
 SHORTER_SIDE = 256  # pixels; what networks for 224 pixels are shown is cut from photos of this size
 QUALITY = 90  # of the smaller JPEGs
 SAMPLE = 64  # photos whose decoding is timed
-PHONE = (4032, 3024)  # pixels of a usual photo from a phone, 12 million
+PHONE = (4032, 3024)  # pixels of a photo of 12 megapixels, as many phones take them
 PER_REQUEST = 1000  # keys that S3 deletes in one request
 
 
@@ -214,10 +214,10 @@ def decoding_speed(photos: Iterable[Any], image_size: int) -> float:
 
 
 def example(photo: Path, image_size: int, times: int = 5):
-    """One photo as a phone would have saved it, and as `prepare` saves it: bytes and speed.
+    """One photo enlarged to the size of a phone's, and as `prepare` saves it: bytes and speed.
 
-    The photo is enlarged to 4032 x 3024 pixels, which gives the decoder the work of a phone's
-    photo; a real one has more detail, and so more bytes.
+    Enlarged, it has 4032 x 3024 pixels, so the decoder makes as many as from a phone's photo. A
+    real one has more detail, and so more bytes.
 
     Returns:
         A pandas DataFrame with a row for each of the two files: `pixels`, `kilobytes`, and
@@ -226,9 +226,9 @@ def example(photo: Path, image_size: int, times: int = 5):
     import pandas as pd
 
     with Image.open(photo) as image:
-        phone = image.convert("RGB").resize(PHONE, Image.Resampling.BICUBIC)
-    files = {"as a phone saves it": _jpeg(phone)}
-    with Image.open(io.BytesIO(files["as a phone saves it"])) as image:
+        large = image.convert("RGB").resize(PHONE, Image.Resampling.BICUBIC)
+    files = {"enlarged": _jpeg(large)}
+    with Image.open(io.BytesIO(files["enlarged"])) as image:
         files["made smaller"] = _jpeg(smaller(image, SHORTER_SIDE))
     rows = {}
     for name, data in files.items():

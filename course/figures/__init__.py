@@ -1,11 +1,12 @@
 """The course's figures, in one style, and sentences on what they show.
 
-Figures are closed matplotlib ones; `first_request`, `refusals_say` and `searched` return text.
+Figures are closed matplotlib ones. `balance`, `first_request`, `refusals_say` and `searched` return
+text.
 """
 
 from course.figures.comparison import accuracies, comparison, parts, side_by_side
 from course.figures.overview import workflow
-from course.figures.photos import counts, gallery, sizes, variety
+from course.figures.photos import balance, counts, gallery, sizes, variety
 from course.figures.serving import answers, first_request, latency, none_of_these, refusals_say
 from course.figures.training import (
     falling,
@@ -23,6 +24,7 @@ from course.figures.tuning import search, searched
 __all__ = [
     "accuracies",
     "answers",
+    "balance",
     "comparison",
     "counts",
     "falling",

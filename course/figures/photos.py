@@ -6,8 +6,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from PIL import Image, ImageOps
 
 from course import dataset
@@ -22,9 +24,10 @@ from course.figures.style import (
     in_style,
     short,
 )
+from course.predictions import Share
 
 _CELL, _NAME = (132, 116), 24  # the room of a photo in a gallery, and of its name, in pixels
-NAMED = 40  # with more classes than this, bars are sorted and carry no names
+NAMED = 40  # with more classes than this, the bars carry no names
 
 
 @in_style
@@ -124,54 +127,116 @@ def _some(home: Path, rng: np.random.Generator, count: int) -> list[Image.Image]
 
 @in_style
 def counts(report: dataset.Report) -> Figure:
-    """Photos per breed and split, as stacked bars; the title says how even the classes are.
+    """How many photos the breeds have, and how exactly the validation photos measure an accuracy.
 
-    Up to 40 classes have a named bar each, in label order. More are sorted by their number of
-    photos, and only the ends are named.
+    The upper panel is left out if all breeds have as many photos. Up to 40 breeds have a named bar
+    each, in label order. Of more, it counts the breeds by their number of training photos. The
+    lower panel has 95 % intervals of an accuracy near three quarters: on the fewest and on the most
+    validation photos that a breed has, and on those of all breeds. Without validation photos there
+    is none.
     """
     table = report.table()
     table.index = [dataset.breed(name) for name in table.index]
-    if len(table) <= NAMED:
-        figure, axis = plt.subplots(figsize=(5.6, 0.25 * len(table) + 1.2))
-        _bars(axis.barh, "left", table, 0.8)
-        axis.set_yticks(range(len(table)), [short(name, 24) for name in table.index], fontsize=8)
-        axis.set_ylim(len(table) - 0.4, -0.6)
-        axis.grid(visible=False, axis="y")
-        axis.set_xlabel("photos")
-    else:
-        table = table.iloc[np.argsort(-table.sum(axis=1).to_numpy(), kind="stable")]
-        figure, axis = plt.subplots(figsize=(5.6, 3.2))
-        _bars(axis.bar, "bottom", table, 1.0)
-        axis.set_xlim(-1, len(table))
-        axis.set_ylim(0, 1.15 * table.sum(axis=1).max())
-        axis.grid(visible=False, axis="x")
-        order = ", the most photos first" if table.sum(axis=1).nunique() > 1 else ""
-        axis.set(xlabel=f"{len(table)} breeds{order}", ylabel="photos")
-    figure.suptitle(balance(report), fontsize=11, x=0.01, ha="left")
-    figure.legend(loc="outside lower left", ncols=3, frameon=False)
+    shares = _shares(table["valid"])
+    heights = [0.9 + 0.45 * len(shares)] if shares else []
+    counted = bool((table.nunique() > 1).any()) or not shares
+    if counted:
+        heights.insert(0, 0.25 * len(table) + 1.2 if len(table) <= NAMED else 2.6)
+    figure, axes = plt.subplots(
+        len(heights), 1, figsize=(5.6, sum(heights)), squeeze=False, height_ratios=heights
+    )
+    if counted:
+        (_named if len(table) <= NAMED else _by_number)(axes[0, 0], table)
+    if shares:
+        _measured(axes[-1, 0], shares)
     return figure
 
 
-def _bars(draw, start: str, table, thick: float) -> None:
+def _named(axis: Axes, table: pd.DataFrame) -> None:
+    """A bar for each breed, in parts for the splits."""
     before = np.zeros(len(table))
     for split in dataset.SPLITS:
         values = table[split].to_numpy()
-        style = {"color": SPLIT_COLOURS[split], "label": f"{split} {values.sum():,}", start: before}
-        draw(range(len(table)), values, thick, **style)
+        name, colour = f"{split} {values.sum():,}", SPLIT_COLOURS[split]
+        axis.barh(range(len(table)), values, 0.8, left=before, color=colour, label=name)
         before = before + values
+    axis.set_yticks(range(len(table)), [short(name, 24) for name in table.index], fontsize=8)
+    axis.set_ylim(len(table) - 0.4, -0.6)
+    axis.set_xlim(0, 1.05 * before.max())
+    axis.grid(visible=False, axis="y")
+    axis.set_xlabel("photos")
+    axis.set_title(_range(table["train"]))
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.4, -0.6 / len(table) - 0.06), ncols=3, frameon=False
+    )
+
+
+def _by_number(axis: Axes, table: pd.DataFrame) -> None:
+    """How many breeds have how many training photos."""
+    train = table["train"]
+    edges = np.histogram_bin_edges(train, bins=min(20, int(np.ptp(train)) + 1))
+    axis.hist(train, edges, color=SPLIT_COLOURS["train"])
+    axis.axvline(train.median(), color=INK, linewidth=1.2)
+    _beside_line(axis, train.median(), f"median {train.median():g}", right=True)
+    axis.margins(y=0.2)
+    axis.set(xlabel="training photos of a breed", ylabel="breeds")
+    axis.set_title(_range(train))
+
+
+def _range(train: pd.Series) -> str:
+    low, high = train.min(), train.max()
+    each = f"{low}" if low == high else f"{low} to {high}"
+    return f"{len(train)} breeds with {each} training photos each"
+
+
+def _shares(valid: pd.Series) -> dict[str, Share]:
+    """About three quarters of the validation photos right: of single breeds, and of all.
+
+    Empty without validation photos.
+    """
+    if not valid.any():
+        return {}
+    few, many = int(valid[valid > 0].min()), int(valid.max())
+    sizes = {"one breed": few} if few == many else {"fewest photos": few, "most photos": many}
+    sizes["all breeds"] = int(valid.sum())
+    return {name: Share(int(0.75 * n + 0.5), n) for name, n in sizes.items()}
+
+
+def _measured(axis: Axes, shares: dict[str, Share]) -> None:
+    """How wide the interval of an accuracy is, by the number of photos that it is measured on."""
+    for row, share in enumerate(shares.values()):
+        low, high = share.interval
+        axis.plot([low, high], [row, row], color=SPLIT_COLOURS["valid"], linewidth=3)
+        axis.plot(share.accuracy, row, "o", color=SPLIT_COLOURS["valid"], markersize=8)
+    names = [f"{name}:\n{each.right:,} of {each.photos:,} right" for name, each in shares.items()]
+    axis.set_yticks(range(len(shares)), names, fontsize=9)
+    axis.set_ylim(len(shares) - 0.4, -0.6)
+    axis.set_xlim(0, 1.02)
+    axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.set_xlabel("accuracy (dot) and its 95% interval")
+    few, everything = next(iter(shares.values())), shares["all breeds"]
+    ends = [f"{low:.0%} to {high:.0%}" for low, high in (few.interval, everything.interval)]
+    axis.set_title(f"With {few.photos} photos: {ends[0]}; with {everything.photos:,}: {ends[1]}")
 
 
 def balance(report: dataset.Report) -> str:
-    """How evenly the training photos are spread over the breeds, in a sentence."""
-    train = report.counts["train"]
-    most, fewest = max(train, key=train.get), min(train, key=train.get)
-    if train[most] == train[fewest]:
-        return f"Every breed has {train[most]} training photos"
-    names = [short(dataset.breed(name), 22) for name in (fewest, most)]
-    return (
-        f"Training photos per breed: {train[fewest]} to {train[most]}\n"
-        f"(fewest: {names[0]}, most: {names[1]})"
-    )
+    """How evenly the photos are spread over the breeds, in a sentence."""
+    table = report.table()
+    if (table.nunique() == 1).all():
+        train, valid, test = table.iloc[0]
+        return f"Each breed has {train} training, {valid} validation and {test} test photos."
+    told = [
+        f"{name} {values.min()} to {values.max()} (median {values.median():g})"
+        if values.nunique() > 1
+        else f"{name} {values.iloc[0]}"
+        for name, values in table.items()
+    ]
+    most, fewest = table["train"].idxmax(), table["train"].idxmin()
+    text = f"Photos per breed: {', '.join(told)}."
+    if most == fewest:
+        return text
+    ends = f"fewest: {dataset.breed(fewest)}, most: {dataset.breed(most)}"
+    return f"{text} For training, {ends}."
 
 
 # -------------------------------------------------------------------------------------------- sizes

@@ -18,11 +18,15 @@ def photos(tmp_path_factory):
     return sample.make(tmp_path_factory.mktemp("set") / "set", classes=12, per_class=(2, 1, 1))
 
 
-def report(train, sides=(200,)):
-    """A report of classes with so many training photos, and photos with these shorter sides."""
+def report(train, sides=(200,), valid=None):
+    """A report of classes with so many training photos, and photos with these shorter sides.
+
+    There is one validation photo of each class, unless `valid` says how many there are.
+    """
     classes = [f"{i:03d}.Breed_{i}" for i in range(1, len(train) + 1)]
     counts = dict(zip(classes, train, strict=True))
-    counts = {"train": counts, "valid": dict.fromkeys(classes, 1), "test": {}}
+    valid = dict(zip(classes, valid or [1] * len(classes), strict=True))
+    counts = {"train": counts, "valid": valid, "test": {}}
     sizes = {Path(f"{i}.jpg"): (side, side + 9) for i, side in enumerate(sides)}
     some = (1, 1)
     return dataset.Report(Path("data"), classes, counts, some, some, some, 0, sizes=sizes)
@@ -92,17 +96,16 @@ def test_a_breed_with_fewer_photos_leaves_its_row_unfilled(photos):
 # ------------------------------------------------------------------------------------------ counts
 
 
-@pytest.mark.parametrize("classes", [12, 133])
-def test_counts_has_a_bar_for_each_class_and_split(classes):
-    figure = figures.counts(report(range(1, classes + 1)))
-    assert sum(len(axis.patches) for axis in figure.axes) == 3 * classes
-    total = classes * (classes + 1) // 2
-    assert {f"train {total:,}", f"valid {classes:,}", "test 0"} <= set(texts(figure))
+def bars(axis):
+    return [bar for bar in axis.patches if bar.get_height() and bar.get_width()]
 
 
-def test_up_to_forty_classes_are_named_in_label_order():
+def test_up_to_forty_classes_have_a_bar_for_each_split_in_label_order():
     axis = figures.counts(report(range(1, 41))).axes[0]
     assert [x.get_text() for x in axis.get_yticklabels()] == [f"Breed {i}" for i in range(1, 41)]
+    assert [bar.get_width() for bar in axis.patches[:40]] == list(range(1, 41))
+    assert {"train 820", "valid 40", "test 0"} <= {x.get_text() for x in axis.get_legend().texts}
+    assert axis.get_title("left") == "40 breeds with 1 to 40 training photos each"
 
 
 def test_count_labels_do_not_overlap():
@@ -112,18 +115,51 @@ def test_count_labels_do_not_overlap():
     assert all(a.y0 >= b.y1 - 1.5 for a, b in pairwise(boxes))
 
 
-def test_more_classes_are_sorted_the_largest_first():
-    axis = figures.counts(report(range(1, 134))).axes[0]
-    heights = [bar.get_height() for bar in axis.patches[:133]]
-    assert heights == sorted(heights, reverse=True)
-    assert axis.get_xlabel() == "133 breeds, the most photos first"
-    assert figures.counts(report([16] * 133)).axes[0].get_xlabel() == "133 breeds"
+def test_more_classes_are_counted_by_their_number_of_photos():
+    axis = figures.counts(report([30] * 40 + [50] * 60 + [70] * 33)).axes[0]
+    assert [bar.get_height() for bar in bars(axis)] == [40, 60, 33]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("training photos of a breed", "breeds")
+    assert axis.get_title("left") == "133 breeds with 30 to 70 training photos each"
+    assert "median 50" in texts(axis.figure)
 
 
-def test_the_title_says_how_even_the_classes_are():
-    assert "Every breed has 16 training photos" in texts(figures.counts(report([16] * 50)))
-    told = "\n".join(texts(figures.counts(report([7, 26, 77]))))
-    assert "Training photos per breed: 7 to 77\n(fewest: Breed 1, most: Breed 3)" in told
+@pytest.mark.parametrize("classes", [12, 133])
+def test_of_an_even_data_set_only_the_intervals_are_drawn(classes):
+    (axis,) = figures.counts(report([16] * classes, valid=[4] * classes)).axes
+    assert axis.get_title("left").startswith("With 4 photos: 30% to 95%; with ")
+    right = round(3 * classes)
+    names = [name.get_text() for name in axis.get_yticklabels()]
+    assert names == ["one breed:\n3 of 4 right", f"all breeds:\n{right} of {4 * classes} right"]
+
+
+def test_the_intervals_are_of_the_fewest_and_the_most_validation_photos():
+    axis = figures.counts(report([9, 9, 9, 9], valid=[0, 4, 6, 8])).axes[1]
+    names = [name.get_text().partition(":\n") for name in axis.get_yticklabels()]
+    assert [(who, said) for who, _, said in names] == [
+        ("fewest photos", "3 of 4 right"),
+        ("most photos", "6 of 8 right"),
+        ("all breeds", "14 of 18 right"),
+    ]
+    dots = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([0.75, 0.75, 14 / 18])
+
+
+def test_without_validation_photos_there_is_no_interval():
+    (axis,) = figures.counts(report([3, 3], valid=[0, 0])).axes
+    assert axis.get_title("left") == "2 breeds with 3 training photos each"
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "text"),
+    [
+        ([16] * 50, [4] * 50, "Each breed has 16 training, 4 validation and 0 test photos."),
+        ([7, 26, 77], [1, 1, 1], "Photos per breed: train 7 to 77 (median 26), valid 1, test 0. "
+         "For training, fewest: Breed 1, most: Breed 3."),
+        ([7, 7], [1, 2], "Photos per breed: train 7, valid 1 to 2 (median 1.5), test 0."),
+    ],
+)  # fmt: skip
+def test_a_sentence_says_how_even_the_classes_are(train, valid, text):
+    assert figures.balance(report(train, valid=valid)) == text
 
 
 # ------------------------------------------------------------------------------------------- sizes
