@@ -30,9 +30,9 @@ FILES = {
     "vgg16": ("vgg16-397923af.pth",),
 }
 ABOUT = {
-    "resnet50": "25.6 million parameters; the network of this course wherever its weights are",
+    "resnet50": "25.6 million parameters; the network of this course where its weights are at hand",
     "efficientnet_lite0": "4.7 million parameters; its weights are a Python package",
-    "vgg16": "138 million parameters; compared with in notebook 03",
+    "vgg16": "138 million parameters; notebook 03 compares it with the others",
 }
 
 
