@@ -463,8 +463,9 @@ class Benchmark:
             return f"The benchmark of section 3.13 has no row for {network} from random weights."
         beside = f", {pretrained['accuracy']:.1%} from ImageNet's" if pretrained else ""
         return (
-            "With settings that suit random weights, the benchmark of section 3.13 reaches "
-            f"{found['accuracy']:.1%} from random weights{beside}."
+            "With settings that suit random weights, the benchmark of section 3.13 "
+            f"({self.content['photos']}) reaches {found['accuracy']:.1%} from random "
+            f"weights{beside}."
         )
 
     def beside(self, network: str, job: Predictions, settings: Mapping[str, Any]) -> str:

@@ -429,8 +429,8 @@ def test_suited_settings_are_those_of_the_row_from_random_weights():
         content(PRETRAINED, row("EfficientNet-Lite0", "random", 0.055), row("VGG16", "random"))
     )
     assert both.suited("efficientnet_lite0") == (
-        "With settings that suit random weights, the benchmark of section 3.13 reaches 5.5% from "
-        "random weights, 87.3% from ImageNet's."
+        "With settings that suit random weights, the benchmark of section 3.13 (133 drawn breeds) "
+        "reaches 5.5% from random weights, 87.3% from ImageNet's."
     )
     assert both.suited("vgg16").endswith("reaches 87.3% from random weights.")
     assert both.suited("resnet50").endswith("has no row for resnet50 from random weights.")
