@@ -467,8 +467,8 @@ def falling_says(falls: pd.Series, threshold: float) -> str:
         return f"In the only comparison the loss fell by {rounded(falls.min())} %."
     if missed.empty:
         return (
-            f"In each of {len(falls)} comparisons the loss fell, "
-            f"by {rounded(falls.min())} % at the least."
+            f"In each of {len(falls)} comparisons the loss fell by at least "
+            f"{rounded(falls.min())} %."
         )
     first = missed.iloc[0]
     way = "is no number" if math.isnan(first) else f"fell by {rounded(first)} %"

@@ -373,7 +373,7 @@ CASES = [
          lambda: title(figures.vanishing(norms(0, 0), 1e-7)), ("2 of 2 gradients lie below",)),
     Case("training.falling_says",
          lambda: figures.training.falling_says(STEPS, 0.1),
-         ("In each of 2 comparisons the loss fell, by 3 % at the least",),
+         ("In each of 2 comparisons the loss fell by at least 3 %",),
          lambda: figures.training.falling_says(-STEPS, 0.1),
          ("In 2 of 2 comparisons the loss did not fall by 0.1 %: at step 10 it rose by 5 %",)),
     Case("training.falling_says",
