@@ -317,7 +317,7 @@ def test_vanishing_tells_which_gradients_lie_below():
 
 def test_falling_tells_whether_all_comparisons_reach_the_threshold():
     fell = pd.Series([30.0, 12.0], [22, 44])
-    assert titles(figures.falling(fell, 0.1)).startswith("In each of 2 comparisons the loss fell by")
+    assert titles(figures.falling(fell, 0.1)).startswith("In each of 2 comparisons the loss fell")
     one = "In the only comparison the loss fell by 30 %."
     assert training.falling_says(fell[:1], 0.1) == one
     assert training.falling_says(fell / 4, 0.1).endswith("the loss fell by at least 3 %.")
