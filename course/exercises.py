@@ -327,21 +327,33 @@ def turned(function: Callable, photo: bytes) -> Verdict:
 
 
 def _judged_turn(found: Image.Image, photo: Image.Image) -> Verdict:
-    if _alike(found, photo):
-        return _wrong("It is the photo as it was: `rotate` and `transpose` return a new image.")
-    if _alike(found, photo.transpose(Image.Transpose.ROTATE_180)):
-        return _wrong("That is upside down: 90° are asked for.")
-    quarter = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
-    if any(_alike(found, photo.transpose(way)) for way in quarter):
+    way = _way(found, photo)
+    if way in QUARTER_TURNS:
         return _right("Send it with ask(turned(photos[0])): is the network as sure as before?")
+    if way is Image.Transpose.ROTATE_180:
+        return _wrong("That is upside down: 90° are asked for.")
+    if way is None:
+        return _wrong("It is the photo as it was: `rotate` and `transpose` return a new image.")
     if found.size == photo.size:
         return _wrong("Width and height are the old ones: corners were cut. See expand=True.")
     return _wrong("The picture's content is not that of the photo, turned.")
 
 
-def _alike(one: Image.Image, other: Image.Image) -> bool:
-    """Whether two photos are the same up to what JPEG loses: a mean of 8 of 255 levels."""
-    if one.size != other.size:
-        return False
-    difference = np.asarray(one, dtype=float) - np.asarray(other, dtype=float)
-    return float(np.abs(difference).mean()) < 8
+QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
+_WAYS = (*QUARTER_TURNS, None, *(way for way in Image.Transpose if way not in QUARTER_TURNS))
+
+
+def _way(found: Image.Image, photo: Image.Image) -> Image.Transpose | str | None:
+    """How the photo has been turned or mirrored; None: not at all, "other": it is another picture.
+
+    Squares of 8 x 8 pixels are compared by their means, since JPEG keeps little more of noise: the
+    way with the smallest difference is it, unless that is over 8 of 255 levels.
+    """
+    distances = {}
+    for way in _WAYS:
+        turned_photo = photo if way is None else photo.transpose(way)
+        if turned_photo.size == found.size:
+            pair = (np.asarray(each.reduce(8), dtype=float) for each in (found, turned_photo))
+            distances[way] = float(np.abs(np.subtract(*pair)).mean())
+    nearest = min(distances, key=distances.get, default=None)
+    return nearest if distances and distances[nearest] < 8 else "other"

@@ -10,6 +10,7 @@ from sagemaker.core.debugger import CollectionConfig
 from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
 
 from course import exercises
+from course.sample_photos import no_dogs
 
 SIZES = [1_000_000 * n for n in range(1, 21)]  # 210 MB; the largest two are 39, the smallest 3
 COUNTS = pd.DataFrame(
@@ -210,6 +211,19 @@ def test_the_three_dots_are_neither_right_nor_wrong(name):
 @pytest.mark.parametrize("turn", RIGHT["turned"])
 def test_a_square_photo_may_be_turned_too(turn):
     assert exercises.turned(turn, photo(50, 50)).right is True
+
+
+@pytest.mark.parametrize("kind", [*no_dogs.KINDS, "shuffled"])
+def test_a_picture_of_anything_may_be_turned(kind):
+    [body] = no_dogs.jpegs(1, photos=[photo(320, 240)])[kind]
+    for turn in RIGHT["turned"]:
+        assert exercises.turned(turn, body).right is True
+    if kind == "plain":  # looks the same from all sides
+        return
+    for turn, hint in WRONG["turned"][:4]:
+        assert hint in exercises.turned(turn, body).text
+    mirrored = turned(lambda image: image.transpose(Image.Transpose.TRANSPOSE))
+    assert exercises.turned(mirrored, body).right is False
 
 
 @pytest.mark.parametrize("half", [(definition(...), "Minimize"), (definition(r"x(.)"), ...)])
