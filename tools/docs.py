@@ -177,7 +177,7 @@ def lessons() -> str:
         text = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells[0].source
         title = re.match(r"# (.+)", text)[1]
         learned = re.search(r"^\| \*\*You learn\*\* \| (.+?) \|", text, re.M)[1]
-        price = f"${prices[name]:.2f}" + (" an hour" if name in costs.ENDPOINT_HOURS else "")
+        price = f"{prices[name]:.2f} USD" + (" an hour" if name in costs.ENDPOINT_HOURS else "")
         rows.append([f"[{title}](notebooks/{name}.ipynb)", learned, produced, price])
     priced = (
         "\nPrices are upper limits, computed from the time limits of the jobs and AWS's price list "
