@@ -143,7 +143,7 @@ class Predictions:
         return (
             f"most likely breed:       {self.top}\n"
             f"among the {self.k} most likely: {self.top_k}\n"
-            f"guessing:                {self.chance:.1%} and {self.k * self.chance:.1%}"
+            f"guessing:                {self.chance:.2%} and {self.k * self.chance:.2%}"
         )
 
     def how_far(self) -> str:
@@ -210,10 +210,9 @@ class Predictions:
         mutual, held = int((shown["back"] > 0).sum()), int(shown["photos"].sum())
         text = (
             f"{mutual} of these {len(shown)} pairs are mixed up in both directions, "
-            f"{len(shown) - mutual} in one only. They hold {held} of the {wrong} mistakes"
+            f"{len(shown) - mutual} in one only. "
         )
-        more = len(pairs) - len(shown)
-        return f"{text}; the others are spread over {more} more pairs." if more else f"{text}."
+        return f"{text}Their column 'photos' holds {held} of the {wrong} mistakes."
 
     def examples(self) -> dict[str, list[str]]:
         """Which photos show the pair that is mixed up most: titles, and up to SHOWN files each.
@@ -461,10 +460,10 @@ class Benchmark:
         found, pretrained = self._of(network, "random"), self._of(network, "ImageNet")
         if found is None:
             return f"The benchmark of section 3.13 has no row for {network} from random weights."
-        beside = f", {pretrained['accuracy']:.1%} from ImageNet's" if pretrained else ""
+        beside = f" and {pretrained['accuracy']:.1%} from ImageNet's" if pretrained else ""
         return (
-            "With settings that suit random weights, the benchmark of section 3.13 "
-            f"({self.content['photos']}) reaches {found['accuracy']:.1%} from random "
+            f"The benchmark of section 3.13 ({self.content['photos']}, mean of "
+            f"{len(found['seeds'])} seeds) reaches {found['accuracy']:.1%} from random "
             f"weights{beside}."
         )
 
@@ -493,10 +492,10 @@ class Benchmark:
         seeds = len(found["seeds"])
         text += f"The benchmark is the mean of {seeds} seeds ({least:.1%} to {most:.1%}), our job "
         text += f"is one run. Other settings: {', '.join(other)}. " if other else "is one run. "
-        low, high = job.top.interval
-        if low <= found["high"] and found["low"] <= high:
-            return f"{text}The two intervals overlap, so the difference may be chance."
-        return f"{text}The two intervals do not overlap: chance does not explain the difference."
+        if least <= job.top.accuracy <= most:
+            return f"{text}It lies among these seeds, so the seed alone may explain the difference."
+        side = "below" if job.top.accuracy < least else "above"
+        return f"{text}It lies {side} all of these seeds, so the seed hardly explains it alone."
 
 
 def benchmark(file: Path = BENCHMARK) -> Benchmark:

@@ -32,7 +32,7 @@ WORDS = {
     "host_to_device": "to the device",
     "forward": "forward",
     "backward": "backward",
-    "optimizer": "optimiser",
+    "optimizer": "optimizer",
 }
 OTHER = "other"
 CLOSE = 0.02  # shares that differ by less are called equal: samples are few
@@ -148,23 +148,45 @@ def outcome(before: Profile, after: Profile) -> str:
     work = "" if busy is None else f", and the cores are busy {percent(busy)} of the time"
     return "\n".join(
         [
-            f"{_judged(saved, first.movable)} A training step took {seconds(was)} before and "
-            f"{seconds(now)} after it, {percent(abs(saved))} {'less' if saved >= 0 else 'more'}.",
             f"Expected: {more_workers(first)}",
+            f"Measured: A training step took {seconds(was)} before and {seconds(now)} after the "
+            f"change, {percent(abs(saved))} {'less' if saved >= 0 else 'more'}. "
+            f"{_judged(saved, first.movable)}",
             f"After the change, a step waits {percent(second.parts.get('data', 0.0))} of its time "
-            f"for data{work}.",
+            f"for data{work}.{_grown(before, after)}",
         ]
     )
+
+
+def _grown(before: Profile, after: Profile) -> str:
+    """The network's part that takes much longer than before, if there is one."""
+    table = parts({"before": before, "after": after}).drop(columns=[WAITING, OTHER])
+    name = (table.loc["after"] - table.loc["before"]).idxmax()
+    was, now = table[name] / 1000
+    if now - was < CLOSE * _step("before", before):
+        return ""
+    return f" But {_part(name)} takes {seconds(now)} instead of {seconds(was)}."
+
+
+def fastest(table: pd.DataFrame) -> str:
+    """Say how long a training step takes in each run, the fastest first.
+
+    Args:
+        table: as `parts` gives it.
+    """
+    steps = table.sum(axis=1).sort_values()
+    said = ", ".join(f"{seconds(step / 1000)} ({name})" for name, step in steps.items())
+    return f"A training step takes, fastest run first: {said}."
 
 
 def _judged(saved: float, bound: float) -> str:
     if saved > bound + CLOSE:
         return (
-            f"The change saved more than the expected {percent(bound)}: the bound comes from few "
-            "samples and few steps, and here you see how far it can be off."
+            f"The change saved more than the expected {percent(bound)}: that figure is an estimate "
+            "from few samples and few steps, and here you see how far it can be off."
         )
     if saved >= CLOSE:
-        return "The change helped, within the bound."
+        return "The change helped, and by no more than expected."
     if saved > -CLOSE:
         return f"The change made no difference (less than {CLOSE:.0%} is not counted as one)."
     return "The change made the run slower: the processes cost more than they bring."

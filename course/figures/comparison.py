@@ -91,10 +91,10 @@ def _beside_chance(rows: Mapping[str, Share], guesses: np.ndarray) -> str:
         text = f"{share.accuracy:.1%} of {share.photos} photos"
         low, high = share.interval
         if low <= guess <= high:
-            return f"{text}: not told apart from guessing ({guess:.1%})"
+            return f"{text}: not told apart from guessing ({guess:.2%})"
         if high < guess:
-            return f"{text}: worse than guessing ({guess:.1%})"
-        return f"{text}: {rounded(share.accuracy / guess)} times as good as guessing ({guess:.1%})"
+            return f"{text}: worse than guessing ({guess:.2%})"
+        return f"{text}: {rounded(share.accuracy / guess)} times as good as guessing ({guess:.2%})"
     return f"Highest: {_best(rows)}"
 
 

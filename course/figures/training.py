@@ -42,7 +42,9 @@ LINE = 68  # characters of a title's line, which fit on a phone
 
 
 @in_style
-def losses(curves: Mapping[str, Curve], chance: float | None = None) -> Figure:
+def losses(
+    curves: Mapping[str, Curve], chance: float | None = None, floor: float | None = None
+) -> Figure:
     """Loss against training step: `{"train": (steps, values), "valid": (steps, values)}`.
 
     The training curve is a mean over a window of a tenth of its points, drawn at the middle of the
@@ -51,6 +53,7 @@ def losses(curves: Mapping[str, Curve], chance: float | None = None) -> Figure:
     Args:
         curves: as `course.debugger.losses` gives them; losses in nats.
         chance: the loss of a network that gives every class the same probability; a dashed line.
+        floor: the least training loss that label smoothing allows; a dotted line.
 
     Raises:
         ValueError: no curve has a point.
@@ -62,7 +65,7 @@ def losses(curves: Mapping[str, Curve], chance: float | None = None) -> Figure:
         colour = SPLIT_COLOURS.get(name, PURPLE)
         ends[name] = (*_draw_losses(axis, name, steps, values, colour), colour)
     axis.set_ylim(bottom=0)
-    _name_ends(axis, ends, chance)
+    _name_ends(axis, ends, chance, floor)
     axis.set(xlabel="training step", ylabel="cross-entropy loss in nats")
     axis.set_title(_wrapped(losses_say(curves)))
     return figure
@@ -226,9 +229,12 @@ def _smooth(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _name_ends(
-    axis, ends: Mapping[str, tuple[float, float, str]], chance: float | None = None
+    axis,
+    ends: Mapping[str, tuple[float, float, str]],
+    chance: float | None = None,
+    floor: float | None = None,
 ) -> None:
-    """Name each curve where it ends, and draw and name what guessing gives.
+    """Name each curve where it ends, and draw and name what guessing gives, and the floor.
 
     Names of curves that reach the end of the axis stand in the margin, where no curve is, at least
     a line of text apart.
@@ -246,6 +252,9 @@ def _name_ends(
     if chance is not None:
         axis.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2)
         labels.append((chance, f"guessing {chance:.2f}", QUIET, "normal"))
+    if floor is not None:
+        axis.axhline(floor, color=QUIET, linestyle=":", linewidth=1.2)
+        labels.append((floor, f"floor {floor:.2f}", QUIET, "normal"))
     _in_margin(axis, labels)
 
 
@@ -506,8 +515,8 @@ def overfitting_says(ratios: pd.Series, threshold: float, patience: int) -> str:
     most, number = finite.max(), finite.idxmax()
     side = "above" if most > 0 else "below"
     said = (
-        f"At the most (pass {number}) the validation loss lies {abs(most):.0%} {side} the "
-        f"training loss; the threshold is {threshold:.0%} above"
+        f"Highest in pass {number}: the validation loss is {abs(most):.0%} {side} the training "
+        f"loss; the threshold is {threshold:.0%} above"
     )
     row = longest = 0
     for value in ratios:

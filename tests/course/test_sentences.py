@@ -168,10 +168,13 @@ def bill(mode: str) -> str:
         return str(writeup.all_costs(ws, None, 3600))
 
 
-def profiled(seconds: float = 0.1, data: float = 0.0) -> Profile:
-    """Two training steps that wait so long for data, on two cores that are half busy."""
+def profiled(seconds: float = 0.1, data: float = 0.0, **others: float) -> Profile:
+    """Two training steps that wait so long for data, on two cores that are half busy.
+
+    `others` are the seconds of other parts of a step.
+    """
     row = dict.fromkeys(STEP_COLUMNS, np.nan) | {"phase": "train", "images": 32, "start": 10.0}
-    row |= {"node": "algo-1", "rank": 0, "seconds": seconds, "data": data}
+    row |= {"node": "algo-1", "rank": 0, "seconds": seconds, "data": data} | others
     steps = pd.DataFrame([row, row | {"start": 10.0 + seconds}])
     names = [Metric("algo-1", "cpu", f"cpu{core}", "CPUUtilization") for core in range(2)]
     system = {name: Series(np.linspace(10, 10.2, 5), np.full(5, 50.0)) for name in names}
@@ -228,8 +231,8 @@ STEPS = pd.Series([5.0, 3.0], [10, 20])  # percent by which a loss fell
 CASES = [
     # -- figures.comparison
     Case("comparison._beside_chance",
-         lambda: share(90), ("90.0% of 100 photos: 9 times as good as guessing (10.0%)",),
-         lambda: share(1), ("1.0% of 100 photos: worse than guessing (10.0%)",)),
+         lambda: share(90), ("90.0% of 100 photos: 9 times as good as guessing (10.00%)",),
+         lambda: share(1), ("1.0% of 100 photos: worse than guessing (10.00%)",)),
     Case("comparison._beside_chance",
          lambda: share(90), ("9 times as good as",),
          lambda: share(11), ("not told apart from guessing",)),
@@ -386,13 +389,13 @@ CASES = [
          ("In 1 of 2 comparisons the loss did not fall",)),
     Case("training.overfitting_says",
          lambda: figures.training.overfitting_says(pd.Series([-0.3, -0.2], [1, 2]), 0.5, 2),
-         ("At the most (pass 2) the validation loss lies 20% below",),
+         ("Highest in pass 2: the validation loss is 20% below",),
          lambda: figures.training.overfitting_says(pd.Series([0.9, 0.8], [1, 2]), 0.5, 2),
-         ("At the most (pass 1) the validation loss lies 90% above",
+         ("Highest in pass 1: the validation loss is 90% above",
           "crossed in 2 passes in a row")),
     Case("training.overfitting",
-         lambda: title(figures.overfitting(pd.Series([0.9, 0.1], [1, 2]), 0.5, 2)), ("(pass 1)",),
-         lambda: title(figures.overfitting(pd.Series([0.1, 0.9], [1, 2]), 0.5, 2)), ("(pass 2)",)),
+         lambda: title(figures.overfitting(pd.Series([0.9, 0.1], [1, 2]), 0.5, 2)), ("pass 1:",),
+         lambda: title(figures.overfitting(pd.Series([0.1, 0.9], [1, 2]), 0.5, 2)), ("pass 2:",)),
     # -- figures.tuning
     Case("tuning._finding",
          lambda: title(figures.search(trials(0.1, 0.2, 0.1, 0.8))),
@@ -445,9 +448,9 @@ CASES = [
          lambda: benchmark(ImageNet=0.9).suited("resnet50"), ("has no row for resnet50",)),
     Case("predictions.beside",
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(36), START),
-         ("Our main job: 90.0%", "The two intervals overlap"),
+         ("Our main job: 90.0%", "It lies among these seeds"),
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(4), START),
-         ("Our main job: 10.0%", "The two intervals do not overlap")),
+         ("Our main job: 10.0%", "It lies below all of these seeds")),
     Case("predictions.beside",
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(36), START),
          ("The benchmark is the mean of 2 seeds",),
@@ -456,7 +459,7 @@ CASES = [
     # -- profiling
     Case("profiling.outcome",
          lambda: profiling.outcome(profiled(data=0.06), profiled(seconds=0.08)),
-         ("waits 60% of its time", "20% less", "The change helped, within the bound"),
+         ("waits 60% of its time", "20% less", "The change helped, and by no more than expected"),
          lambda: profiling.outcome(profiled(data=0.01), profiled(seconds=0.12)),
          ("waits 10% of its time", "20% more", "The change made the run slower")),
     Case("profiling._judged",
@@ -464,6 +467,16 @@ CASES = [
          (", 70% less", "The change saved more than the expected 50%"),
          lambda: profiling.outcome(profiled(data=0.06), profiled(seconds=0.1)),
          (", 0% less", "The change made no difference")),
+    Case("profiling._grown",
+         lambda: profiling.outcome(profiled(data=0.06, forward=0.01),
+                                   profiled(data=0.01, forward=0.05)),
+         ("But 'forward' takes 50 ms instead of 10 ms",),
+         lambda: profiling.outcome(profiled(data=0.01, forward=0.05),
+                                   profiled(data=0.06, forward=0.01)),
+         ("waits 60% of its time for data.",)),
+    Case("profiling.fastest",
+         lambda: profiling.fastest(parts(80)), ("fastest run first: ",),
+         lambda: profiling.fastest(parts(20)), ("fastest run first: ",)),
     Case("profiling.longest",
          lambda: profiling.longest(parts(80)),
          ("The longest part of a training step is waiting for data: 80%",),

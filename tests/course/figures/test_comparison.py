@@ -25,7 +25,7 @@ def test_an_accuracy_stands_beside_guessing_with_its_interval():
     rows = {"most likely breed": Share(90, 100), "among the 5 most likely": Share(98, 100)}
     figure = figures.accuracies(rows, (0.01, 0.05))
     (axis,) = figure.axes
-    assert title(axis) == "90.0% of 100 photos: 90 times as good as guessing (1.0%)"
+    assert title(axis) == "90.0% of 100 photos: 90 times as good as guessing (1.00%)"
     assert {"90.0%", "98.0%", "guessing"} <= set(texts(figure))
     guesses = [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"]
     assert guesses == pytest.approx([1, 5])
@@ -143,7 +143,7 @@ def test_comparison_says_which_column_is_missing():
 
 
 def profiled():
-    columns = ["waiting for data", "to the device", "forward", "backward", "optimiser", "other"]
+    columns = ["waiting for data", "to the device", "forward", "backward", "optimizer", "other"]
     rows = {"0 workers": [60.0, 0.1, 10, 20, 5, 5], "2 workers": [1.0, 0.1, 10, 20, 5, 4]}
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -152,7 +152,7 @@ def test_parts_are_stacked_and_what_is_too_thin_is_left_out():
     figure = figures.parts(profiled())
     bars = figure.axes[0].containers
     assert [bar.get_label() for bar in bars] == [
-        "waiting for data", "forward", "backward", "optimiser", "other",
+        "waiting for data", "forward", "backward", "optimizer", "other",
     ]  # fmt: skip
     starts = [[bar.get_x() for bar in container] for container in bars]
     widths = [[bar.get_width() for bar in container] for container in bars]

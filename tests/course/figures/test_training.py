@@ -49,6 +49,14 @@ def test_losses_names_the_curves_the_units_and_what_guessing_gives():
     assert titles(figure) == training.losses_say(FELL).removesuffix(".")
 
 
+def test_the_floor_of_smoothing_is_a_line_with_its_name():
+    figure = figures.losses(FELL, chance=4.89, floor=0.81)
+    (axis,) = figure.axes
+    assert "floor 0.81" in texts(figure)
+    assert any(set(line.get_ydata()) == {0.81} for line in axis.lines)
+    assert not any("floor" in text for text in texts(figures.losses(FELL, chance=4.89)))
+
+
 @pytest.mark.parametrize(
     ("train", "valid", "said"),
     [
@@ -336,17 +344,17 @@ def test_falling_tells_whether_all_comparisons_reach_the_threshold():
 @pytest.mark.parametrize(
     ("ratios", "said"),
     [
-        ([-0.4, -0.1], "(pass 2) the validation loss lies 10% below the training loss; the "
+        ([-0.4, -0.1], "2: the validation loss is 10% below the training loss; the "
          "threshold is 50% above."),
-        ([0.6, 0.1], "(pass 1) the validation loss lies 60% above the training loss; the "
+        ([0.6, 0.1], "1: the validation loss is 60% above the training loss; the "
          "threshold is 50% above, in 2 passes in a row."),
-        ([0.6, 0.7], "(pass 2) the validation loss lies 70% above the training loss; the "
+        ([0.6, 0.7], "2: the validation loss is 70% above the training loss; the "
          "threshold is 50% above, crossed in 2 passes in a row."),
     ],
 )  # fmt: skip
 def test_overfitting_tells_the_largest_ratio_and_the_patience(ratios, said):
     series = pd.Series(ratios, [1, 2])
-    assert training.overfitting_says(series, 0.5, 2) == f"At the most {said}"
+    assert training.overfitting_says(series, 0.5, 2) == f"Highest in pass {said}"
     assert figures.overfitting(series, 0.5, 2).axes
 
 

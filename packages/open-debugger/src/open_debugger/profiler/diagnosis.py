@@ -162,10 +162,12 @@ def _data(m: Measures) -> Diagnosis:
     enough = m.workers is not None and m.workers >= _advised(m)
     if enough or _full(m):
         gain = m.parts["data"]
+        ahead = "" if not m.workers else (  # without workers, DataLoader refuses both
+            ", and let it read ahead (prefetch_factor, persistent_workers=True)"
+        )  # fmt: skip
         change = (
-            "Give the loader less to decode (photos stored smaller, or train.py --decode reduced), "
-            "and let it read ahead (prefetch_factor, persistent_workers=True): "
-            f"{_bound(m, gain)}, all of its wait for data."
+            "Give the loader less to decode (photos stored smaller, or train.py --decode "
+            f"reduced){ahead}: {_bound(m, gain)}, all of its wait for data."
         )
     else:
         gain = m.movable
