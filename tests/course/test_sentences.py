@@ -473,7 +473,7 @@ CASES = [
          ("But 'forward' takes 50 ms instead of 10 ms",),
          lambda: profiling.outcome(profiled(data=0.01, forward=0.05),
                                    profiled(data=0.06, forward=0.01)),
-         ("waits 60% of its time for data.",)),
+         ("waits 60% of its time for data, and the cores are busy",)),
     Case("profiling.fastest",
          lambda: profiling.fastest(parts(80)), ("fastest run first: ",),
          lambda: profiling.fastest(parts(20)), ("fastest run first: ",)),
