@@ -59,7 +59,7 @@ def test_each_lesson_has_a_row_with_what_it_says_and_what_it_costs():
     for (_, learned, _, price), file in zip(rows, lessons, strict=True):
         text = nbformat.read(file, as_version=4).cells[0].source
         assert f"| **You learn** | {learned} | " in text
-        assert re.fullmatch(r"\$\d+\.\d\d( an hour)?", price)
+        assert re.fullmatch(r"\d+\.\d\d USD( an hour)?", price)
 
 
 def test_each_import_of_the_notebooks_has_a_row_with_its_file_and_its_tests():
