@@ -276,7 +276,7 @@ def none_of_these(
     figure = plt.figure(figsize=(5.6, 5.2))
     upper, lower = figure.subfigures(2, 1, height_ratios=[3.4, 1])
     axes = upper.subplots(2, 1, sharex=True)
-    groups = (("photos of dogs", dogs, GREEN), ("pictures without a dog", others, ORANGE))
+    groups = (("test photos", dogs, GREEN), ("pictures without a dog", others, ORANGE))
     for axis, (name, values, colour) in zip(axes, groups, strict=True):
         axis.hist(values, bins=np.linspace(0, 1, 41), color=colour)
         axis.axvline(threshold, color=INK, linestyle="--", linewidth=1.2)

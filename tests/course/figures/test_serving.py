@@ -158,7 +158,7 @@ EXAMPLES = {kind: Image.new("RGB", (60, 40), kind) for kind in ("tan", "teal")}
 def test_none_of_these_says_which_share_passes_the_threshold():
     figure = figures.none_of_these([0.2, 0.5, 0.9, 0.9], [0.1, 0.6], 0.5, EXAMPLES)
     dogs, others, *examples = figure.axes
-    assert dogs.get_title("left") == "3 of 4 photos of dogs pass"
+    assert dogs.get_title("left") == "3 of 4 test photos pass"
     assert others.get_title("left") == "1 of 2 pictures without a dog pass"
     assert [sum(bar.get_height() for bar in axis.patches) for axis in (dogs, others)] == [4, 2]
     assert all(axis.lines[0].get_xdata()[0] == 0.5 for axis in (dogs, others))
