@@ -483,7 +483,9 @@ class Benchmark:
             photos = self.content["photos"]
             return f"{text}They do not compare: the benchmark's photos are others ({photos})."
         used = SETTINGS | {"image-size": self.content["size"], "epochs": self.content["epochs"]}
-        other = [
+        start = settings.get("weights", "imagenet")
+        other = [f"weights imagenet instead of {start}"] if start != "imagenet" else []
+        other += [
             f"{name} {value:g} instead of {settings[name]:g}"
             for name, value in used.items()
             if name in settings and not math.isclose(settings[name], value)
