@@ -497,7 +497,10 @@ class Benchmark:
         if least <= job.top.accuracy <= most:
             return f"{text}It lies among these seeds, so the seed alone may explain the difference."
         side = "below" if job.top.accuracy < least else "above"
-        return f"{text}It lies {side} all of these seeds, so the seed hardly explains it alone."
+        return (
+            f"{text}It lies {side} all of these seeds. By chance alone that happens one time in "
+            f"{seeds + 1}, so {seeds} seeds cannot tell whether the settings matter."
+        )
 
 
 def benchmark(file: Path = BENCHMARK) -> Benchmark:

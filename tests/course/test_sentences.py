@@ -454,7 +454,7 @@ CASES = [
          ("Our main job: 10.0%", "It lies below all of these seeds")),
     Case("predictions.beside",
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(36), START),
-         ("our job is one run. The two",),
+         ("our job is one run. It lies among",),
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(4), UNTRAINED),
          ("Other settings: weights imagenet instead of random.",)),
     Case("predictions.beside",
