@@ -49,6 +49,8 @@ check-lessons: $(READY) ## The notebooks by nbval on the default set: what must 
 	rm -rf build/check
 	COURSE_REPORTS="$(CURDIR)/build/check/reports" $(BIN)/local-sagemaker run --state build/check/state -- \
 	    $(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-cell-timeout=900 --timeout=960 notebooks
+check-claims: $(READY) ## What the notebooks say, with another seed, without dogs, and upside down (25 minutes)
+	$(BIN)/python -m pytest -p no:nbval tests/notebooks/test_claims.py
 check-containers: $(READY) ## The scripts in Python environments like those of AWS's containers (PYTHON312=path)
 	$(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND)) $(BIN)/python tests/containers/check.py
 check-v2: $(READY) ## SDK v2's projects and clients, and the AWS command line, on the engine (10 minutes)

@@ -1,13 +1,20 @@
 """The course's figures, in one style, and sentences on what they show.
 
-Figures are closed matplotlib ones. `balance`, `first_request`, `refusals_say` and `searched` return
-text.
+Figures are closed matplotlib ones. `balance`, `first_request`, `refusals_say`,
+`request_costs` and `searched` return text.
 """
 
 from course.figures.comparison import accuracies, comparison, parts, side_by_side
 from course.figures.overview import workflow
 from course.figures.photos import balance, counts, gallery, sizes, variety
-from course.figures.serving import answers, first_request, latency, none_of_these, refusals_say
+from course.figures.serving import (
+    answers,
+    first_request,
+    latency,
+    none_of_these,
+    refusals_say,
+    request_costs,
+)
 from course.figures.training import (
     falling,
     gradients,
@@ -39,6 +46,7 @@ __all__ = [
     "overfitting",
     "parts",
     "refusals_say",
+    "request_costs",
     "runs",
     "search",
     "searched",

@@ -158,8 +158,13 @@ def line(many_ms: Mapping[int, Sequence[float]]) -> Line:
     return Line(float(fixed), float(per_photo), float(misses.max()), poor, rises)
 
 
-def _line_says(fitted_line: Line) -> str:
-    """What the line tells of a request's costs, no more exactly than it fits."""
+def request_costs(many_ms: Mapping[int, Sequence[float]]) -> str:
+    """Say what a request costs, and each photo in it, no more exactly than a straight line fits.
+
+    Args:
+        many_ms: milliseconds of requests by how many photos each holds; at least two sizes.
+    """
+    fitted_line = line(many_ms)
     if fitted_line.poor:
         return f"A straight line fits poorly: it misses a median by {_about(fitted_line.miss)} ms"
     if not fitted_line.rises:
@@ -247,7 +252,7 @@ def _sizes(axis, many_ms: Mapping[int, Sequence[float]]) -> None:
         ylabel="milliseconds", xlim=(0, None), ylim=(0, None),
     )  # fmt: skip
     axis.set_xticks(list(many_ms))
-    axis.set_title("\n".join(textwrap.wrap(_line_says(fit), _TITLE)))
+    axis.set_title("\n".join(textwrap.wrap(request_costs(many_ms), _TITLE)))
 
 
 @in_style
