@@ -127,13 +127,14 @@ def test_what_the_script_records_is_kept_beside_it(aws, job):
     script += "echo false > profiler/system/own.json; echo {} > mine/framework/3.json"
     name = job(script, **profiled())
     aws.job(name)
-    (key,) = files(aws, name, "framework")
+    key, end = files(aws, name, "framework")
     assert key.endswith(f"/{name}/profiler-output/framework/steps/1.json")
+    assert end.endswith("/framework/training_job_end.ts")
     assert not [key for key in files(aws, name) if key.endswith("own.json")]
     mine = {"LocalPath": "/opt/ml/output/mine"}
     name = job(script, **profiled(ProfilingParameters=mine))
     aws.job(name)
-    (key,) = files(aws, name, "framework")
+    key, _end = files(aws, name, "framework")
     assert key.endswith("/framework/3.json")
 
 

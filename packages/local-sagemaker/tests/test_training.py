@@ -8,6 +8,7 @@ import subprocess
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,6 +16,11 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE, toolkit_request, training_request, unique
 from engine_support.sources import archive_of, source_archive
+from local_sagemaker.job import TrainingJob
+from local_sagemaker.s3 import S3
+from local_sagemaker.statuses import KIND
+from local_sagemaker.store import Store
+from local_sagemaker.training import TrainingJobs
 
 CORES = os.cpu_count()
 
@@ -549,3 +555,22 @@ def test_the_image_may_come_from_any_registry(aws):
     request["AlgorithmSpecification"]["TrainingImage"] = "public.ecr.aws/x/pytorch:2.13-cpu"
     aws.sagemaker.create_training_job(**request)
     assert aws.job(request["TrainingJobName"])["TrainingJobStatus"] == "Completed"
+
+
+def test_a_job_that_has_trained_waits_for_room_to_say_so(tmp_path):
+    store = Store(tmp_path / "state")
+    jobs = TrainingJobs(store, S3(store, moto_app=None), cloudwatch=None, url="")
+    name = unique()
+    steps = {"CreationTime": 1.0, "SecondaryStatusTransitions": [{"Status": "Uploading"}]}
+    store.put(KIND, name, job := {**training_request(TrainingJobName=name), **steps})
+    ((pages,),) = store.query("PRAGMA page_count")
+    store.query(f"PRAGMA max_page_count = {pages}")  # a full disk
+    much = {"ModelArtifacts": {"S3ModelArtifacts": "x" * 100_000}}
+    ending = Thread(target=TrainingJob(jobs, job, 1)._end, args=["Completed"], kwargs=much)
+    ending.start()
+    ending.join(timeout=0.5)
+    assert ending.is_alive() and "TrainingJobStatus" not in store.get(KIND, name)
+    store.query("PRAGMA max_page_count = 1000000")
+    ending.join(timeout=30)
+    assert store.get(KIND, name)["TrainingJobStatus"] == "Completed"
+    store.close()

@@ -17,6 +17,7 @@ from local_sagemaker import (
     channels,
     cluster,
     container,
+    end_markers,
     isolation,
     machine_metrics,
     outputs,
@@ -86,7 +87,7 @@ class TrainingJob:
                 finally:
                     self.jobs.slots.release()
             else:
-                self._record("Stopped")
+                self._end("Stopped")
         except JobFailed as failure:
             self._fail(str(failure))
         except Exception as error:
@@ -98,14 +99,19 @@ class TrainingJob:
             self.jobs.running.pop(self.name, None)
 
     def _fail(self, reason: str) -> None:
-        """End as Failed; on a full disk that may wait until there is room to write it down."""
         for instance in self.instances:
             instance.kill()
+        self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+
+    def _end(self, status: str, **changes) -> None:
+        """Record the end; on a full disk that may wait until there is room to write it down."""
         shutil.rmtree(self.folder, ignore_errors=True)
         while True:
             try:
-                return self._record("Failed", FailureReason=reason[:REASON_LENGTH])
-            except sqlite3.OperationalError as error:
+                if not self.jobs.closing:
+                    end_markers.put(self.jobs.s3, self.description)
+                return self._record(status, **changes)
+            except (OSError, sqlite3.OperationalError) as error:
                 if not is_disk_full(error):
                     raise
             time.sleep(1)
@@ -125,7 +131,7 @@ class TrainingJob:
         self._download()
         self._next("Training")
         if self.stopping.is_set():
-            self._record("Stopped")
+            self._end("Stopped")
             return
         code, instance = self._execute()
         failed = code != 0 and not self.stopping.is_set()
@@ -137,7 +143,7 @@ class TrainingJob:
             raise JobFailed(reason)
         uploaded = self._upload(with_model=True)
         end = "Stopped" if self.stopping.is_set() else "Completed"
-        self._record("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
+        self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
 
     def _make_folders(self) -> None:
         names = ("input/config", "input/data", "model", "output/data", "code", "checkpoints")
@@ -150,6 +156,7 @@ class TrainingJob:
 
     def _download(self) -> None:
         self._find_buckets()
+        end_markers.remove(self.jobs.s3, self.description)
         try:
             for channel in self.description.get("InputDataConfig", []):
                 self._fetch(channel)

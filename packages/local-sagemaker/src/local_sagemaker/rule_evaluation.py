@@ -22,7 +22,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from local_sagemaker import isolation, rule_results, rule_statuses
+from local_sagemaker import end_markers, isolation, rule_results, rule_statuses
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.rule_kinds import KINDS, Kind
 from local_sagemaker.s3 import S3, split
@@ -155,7 +155,8 @@ class RuleEvaluation:
     def _is_there(self, bucket: str, prefix: str) -> bool:
         with self.evaluations.s3.lock:
             found = self.evaluations.s3.backend.buckets.get(bucket)
-            return bool(found) and any(key.startswith(prefix) for key in found.keys)
+            keys = [key for key in found.keys if key.startswith(prefix)] if found else []
+            return not all(key.endswith(f"/{end_markers.NAME}") for key in keys)
 
     # The process
 

@@ -12,6 +12,7 @@ from local_sagemaker import (
     REGION,
     channels,
     container,
+    end_markers,
     limits,
     outputs,
     profiler_config,
@@ -55,6 +56,7 @@ class TrainingJobs:
         for job in self.store.all(KIND):
             if job["TrainingJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
+                end_markers.put(self.s3, job)
                 transition(self.store, job["TrainingJobName"], "Failed", FailureReason=reason)
         self.rules.restore()
 
