@@ -8,7 +8,9 @@ training script. It needs psutil, and for GPUs nvidia-ml-py; PyTorch is not impo
 
 Below FOLDER come `system/incremental/<YYYYMMDDHH>/<minute>.<node>.json`, the hour in UTC and the
 minute by the Unix time of its start. Each line is a JSON object with Type, Name, Dimension, Value,
-NodeId and Timestamp (Unix seconds). AWS's metrics, by the names that it gives them:
+NodeId and Timestamp (Unix seconds). An empty file of the next minute comes last, because smdebug's
+TimelineCharts reads up to the minute that the last file is called by. AWS's metrics, by the names
+that it gives them:
 
     cpu      cpu0, ...               CPUUtilization, I/OWaitPercentage  percent
     memory   MemoryUsedPercent                                          percent
@@ -65,6 +67,12 @@ class MinuteFiles:
             with file.open("ab", buffering=0) as lines:  # one system call, which no kill divides
                 if lines.write(text) < len(text):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    def close(self) -> None:
+        """Add an empty file of the minute after the last one, if anything was written."""
+        if self.file is not None:
+            minute = int(self.file.name.partition(".")[0])
+            self._open(minute + 60).touch()
 
     def clear(self) -> None:
         """Remove what an earlier attempt at the job has written under these names."""
@@ -320,8 +328,11 @@ def run(folder: Path, interval_ms: int, pid: int | None, node: str) -> None:
     if process is not None:
         sources.append(Tree(process))
     written = files(folder, node)
-    for _ in ticks(interval_ms / 1000, Lifeline(process)):
-        written.write(sample(sources, node))
+    try:
+        for _ in ticks(interval_ms / 1000, Lifeline(process)):
+            written.write(sample(sources, node))
+    finally:
+        written.close()
 
 
 @contextlib.contextmanager

@@ -50,9 +50,24 @@ def test_describe_gives_back_what_was_asked_and_nothing_empty(aws):
     aws.sagemaker.create_training_job(**request)
     job = aws.job(request["TrainingJobName"])
     # AWS tells the key even where none was named, and SDK v2's attach() counts on it.
-    request["OutputDataConfig"]["KmsKeyId"] = ""
+    request["OutputDataConfig"] |= {"KmsKeyId": "", "CompressionType": "GZIP"}
+    request["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = False
     assert {name: job[name] for name in request} == request
-    assert "VpcConfig" not in job and "TuningJobArn" not in job
+    assert not {"VpcConfig", "TuningJobArn", "FinalMetricDataList"} & job.keys()
+
+
+def test_each_step_says_what_awss_step_says(aws):
+    job = aws.trained("true")
+    assert [step["StatusMessage"] for step in job["SecondaryStatusTransitions"]] == [
+        "Preparing the instances for training",
+        "Downloading the training image",
+        "Training image download completed. Training in progress.",
+        "Uploading generated training model",
+        "Training job completed",
+    ]
+    lacking = aws.trained("true", channels={"train": f"s3://{BUCKET}/no/such/prefix"})
+    messages = [step["StatusMessage"] for step in lacking["SecondaryStatusTransitions"]]
+    assert messages[1:] == ["Downloading input data", "Training job failed"]
 
 
 def test_the_output_is_in_the_log_line_by_line(aws):

@@ -17,6 +17,12 @@ NOT_OF_A_TRAINING_JOB = {
     "StaticHyperParameters",
     "HyperParameterTuningResourceConfig",
 }
+# What AWS tells even of a definition that did not ask for it.
+FLAGS = {
+    "EnableNetworkIsolation": False,
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
+}
 MAX_HYPERPARAMETERS = 100  # static and tuned together, as in CreateTrainingJob
 
 
@@ -119,9 +125,10 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
     static = item.get("StaticHyperParameters", {})
     told = {**static, OBJECTIVE_PARAMETER: objective["MetricName"]}
     item = {
+        **FLAGS,
         **item,
         "StaticHyperParameters": told,
-        "OutputDataConfig": training.with_key(item["OutputDataConfig"]),
+        "OutputDataConfig": {"KmsKeyId": "", **item["OutputDataConfig"]},  # SDK v2 reads the key
         # Shown even where the request has the other member: SDK v2's attach reads it here.
         "ResourceConfig": _resources(item),
     }

@@ -19,6 +19,11 @@ MESSAGES = {
     "Failed": "Training job failed",
     "Stopping": "Stopping the training job",
 }
+# What AWS's step before this one says when it is over.
+LAST_MESSAGES = {
+    "Downloading": "Preparing the instances for training",
+    "Training": "Downloading the training image",
+}
 
 
 def step(status: str, start: float) -> dict:
@@ -40,6 +45,8 @@ def transition(store: Store, name: str, secondary: str, **changes) -> None:
         now = time.time()
         steps = store.get(KIND, name)["SecondaryStatusTransitions"]
         steps[-1].setdefault("EndTime", now)
+        if secondary in LAST_MESSAGES:
+            steps[-1]["StatusMessage"] = LAST_MESSAGES[secondary]
         steps.append(step(secondary, now))
         changes |= {
             "SecondaryStatus": secondary,

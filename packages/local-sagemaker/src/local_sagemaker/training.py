@@ -17,6 +17,7 @@ from local_sagemaker import (
     outputs,
     profiler_config,
     rule_statuses,
+    training_description,
 )
 from local_sagemaker.cloudwatch import CloudWatch
 from local_sagemaker.isolation import isolation
@@ -90,7 +91,6 @@ class TrainingJobs:
             "CreationTime": now,
             "LastModifiedTime": now,
             "FinalMetricDataList": [],
-            "OutputDataConfig": with_key(request["OutputDataConfig"]),
             "ProfilingStatus": profiler_config.status(request),
             **rule_statuses.first(request),
         }
@@ -110,7 +110,7 @@ class TrainingJobs:
         job = self.store.get(KIND, request["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
-        return described(job)
+        return training_description.completed(described(job))
 
     def list(self, request: dict) -> dict:
         return page(self.store.all(KIND), request, "TrainingJob")
@@ -145,11 +145,6 @@ class TrainingJobs:
             runner.thread.join(timeout=10)
         self.rules.drop(name)
         return {}
-
-
-def with_key(output: dict) -> dict:
-    """OutputDataConfig as AWS describes it: with its key, empty too, which SDK v2 reads."""
-    return {"KmsKeyId": "", **output}
 
 
 def check_definition(request: dict) -> None:

@@ -343,7 +343,7 @@ def names(world, **request) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "described"),
     [
-        ({}, {"EnableManagedSpotTraining": None, "TrainingJobStatus": "Completed"}),
+        ({}, {"EnableManagedSpotTraining": False, "TrainingJobStatus": "Completed"}),
         ({"TrainingJobName": A63[:40]}, {"TrainingJobName": A63[:40]}),
         ({"StoppingCondition": GONE}, {"StoppingCondition": {"MaxRuntimeInSeconds": 86400}}),
         ({"HyperParameters": {"names": "x" * 2500}}, {"HyperParameters": {"names": "x" * 2500}}),
@@ -359,7 +359,7 @@ def names(world, **request) -> list[str]:
         ),
         (
             {METRICS: [{"Name": "loss", "Regex": "x"}]},
-            {"FinalMetricDataList": []},
+            {"FinalMetricDataList": None},
         ),
     ],
 )  # fmt: skip

@@ -119,6 +119,19 @@ def test_smdebugs_own_reader_reads_them(sampled):
     assert sorted(read) == sorted(tuple(row.values()) for row in found)
 
 
+def test_smdebug_reads_up_to_the_last_files_name_and_misses_nothing(sampled):
+    from smdebug.profiler.system_metrics_reader import LocalSystemMetricsReader
+
+    folder, found = sampled
+    *_, before, last = files(folder)
+    assert last.read_bytes() == b""
+    assert int(last.name.split(".")[0]) == int(before.name.split(".")[0]) + 60
+    reader = LocalSystemMetricsReader(str(folder))
+    # As TimelineCharts does.
+    events = reader.get_events(0, reader.get_timestamp_of_latest_available_file())
+    assert len(events) == len(found) > 0
+
+
 def test_every_metric_has_awss_type_and_names(sampled):
     _, found = sampled
     kinds = {}
@@ -353,6 +366,16 @@ def test_rows_go_into_the_files_of_their_minutes(tmp_path):
         f"{after}/{hour}.algo-1.json": [2, 3, 5],
         f"{after}/{hour + 60}.algo-1.json": [4],
     }
+
+
+def test_the_last_file_is_that_of_the_next_minute_in_the_next_hour_if_need_be(tmp_path):
+    written = sampler.MinuteFiles(tmp_path, ".algo-1.json")
+    written.close()
+    assert list(tmp_path.iterdir()) == []  # nothing was written, so nothing ends
+    written.write([row(3590)])
+    written.close()
+    (last,) = tmp_path.glob("1970010101/*")
+    assert (last.name, last.read_bytes()) == ("3600.algo-1.json", b"")
 
 
 def test_half_a_line_of_an_earlier_writer_is_cut_off(tmp_path):

@@ -14,6 +14,7 @@ from open_debugger.profiler.rules.gpu import (
 
 PATIENT = [BatchSize, CPUBottleneck, GPUMemoryIncrease, IOBottleneck, LoadBalancing]
 PATIENT += [LowGPUUtilization]
+AMONG_CORES = [CPUBottleneck, IOBottleneck]
 ON_GPUS = [BatchSize, CPUBottleneck, GPUMemoryIncrease, LoadBalancing, LowGPUUtilization]
 
 
@@ -87,6 +88,13 @@ def test_a_run_without_a_gpu_has_no_issues_with_one(rule):
     finding = rule().judge(minimal.recording(cores=[[97] * 100], io=[[0] * 100]))
     assert (finding.status, finding.skipped) == ("NoIssuesFound", "No GPU in this run")
     assert finding.summary == "No GPU in this run: there is nothing to look at."
+
+
+@pytest.mark.parametrize("rule", PATIENT)
+def test_without_a_gpu_the_details_have_awss_keys(rule):
+    finding = rule().judge(minimal.recording(cores=[[97] * 100], io=[[0] * 100]))
+    bottlenecks = {"low_gpu_utilization", "bottlenecks"}
+    assert finding.details.keys() == (bottlenecks if rule in AMONG_CORES else set())
 
 
 @pytest.mark.parametrize("rule", PATIENT)

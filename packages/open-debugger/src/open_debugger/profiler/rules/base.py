@@ -67,7 +67,8 @@ class PatientRule(ProfilerRule):
         times = self.times(recording)
         if times is None:
             summary = f"{NO_GPU}: there is nothing to look at."
-            return self.finding("NoIssuesFound", summary, skipped=NO_GPU)
+            members = {"skipped": NO_GPU, "details": self.details_without_gpu()}
+            return self.finding("NoIssuesFound", summary, **members)
         rule = self.fitted(len(times), _before(recording, times))
         finding = rule.search(recording)
         asked, used = asdict(self), asdict(rule)
@@ -75,6 +76,10 @@ class PatientRule(ProfilerRule):
         if finding.scaled:
             finding.summary += _told(finding.scaled, used)
         return finding
+
+    def details_without_gpu(self) -> dict:
+        """The details that AWS's rule reports where there is no GPU."""
+        return {}
 
     def times(self, recording: Recording) -> np.ndarray | None:
         """When the samples were taken that patience counts: those of the GPUs."""

@@ -45,6 +45,9 @@ class _BottleneckRule(PatientRule):
 
     DIMENSION = ""
 
+    def details_without_gpu(self) -> dict:
+        return Bottleneck(_NONE, _NONE, _NONE).details()
+
     def _all(self, recording: Recording) -> list:
         found = [
             each
