@@ -166,7 +166,12 @@ def test_each_rule_has_its_own_end(job):
         "odd": "Error",
         "mine": "IssuesFound",
     }
-    assert "threshold 1e-07" in found["VanishingGradient"]["StatusDetails"]
+    awss, ours = found["VanishingGradient"]["StatusDetails"].split("\n")
+    assert awss == (
+        "RuleEvaluationConditionMet: Evaluation of the rule VanishingGradient at step 0 resulted "
+        "in the condition being met"
+    )
+    assert "threshold 1e-07" in ours
     assert "there is no rule 'NoSuchRule'" in found["NoSuchRule"]["StatusDetails"]
     assert "threshold 'much' is not a number" in found["odd"]["StatusDetails"]
     assert "Evaluation of the rule Large at step 0 resulted" in found["mine"]["StatusDetails"]
@@ -211,7 +216,7 @@ def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
         monkeypatch.setenv(variable, value)
     for place in (f"s3://{BUCKET}/tensors/{name}/debug-output", folder):
         results = evaluate(place, rules)
-        assert {each.name: (each.status, each.details) for each in results} == managed
+        assert {each.name: (each.status, each.status_details) for each in results} == managed
         for each in results:
             key = f"out/{name}/rule-output/{each.name}/{each.rule}.json"
             report = json.loads(aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())

@@ -95,6 +95,24 @@ def test_damage_is_an_error_of_each_rule_and_the_end(tmp_path):
     assert "there is no rule" in last["NoSuchRule"][1]
 
 
+def test_an_issue_is_told_by_awss_sentence_and_below_it_by_ours(tmp_path):
+    def write_all():
+        saved = SavedTensors(tmp_path / "trial")
+        saved.save({GRADIENT: [1]}).save({GRADIENT: [0]}).save({GRADIENT: [0]})
+
+    def tell(result):
+        told[result.status] = result.status_details
+
+    looks, told = Looks(nothing, write_all), {}
+    run(str(tmp_path / "trial"), RULES[:1], looks.wait, tell)
+    awss, ours = told["IssuesFound"].split("\n")
+    assert awss == (
+        "RuleEvaluationConditionMet: Evaluation of the rule VanishingGradient at step 1 resulted "
+        "in the condition being met"
+    )
+    assert ours.startswith(f"{GRADIENT} at TRAIN step 1: 0, threshold 1e-07 (2 times). ")
+
+
 def test_a_result_is_a_report_like_awss(tmp_path):
     verdict = Verdict("ExplodingTensor", 3, "TRAIN", "x", float("nan"), 0.0, "Do.")
     parameters = {"only_nan": False, "tensor_regex": None}

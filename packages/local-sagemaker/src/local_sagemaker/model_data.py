@@ -27,7 +27,8 @@ def sources(definition: dict) -> list[dict]:
     found = []
     if url := definition.get("ModelDataUrl"):
         found.append({"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"})
-    if source := definition.get("ModelDataSource", {}).get("S3DataSource"):
+    source = definition.get("ModelDataSource", {}).get("S3DataSource")
+    if source and source not in found:  # DescribeModel tells both of one address
         found.append(source)
     return found
 

@@ -67,7 +67,7 @@ def write(result: RuleResult, folder: Path) -> None:
         "Violations": result.violations,
         "Details": {
             "Status": result.status,
-            "StatusDetails": result.details,
+            "StatusDetails": result.status_details,
             "Verdicts": [_written(verdict) for verdict in result.verdicts],
         },
         "Datapoints": result.datapoints,
@@ -94,7 +94,7 @@ def main() -> None:
 
     def tell(result: RuleResult) -> None:
         write(result, options.results)
-        protocol.tell(output, result.name, result.status, result.details)
+        protocol.tell(output, result.name, result.status, result.status_details)
 
     def wait() -> bool:
         return protocol.told_to_end(POLL_S)

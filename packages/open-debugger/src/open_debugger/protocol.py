@@ -18,6 +18,12 @@ from pathlib import Path
 from typing import TextIO
 
 
+def condition_met(rule: str, step: int) -> str:
+    """What AWS tells of a rule that has found something: all of its StatusDetails."""
+    text = f"RuleEvaluationConditionMet: Evaluation of the rule {rule} at step {step} "
+    return f"{text}resulted in the condition being met"
+
+
 @contextmanager
 def standard_output() -> Iterator[TextIO]:
     """Where the lines go; what rules print is no status and goes to standard error."""

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 import pandas as pd
 
 from open_debugger.named import Named
+from open_debugger.protocol import condition_met
+
+AWSS = "RuleEvaluationConditionMet"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class RuleResult:
     verdicts: list[Verdict] = field(default_factory=list)  # the first ones
     violations: int = 0  # all of them
     datapoints: int = 0  # tensors that were looked at
+    step: int | None = None  # the global one at which the condition was first met
+
+    @property
+    def status_details(self) -> str:
+        """SageMaker's StatusDetails: AWS's sentence, where there is an issue, above `details`."""
+        if self.step is None or self.details.startswith(AWSS):  # a rule of one's own says it itself
+            return self.details
+        return f"{condition_met(self.rule, self.step)}\n{self.details}"
 
 
 class Results(Named[RuleResult]):

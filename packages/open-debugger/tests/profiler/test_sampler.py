@@ -24,6 +24,7 @@ PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BUSY
 RATES = {
     "CPUUtilization",
     "I/OWaitPercentage",
+    "ProcessorTimePercent",
     "IOPS",
     "ReadThroughputInBytesPerSecond",
     "WriteThroughputInBytesPerSecond",
@@ -141,7 +142,7 @@ def test_every_metric_has_awss_type_and_names(sampled):
     assert kinds.pop("memory") == {("MemoryUsedPercent", "")}
     parts = {"CPUUtilization", "I/OWaitPercentage"} if LINUX else {"CPUUtilization"}
     assert kinds.pop("cpu") == {(core, part) for core in cores for part in parts}
-    own = {"CPUUtilization", "MemoryUsedBytes", "Processes"}
+    own = {"ProcessorTimePercent", "MemoryUsedBytes", "Processes"}
     assert kinds.pop("process") == {("tree", part) for part in own}
     # Where the machine counts them.
     assert {d for _, d in kinds.pop("network", set())} <= {"Algorithm"}
@@ -149,14 +150,20 @@ def test_every_metric_has_awss_type_and_names(sampled):
     assert not kinds  # there is no GPU, or it is no GPU's fault: see the fake one below
 
 
+def test_cpu_utilization_is_that_of_cores_only(sampled):
+    _, found = sampled
+    rows = [row for row in found if row["Dimension"] == "CPUUtilization"]
+    assert {row["Name"] for row in rows} == {f"cpu{n}" for n in range(psutil.cpu_count())}
+
+
 def test_rates_are_left_out_of_the_first_sample_only(sampled):
     folder, found = sampled
     times = moments(folder)
     first, last = (names(r for r in found if r["Timestamp"] == times[n]) for n in (0, -1))
     assert first == {"MemoryUsedPercent", "MemoryUsedBytes", "Processes"}
-    assert {"CPUUtilization"} <= last - first <= RATES
+    assert {"CPUUtilization", "ProcessorTimePercent"} <= last - first <= RATES
     second = [r for r in found if r["Timestamp"] == times[1]]
-    assert "CPUUtilization" in {r["Dimension"] for r in second if r["Type"] == "process"}
+    assert "ProcessorTimePercent" in {r["Dimension"] for r in second if r["Type"] == "process"}
 
 
 def test_percentages_are_percentages(sampled):
@@ -173,7 +180,7 @@ def test_a_tree_is_the_process_with_its_children_and_without_the_sampler(sampled
     assert set(values(found, "Processes", "process")) == {2}
     memory = values(found, "MemoryUsedBytes", "process")
     assert all(2 * 2**20 < value < 2**30 for value in memory)
-    assert sum(values(found, "CPUUtilization", "process")) > 0
+    assert sum(values(found, "ProcessorTimePercent", "process")) > 0
 
 
 @pytest.mark.serial  # compares two measurements of processor time
@@ -190,7 +197,7 @@ def test_a_trees_utilisation_is_its_processor_time_by_the_clock():
         wait_until(lambda: used() - before > 1)
         found = {dimension: value for _, _, dimension, value in tree()}
         passed, after = time.monotonic() - begin, used()
-    assert found["CPUUtilization"] * passed / 100 == pytest.approx(after - before, rel=0.2)
+    assert found["ProcessorTimePercent"] * passed / 100 == pytest.approx(after - before, rel=0.2)
 
 
 def test_a_child_that_has_ended_still_counts_with_its_time():
@@ -206,7 +213,7 @@ def test_a_child_that_has_ended_still_counts_with_its_time():
         wait_until(lambda: not process.children())
         found = {dimension: value for _, _, dimension, value in tree()}
         process.kill()
-    assert found["CPUUtilization"] >= 0  # what it has used is not taken back
+    assert found["ProcessorTimePercent"] >= 0  # what it has used is not taken back
     assert found["Processes"] == 1
 
 

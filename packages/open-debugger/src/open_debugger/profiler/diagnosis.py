@@ -25,6 +25,7 @@ FULL_MEMORY = 0.95
 OUTLIERS = 0.1
 REST = 0.25
 MOSTLY = 0.5  # of the run's time
+SMALLER = "photos stored smaller, or decoded at reduced scale"
 RUN = "the run"  # what a gain is a share of where no steps were recorded
 
 OVERHEADS = {
@@ -166,14 +167,14 @@ def _data(m: Measures) -> Diagnosis:
             ", and let it read ahead (prefetch_factor, persistent_workers=True)"
         )  # fmt: skip
         change = (
-            "Give the loader less to decode (photos stored smaller, or train.py --decode "
-            f"reduced){ahead}: {_bound(m, gain)}, all of its wait for data."
+            f"Give the loader less to decode ({SMALLER}){ahead}: {_bound(m, gain)}, all of its "
+            "wait for data."
         )
     else:
         gain = m.movable
         change = (
-            f"Set train.py --num-workers {_advised(m)}. {more_workers(m)} Decoding less helps, "
-            "too, and needs no free core (photos stored smaller, or train.py --decode reduced)."
+            f"Set the DataLoader's num_workers to {_advised(m)}. {more_workers(m)} Decoding less "
+            f"helps, too, and needs no free core ({SMALLER})."
         )
     return Diagnosis(
         "data",
@@ -203,9 +204,8 @@ def _decoding(m: Measures) -> Diagnosis:
         "cpu",
         f"{_trainer(m)} waited for the cores: {m.workers} loader processes filled all of them.",
         _evidence(_waited(m), m),
-        "More --num-workers would not help: take an instance type with more vCPU, or give the "
-        "cores less to decode (photos stored smaller, or train.py --decode reduced): "
-        f"{_bound(m, gain)}.",
+        "More of them would not help: take an instance type with more vCPU, or give the cores less "
+        f"to decode ({SMALLER}): {_bound(m, gain)}.",
         gain,
     )
 
@@ -222,8 +222,8 @@ def _io(m: Measures) -> Diagnosis:
         f"{_trainer(m)} waited for storage: the photos could not be read fast enough.",
         _evidence(text, m),
         "Read less often and earlier: photos in shards of about 150 MB, FastFile mode or the "
-        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more --num-workers to read ahead: "
-        f"{_bound(m, gain)}.",
+        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more loader processes to read "
+        f"ahead: {_bound(m, gain)}.",
         gain,
     )
 
@@ -313,7 +313,7 @@ def _small_kernels(m: Measures) -> Diagnosis:
         "The GPU stood still between its kernels: most likely they are too small for it, and the "
         "processor that starts them one by one sets the pace.",
         _evidence(f"Network and optimizer took {percent(m.compute)} of a training step", m),
-        "Raise --batch-size until the GPU's memory is about 80% full (and the learning rate with "
+        "Raise the batch size until the GPU's memory is about 80% full (and the learning rate with "
         "it), or try torch.compile or an instance type with a smaller GPU: "
         f"{_bound(m, gain)}.",
         gain,
@@ -328,9 +328,9 @@ def _held_up(m: Measures) -> Diagnosis:
         "data" if by_one else "cpu",
         f"{what}: {'the loader has no process of its own.' if by_one else 'it could not keep up.'}",
         _evidence(f"In {percent(m.one_full or 0.0)} of the samples a core was above 90%", m),
-        "Most often it is the decoding of photos: raise train.py --num-workers while cores are "
-        "idle, or else store the photos smaller or take an instance type with more vCPU: "
-        f"{_bound(m, gain)}. Step times (train.py --system-metrics) would say for sure.",
+        "Most often it is the decoding of photos: raise the DataLoader's num_workers while cores "
+        "are idle, or else store the photos smaller or take an instance type with more vCPU: "
+        f"{_bound(m, gain)}. Step times, written by the script, would say for sure.",
         gain,
     )
 
@@ -340,7 +340,7 @@ def _processor(m: Measures) -> Diagnosis:
         "cpu",
         "The processor limited this run: all its cores were busy.",
         f"{_capital(_busy(m))}. There was no GPU.",
-        "Step times (train.py --system-metrics) would say whether they trained or decoded photos; "
+        "Step times, written by the script, would say whether they trained or decoded photos; "
         "an instance type with more vCPU, or with a GPU, is faster in either case.",
     )
 
@@ -358,8 +358,8 @@ def _compute(m: Measures) -> Diagnosis:
         "compute",
         f"{limiting} limited this run, as it should be: the network itself took the time.",
         evidence,
-        f"There is little to gain in the script{small}. What makes it faster: a lower --precision "
-        f"(bf16), a smaller --image-size, fewer trained layers, or an {device}.",
+        f"There is little to gain in the script{small}. What makes it faster: a lower precision "
+        f"(bf16), smaller images, fewer trained layers, or an {device}.",
         gain,
     )
 
@@ -369,7 +369,7 @@ def _unexplained(m: Measures) -> Diagnosis:
         "unknown",
         "What was recorded does not say what this run waited for.",
         f"Nothing was busy: {_busy(m)}." if _busy(m) else "Nothing was busy.",
-        "Record step times (train.py --system-metrics): they say which part of a step takes long.",
+        "Let the script write step times: they say which part of a step takes long.",
     )
 
 
@@ -379,9 +379,8 @@ def _too_little(m: Measures) -> Diagnosis:
         "Too little was recorded to say what limited this run.",
         f"There are {m.steps} training steps with times and {m.samples} samples of system metrics, "
         f"over {m.seconds:.0f} s.",
-        f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, give "
-        "train.py --system-metrics, or profile the job with a ProfilerConfig and a shorter "
-        "interval.",
+        f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, or profile "
+        "the job with a ProfilerConfig and a shorter interval.",
     )
 
 

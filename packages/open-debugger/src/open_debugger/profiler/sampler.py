@@ -19,8 +19,9 @@ that it gives them:
     gpu      gpu0, ...               GPUUtilization, GPUMemoryUtilization  percent
 
 and, which AWS has not: `gpu` GPUMemoryUsedBytes and GPUPowerInWatts, and for PID with all that it
-has started, `process` `tree`: CPUUtilization (percent of one core), MemoryUsedBytes (resident;
-pages that several processes share count for each) and Processes. What cannot be measured is
+has started, `process` `tree`: ProcessorTimePercent (of one core; no CPUUtilization, of which
+readers take each row for a core), MemoryUsedBytes (resident; pages that several processes share
+count for each) and Processes. What cannot be measured is
 absent, and so are rates in the first sample.
 """
 
@@ -251,7 +252,7 @@ class Tree:
                 count += process.status() != psutil.STATUS_ZOMBIE
         rows = [("process", "tree", "MemoryUsedBytes", resident)]
         rows += [("process", "tree", "Processes", count)]
-        rates = self.rates({"CPUUtilization": 100 * seconds})
+        rates = self.rates({"ProcessorTimePercent": 100 * seconds})
         return [("process", "tree", name, rate) for name, rate in rates.items()] + rows
 
 
