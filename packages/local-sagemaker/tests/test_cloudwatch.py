@@ -6,7 +6,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import unique
-from local_sagemaker.cloudwatch import scrape
+from local_sagemaker.cloudwatch import as_number, captures
+
+
+def scrape(line, definitions):
+    """The numbers that a line's metrics have."""
+    found = {name: as_number(text) for name, text in captures(line, definitions).items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +31,24 @@ from local_sagemaker.cloudwatch import scrape
 )
 def test_scraping(regex, line, found):
     assert scrape(line, [{"Name": "m", "Regex": regex}]) == found
+
+
+@pytest.mark.parametrize(
+    ("regex", "line", "text"),
+    [
+        ("v=(.*)", "v=nan", "nan"),
+        ("v=(.*?)", "v=0.9", ""),
+        ("v=.*", "v=1", None),
+        ("(a)?v=1", "v=1", None),
+        ("loss=([0-9.]+)", "loss=1.5#015loss=0.5", "0.5"),  # what a progress bar showed last
+        ("loss=([0-9.]+)", "loss=1.5#015done", "1.5"),
+        ("#015loss=([0-9.]+)", "loss=1.5#015loss=0.5", "0.5"),
+        ("a=([0-9])#015b", "a=1#015b", "1"),
+        ("loss=([0-9.]+)", "loss=0.5, valid loss=0.7", "0.5"),
+    ],
+)
+def test_what_an_expression_captures(regex, line, text):
+    assert captures(line, [{"Name": "m", "Regex": regex}]) == {"m": text}
 
 
 def test_a_line_may_hold_several_metrics():

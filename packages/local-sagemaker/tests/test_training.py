@@ -72,14 +72,30 @@ def test_each_step_says_what_awss_step_says(aws):
 
 def test_the_output_is_in_the_log_line_by_line(aws):
     job = aws.trained(
-        "echo one; echo two >&2; printf 'a\\rb\\n'; printf 'no newline'; echo; echo ü"
+        "echo one; echo two >&2; printf 'a\\rb\\tc\\033[0m\\n'; printf 'no newline'; echo; echo ü"
     )
     name = job["TrainingJobName"]
-    assert aws.log(name) == ["one", "two", "b", "no newline", "ü"]
+    assert aws.log(name) == ["one", "two", "a#015b#011c#033[0m", "no newline", "ü"]
     (stream,) = aws.logs.describe_log_streams(
         logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name
     )["logStreams"]
     assert stream["logStreamName"].startswith(f"{name}/algo-1-")
+
+
+def test_a_line_that_is_longer_than_cloudwatch_takes_becomes_several_events(aws):
+    command = "head -c 2500000 /dev/zero | tr '\\0' x; echo; echo end"
+    *found, end = aws.log(aws.trained(command)["TrainingJobName"])
+    assert end == "end" and "".join(found) == "x" * 2_500_000
+    assert len(found) == 3 and max(map(len, found)) <= 1024 * 1024
+
+
+def test_a_metrics_expression_sees_the_line_as_awss_log_has_it(aws):
+    """As those of AWS's own algorithms: ``#011validation-error:(...)``."""
+    metrics = {"acc": "#011valid-acc:([0-9.]+)", "loss": "loss=([0-9.]+)"}
+    printed = r"epoch 1\tvalid-acc:0.75\n 50%%, loss=0.5\r100%%, loss=0.25\n"
+    job = aws.trained(f"printf '{printed}'", metrics=metrics)
+    final = {m["MetricName"]: m["Value"] for m in job["FinalMetricDataList"]}
+    assert final == {"acc": 0.75, "loss": 0.25}
 
 
 def test_the_logs_first_line_says_which_version_runs(aws):

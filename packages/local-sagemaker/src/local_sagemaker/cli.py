@@ -148,8 +148,9 @@ def _status(options: argparse.Namespace) -> int:
             print(f"  disk          {_megabytes(used)}")
         return 1
     sagemaker = _client(running, "sagemaker")
-    jobs = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
-    endpoints = sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
+    newest = {"MaxResults": 100, "SortOrder": "Descending"}
+    jobs = sagemaker.list_training_jobs(**newest)["TrainingJobSummaries"]
+    endpoints = sagemaker.list_endpoints(**newest)["Endpoints"]
     used = disk.usage(options.state)
     print(f"{running.url}  process {running.pid}  state {options.state}")
     print(f"  disk          {_megabytes(used)}")

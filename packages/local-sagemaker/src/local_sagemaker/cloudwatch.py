@@ -8,7 +8,7 @@ import re
 
 from moto.logs.models import logs_backends
 
-from local_sagemaker import ACCOUNT, REGION, stored_logs, stored_metrics
+from local_sagemaker import ACCOUNT, REGION, log_lines, stored_logs, stored_metrics
 from local_sagemaker.journal import Journal
 from local_sagemaker.store import Store
 
@@ -40,7 +40,13 @@ class CloudWatch:
             self.backend.ensure_log_stream(group, stream)
             shown = self.backend.groups[group].streams[stream]
         # Straight to the stream: the operation would drop events older than two weeks.
-        shown.put_log_events([{"timestamp": time, "message": text} for time, text in events])
+        shown.put_log_events(
+            [
+                {"timestamp": time, "message": piece}
+                for time, text in events
+                for piece in log_lines.pieces(log_lines.escaped(text))
+            ]
+        )
 
     def with_streams(self, body: bytes) -> bytes:
         """A FilterLogEvents request whose stream prefix, which moto ignores, is spelt out."""
@@ -84,20 +90,25 @@ class CloudWatch:
             stored_logs.restore(self.backend)
 
 
-def scrape(line: str, definitions: list[dict]) -> dict[str, float]:
-    """Values that the metric definitions (``Name``, ``Regex``) find in one log line.
+def captures(line: str, definitions: list[dict]) -> dict[str, str | None]:
+    """What the metric definitions (``Name``, ``Regex``) find in one log line.
 
-    As on SageMaker the first group of the expression is the value; what is no finite number is
-    skipped.
+    As on SageMaker the first group of the expression is the value; None if there is none. Of a
+    progress bar's line, what it showed last counts.
     """
-    found = {}
+    found, states = {}, log_lines.segments(line)
+    texts = [*reversed(states), line] if len(states) > 1 else [line]
     for definition in definitions:
-        match = re.search(definition["Regex"], line)
-        if match and match.groups():
-            try:
-                value = float(match[1])
-            except (TypeError, ValueError):
-                continue
-            if math.isfinite(value):
-                found[definition["Name"]] = value
+        tried = (re.search(definition["Regex"], text) for text in texts)
+        if match := next(filter(None, tried), None):
+            found[definition["Name"]] = match[1] if match.groups() else None
     return found
+
+
+def as_number(text: str | None) -> float | None:
+    """A captured value; None if it is no finite number."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from local_sagemaker import container, isolation
+from local_sagemaker import container, isolation, log_lines
 from local_sagemaker.cluster import Host
 from local_sagemaker.mirroring import PROFILER
 from local_sagemaker.tree import Tree
@@ -95,6 +95,10 @@ class Instance:
             if chunk:
                 *complete, rest = (rest + chunk).split(b"\n")
                 lines += complete
+                while len(rest) > log_lines.EVENT_BYTES:  # a line that does not end
+                    end = log_lines.whole(rest[: log_lines.EVENT_BYTES])
+                    lines.append(rest[:end])
+                    rest = rest[end:]
             if chunk == b"" and rest:
                 lines.append(rest)
             if lines and (not ready or chunk == b"" or time.monotonic() - flushed > FLUSH_S):

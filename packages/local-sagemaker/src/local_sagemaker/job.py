@@ -19,18 +19,19 @@ from local_sagemaker import (
     container,
     end_markers,
     isolation,
+    log_lines,
     machine_metrics,
     outputs,
     requirements,
 )
 from local_sagemaker.channels import ChannelError
-from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
+from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
 from local_sagemaker.instance import Instance
 from local_sagemaker.mirroring import Mirroring, mirrors
 from local_sagemaker.outputs import Outputs, left_out
 from local_sagemaker.s3 import split
 from local_sagemaker.sampler import sampling
-from local_sagemaker.statuses import KIND, transition
+from local_sagemaker.statuses import KIND, UNREAD, transition
 from local_sagemaker.store import is_disk_full
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 REASON_LENGTH = 1024  # FailureReason's limit in the API
 OWN_LENGTH = 600  # characters of it that the script's own words may take
-LINE_LENGTH = 200_000  # characters; CloudWatch takes 256 KB an event
+TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
 
 
 class JobFailed(Exception):
@@ -66,6 +67,7 @@ class TrainingJob:
         self.stopping = threading.Event()
         self.timed_out = False
         self.final: dict[str, dict] = {}
+        self.unread: dict[str, str | None] = {}
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def stop(self) -> None:
@@ -251,10 +253,8 @@ class TrainingJob:
     def _publish(self, instance: Instance, raw: list[bytes]) -> None:
         """Send lines of output to CloudWatch, and look for metrics in them."""
         now = time.time()
-        # A progress bar overwrites its line: what it showed last counts.
-        texts = [line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2] for line in raw]
-        texts = [text[:LINE_LENGTH] for text in texts if text]
-        instance.tail.extend(texts)
+        texts = [text for text in map(log_lines.decoded, raw) if text]
+        instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
         if texts:
             self._log(instance, texts, now)
         self._scrape(texts, now)
@@ -268,7 +268,9 @@ class TrainingJob:
     def _scrape(self, texts: list[str], now: float) -> None:
         """Record the metrics of these lines; a metric's final value is the one printed last."""
         definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
-        found = [item for text in texts for item in scrape(text, definitions).items()]
+        captured = [item for text in texts for item in captures(text, definitions).items()]
+        found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
+        self._note_unread({name: text for name, text in captured if as_number(text) is None})
         if not found:
             return
         values = [(name, value, "None") for name, value in found]
@@ -280,6 +282,15 @@ class TrainingJob:
                 self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
             metrics = list(self.final.values())
             self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+
+    def _note_unread(self, captured: dict[str, str | None]) -> None:
+        """Keep what a metric's expression captured first that is no number."""
+        if not captured:
+            return
+        with self.jobs.store.lock:  # other instances print metrics too
+            if captured.keys() - self.unread.keys():
+                self.unread = {**captured, **self.unread}
+                self.jobs.store.update(KIND, self.name, **{UNREAD: self.unread})
 
     def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""

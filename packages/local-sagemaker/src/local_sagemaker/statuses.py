@@ -7,6 +7,7 @@ import time
 from local_sagemaker.store import Store
 
 KIND = "training-job"
+UNREAD = "UnreadMetrics"  # our own member: by metric, what was found and is no number
 ENDED = {"Completed", "Failed", "Stopped"}
 MESSAGES = {
     "Starting": "Starting the training job",

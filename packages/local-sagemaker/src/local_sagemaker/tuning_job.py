@@ -11,7 +11,14 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local_sagemaker import completion, early_stopping, hyperband, stored_metrics, summaries
+from local_sagemaker import (
+    completion,
+    early_stopping,
+    hyperband,
+    statuses,
+    stored_metrics,
+    summaries,
+)
 from local_sagemaker.cloudwatch import TRAINING_METRICS
 from local_sagemaker.definitions import Definition
 from local_sagemaker.hyperband import Hyperband
@@ -272,8 +279,20 @@ class TuningJob:
             )
             name, why = failed[0]["TrainingJobName"], failed[0].get("FailureReason")
             return f"{head} {LOOK} The first, {name}: {why}"
-        definition = self.algorithms[0].definition
-        return (
-            f"No objective metrics found after running {count} training jobs. {EMIT} No log line "
-            f"matched that of '{definition.objective['MetricName']}', {definition.regex!r}."
-        )
+        head = f"No objective metrics found after running {count} training jobs. {EMIT}"
+        return f"{head} {self._what_was_found()}"
+
+    def _what_was_found(self) -> str:
+        names = [summary["TrainingJobName"] for summary in self.ended]
+        jobs = [self.tuning.store.get(statuses.KIND, name) or {} for name in names]
+        for definition in (algorithm.definition for algorithm in self.algorithms):
+            for unread in (job.get(statuses.UNREAD, {}) for job in jobs):
+                if (name := definition.objective["MetricName"]) in unread:
+                    text = unread[name]
+                    why = f"{text!r} is no number" if text else "its first group captured nothing"
+                    return f"A log line matched {_expression(definition)}, but {why}."
+        return f"No log line matched {_expression(self.algorithms[0].definition)}."
+
+
+def _expression(definition: Definition) -> str:
+    return f"that of '{definition.objective['MetricName']}', {definition.regex!r}"
