@@ -153,7 +153,22 @@ def test_what_is_there_needs_no_pip(tmp_path, capsys):
     wanted = "--extra-index-url https://example.invalid\n-r more.txt\nNumPy >=2, \\\n <3  # why\n"
     wanted += "nosuchthing ; python_version < '3'\nuvicorn\n"
     assert not requirements.install(write(tmp_path, wanted))
-    assert "Requirement already satisfied: NumPy >=2,   <3\n" in capsys.readouterr().out
+    assert "Requirement already satisfied: NumPy >=2,  <3\n" in capsys.readouterr().out
+
+
+def test_a_constraint_is_no_requirement_but_must_be_met(tmp_path):
+    (tmp_path / "old.txt").write_text("PyYAML<2\nnosuchthing==1\n")
+    lines = list(requirements._lines(write(tmp_path, "-c old.txt\npyyaml\nboto3\n")))
+    assert [line.text for line in lines] == ["-c old.txt", "pyyaml", "boto3"]
+    assert [requirements._is_met(line.wanted) for line in lines[1:]] == [False, True]
+    (tmp_path / "old.txt").write_text("torch<2\n")
+    with pytest.raises(requirements.RequirementsFailed, match="line 2: 'torch' would replace"):
+        requirements.install(write(tmp_path, "-c old.txt\ntorch\n"))
+
+
+def test_a_file_that_is_not_there_fails_in_pips_words(tmp_path):
+    with pytest.raises(requirements.RequirementsFailed, match="Could not open requirements file"):
+        requirements.install(write(tmp_path, "-r absent.txt\n"))
 
 
 def test_an_extra_that_is_not_there_is_missing(tmp_path):

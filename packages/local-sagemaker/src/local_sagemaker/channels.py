@@ -94,6 +94,7 @@ def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: in
     with _as_channel_errors():
         with s3.lock:  # nothing is replaced or deleted between finding and linking
             items = _items(s3, source, job)
+            _refuse_empty_names(items)
             if source.get("S3DataDistributionType") == "ShardedByS3Key":
                 items = share(items, host, hosts)
             _link(items, data / name)
@@ -102,15 +103,15 @@ def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: in
         _write_manifest(items, data / f"{name}-manifest")
 
 
-def download(s3: S3, uri: str, folder: Path) -> int:
-    """Copy the objects below `uri`, if there are any, into `folder`; return how many.
+def download(s3: S3, uri: str, folder: Path, whole: bool = False) -> int:
+    """Copy the objects below `uri`, or if `whole` that object, into `folder`; return how many.
 
     Raises:
         ChannelError: if an object cannot be a file.
     """
     with _as_channel_errors():
         with s3.lock:
-            items = _prefix_items(s3, uri)
+            items = _object_item(s3, uri) if whole else _prefix_items(s3, uri)
             _link(items, folder)
         _own(items, folder)
     return len(items)
@@ -125,6 +126,14 @@ def _as_channel_errors() -> Iterator[None]:
         raise ChannelError(text) from None
     except ValueError as error:  # no file can have such a name
         raise ChannelError(str(error)) from None
+
+
+def _refuse_empty_names(items: list[Item]) -> None:
+    """As AWS does, in its words: a folder without a name cannot be."""
+    for item in items:
+        if "//" in item.uri.removeprefix("s3://"):
+            text = f"Failed to download data. S3 key: {item.uri} has an illegal char sub-sequence"
+            raise ChannelError(f"{text} '//' in it")
 
 
 def share(items: list[Item], host: int, hosts: int) -> list[Item]:
@@ -160,20 +169,25 @@ def _stored(s3: S3, bucket: str) -> dict[str, StoredKey]:
 
 
 def _prefix_items(s3: S3, uri: str) -> list[Item]:
-    """The objects whose keys begin with `uri`, by key; without the markers of empty folders.
+    """All objects whose keys begin with `uri`, by key; without the markers of empty folders.
 
-    Their names in the channel are those below the last ``/`` of the prefix.
+    Their names in the channel are those below the prefix where it is a folder, or else those below
+    its last ``/``: ``s3://b/data/train`` gives ``a`` of ``data/train/a`` and ``train2/a`` of
+    ``data/train2/a``.
     """
     bucket, prefix = split(uri)
     stored = _stored(s3, bucket)
     folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
-    if prefix in stored and not prefix.endswith("/"):
-        keys = [prefix]
-    elif any(key.startswith(folder) for key in stored):
-        keys, prefix = [key for key in stored if key.startswith(folder)], folder
-    else:
-        keys = [key for key in stored if key.startswith(prefix)]
-    return [_item(bucket, key, prefix, stored) for key in sorted(keys) if not key.endswith("/")]
+    keys = sorted(key for key in stored if key.startswith(prefix) and not key.endswith("/"))
+    tops = [folder if key.startswith(folder) else prefix for key in keys]
+    return [_item(bucket, key, top, stored) for key, top in zip(keys, tops, strict=True)]
+
+
+def _object_item(s3: S3, uri: str) -> list[Item]:
+    """The one object at `uri`, if there is one."""
+    bucket, key = split(uri)
+    stored = _stored(s3, bucket)
+    return [_item(bucket, key, key, stored)] if key in stored else []
 
 
 def _item(bucket: str, key: str, prefix: str, stored: dict[str, StoredKey]) -> Item:
@@ -234,6 +248,8 @@ def _link(items: list[Item], folder: Path) -> None:
     """Make each object's file in `folder`, as one more name of its body."""
     folder.mkdir(parents=True, exist_ok=True)
     for item in items:
+        if "//" in f"/{item.name}":
+            raise ChannelError(f"{item.uri} would be in a folder with an empty name ('//')")
         target = folder / item.name
         if ".." in target.parts or not target.is_relative_to(folder):
             text = f"the object name '{item.name}' points outside the channel"
@@ -269,9 +285,6 @@ def _own(items: list[Item], folder: Path) -> None:
 
 def _write_manifest(items: list[Item], file: Path) -> None:
     """The channel's objects in the form of AWS's manifests."""
-    if items:
-        first = items[0]
-        prefix = first.uri.removesuffix(first.name)
-        file.write_text(json.dumps([{"prefix": prefix}, *(item.name for item in items)]))
-    else:
-        file.write_text("[]")
+    prefix = min((item.uri.removesuffix(item.name) for item in items), key=len, default=None)
+    head = [] if prefix is None else [{"prefix": prefix}]
+    file.write_text(json.dumps([*head, *(item.uri.removeprefix(prefix) for item in items)]))

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -196,15 +196,18 @@ def relocate_drivers(ml: Path) -> None:
             file.write_text(file.read_text().replace(ML, str(ml)))
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, member: Callable | str = "data") -> None:
     """Unpack a ``tar.gz`` below `folder`; a member that points outside is refused.
+
+    Args:
+        member: a filter as `tarfile` has them.
 
     Raises:
         tarfile.TarError, OSError: no archive, or an unsafe one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with gzip(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as source:
-        source.extractall(folder, filter="data")
+        source.extractall(folder, filter=member)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | No
 def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
     address = source["S3Uri"]
     try:
-        if channels.download(s3, address, fetched) == 0:
+        if channels.download(s3, address, fetched, source["S3DataType"] == "S3Object") == 0:
             raise ChannelError(f"no object {address}")
     except ChannelError as error:
         raise HostingFailed(
@@ -91,10 +91,20 @@ def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
 
 def _unpack(archive: Path, target: Path, address: str) -> None:
     try:
-        container.unpack(archive, target)
+        container.unpack(archive, target, _member)
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise HostingFailed(
             f'Failed to extract model data archive for container "container_1" from URL "{address}"'
             f". Please ensure that the object located at the URL is a valid tar.gz archive. "
             f"({type(error).__name__}: {error})"
         ) from error
+
+
+def _member(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """A member as it is extracted; on AWS a symbolic link fails the endpoint, wherever it leads."""
+    if member.issym():
+        raise tarfile.FilterError(
+            f"'{member.name}' is a symbolic link, and SageMaker extracts none: "
+            "pack the file itself, as tar --dereference does"
+        )
+    return tarfile.data_filter(member, folder)
