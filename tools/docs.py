@@ -34,6 +34,7 @@ from tools import searches
 from tools.searches import Search
 
 FINETUNE = ROOT / "benchmarks" / "results" / "finetune.json"
+RECIPE = ROOT / "benchmarks" / "results" / "recipe.json"
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
@@ -89,6 +90,36 @@ def pretraining() -> str:
         f"\nMeasured on {found['date']}, {found['cores']} cores without a GPU: {found['photos']}, "
         f"{found['size']} pixels, {found['epochs']} epochs, {found['tested']} test photos.\n"
     )
+
+
+def worth() -> str:
+    """What `benchmarks/recipe.py` measured last."""
+    found = json.loads(RECIPE.read_text())
+    rows = [
+        [
+            row["change"]
+            if row["change"] == "recipe"
+            else f"`--{row['change']}`".replace(", ", " --"),
+            ", ".join(f"{share:.1%}" for share in row["seeds"]),
+            *_worth(row),
+        ]
+        for row in found["rows"]
+    ]
+    head = ["changed", "test accuracy", "the recipe is better by, points", "95 % interval", "so"]
+    return table(head, rows) + (
+        f"\nMeasured on {found['date']}, {found['cores']} cores without a GPU: 133 drawn breeds, "
+        f"{found['epochs']} epochs, {found['tested']} test photos.\n"
+    )
+
+
+def _worth(row: dict) -> list[str]:
+    if row["change"] == "recipe":
+        return ["", "", ""]
+    verdict = "the recipe's value is better" if row["low"] > 0 else "no difference shown"
+    if row["high"] < 0:
+        verdict = "the change is better"
+    worth, low, high = (f"{100 * row[name]:+.1f}" for name in ("worth", "low", "high"))
+    return [worth, f"{low} to {high}", verdict]
 
 
 def choices() -> str:
@@ -239,7 +270,7 @@ SOURCES = {  # where our packages lie, and their tests
     "open_debugger": ("packages/open-debugger/src", "packages/open-debugger/tests"),
 }
 PAGES: dict[str, list[Callable[[], str]]] = {
-    "docs/training.md": [recommended, pretraining, choices, options],
+    "docs/training.md": [recommended, pretraining, choices, worth, options],
     "docs/tuning.md": [published],
     "docs/serving.md": [limits],
     "docs/aws.md": [quotas, containers],
