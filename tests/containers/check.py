@@ -168,7 +168,7 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             jobs.driver,
             venv,
             f"lesson-{lesson.variable}",
-            PLAIN | ({"system-metrics": "100"} if lesson.hook else {}),
+            PLAIN | ({"system-metrics": "100"} if lesson.profiled else {}),
             requirements=requirements,
             environment=lesson.environment,
             hook=lesson.hook,
@@ -179,7 +179,9 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             verdict = f"the requirements replaced packages by {changed}"
         rows.append(Row(name, requirements or "no requirements", _first_loss(result), verdict))
         if lesson.hook and result.code == 0:
-            rows += [*check_tensors(venv, result), check_recording(result)]
+            rows += check_tensors(venv, result)
+        if lesson.profiled and result.code == 0:
+            rows.append(check_recording(result))
     return rows
 
 
