@@ -23,7 +23,7 @@ import debugged
 import jobs
 import venvs
 from jobs import Result
-from lessons import lessons
+from lessons import SAVED, lessons
 from PIL import Image
 from rows import Row, ask, reason, show, timed
 from venvs import Venv
@@ -202,13 +202,7 @@ def check_tensors(venv: Venv, result: Result) -> list[Row]:
     """Read the saved losses in the job's environment and in the course's: both are the job's."""
     rows = []
     for where, python in (("container", venv.python), ("course's .venv", Path(sys.executable))):
-        found = ask(
-            python,
-            "TENSORS",
-            HERE / "tensors.py",
-            result.ml / "output/tensors",
-            result.ml / "model",
-        )
+        found = ask(python, "TENSORS", HERE / "tensors.py", result.ml / "output/tensors")
         if isinstance(found, str):
             rows.append(Row("saved losses", f"read in the {where}", "-", found))
             continue
@@ -220,6 +214,10 @@ def check_tensors(venv: Venv, result: Result) -> list[Row]:
         ]
         if not saved or not found["losses"]["EVAL"]:
             wrong.append(f"steps saved: {found['losses']}")
+        for name, steps in SAVED.items():
+            held = found["collections"].get(name)
+            if not held or not held["names"] or held["steps"] != steps:
+                wrong.append(f"{name}: {held}, expected steps {steps}")
         by = f"protobuf {found['protobuf']}, numpy {found['numpy']}"
         first = f"{saved[0]:.9f}" if 0 in saved else "-"
         rows.append(Row(f"saved losses, {where}", by, first, "; ".join(wrong) or "OK"))

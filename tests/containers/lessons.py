@@ -19,6 +19,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03-train-debug-profile.ipy
 TRAINERS = ("ModelTrainer", "DebuggedTrainer")
 # What the notebook computes from its photos and its network, for a job of eight steps.
 NAMES = {"NETWORK": "resnet18", "some": "2,4", "looks": [2]}
+SAVED = {"gradients": [2, 4], "weights": [2, 4], "activations": [2]}  # which its hook then saves
 
 
 @dataclass(frozen=True)
