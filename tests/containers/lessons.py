@@ -17,9 +17,10 @@ from course.debugger.trainer import NO_DEPENDENCIES, REQUIREMENTS
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03-train-debug-profile.ipynb"
 TRAINERS = ("ModelTrainer", "DebuggedTrainer")
-# What the notebook computes from its photos and its network, for a job of eight steps.
-NAMES = {"NETWORK": "resnet18", "some": "2,4", "looks": [2]}
-SAVED = {"gradients": [2, 4], "weights": [2, 4], "activations": [2]}  # which its hook then saves
+# What the notebook computes from its photos and its network; the job has three steps.
+NAMES = {"NETWORK": "resnet18", "some": "2", "looks": [1]}
+# Which its hook then saves; step 0 is smdebug's own, the first of every 500.
+SAVED = {"gradients": [0, 2], "weights": [0, 2], "activations": [0, 1]}
 
 
 @dataclass(frozen=True)
