@@ -84,7 +84,7 @@ def losses_say(curves: Mapping[str, Curve]) -> str:
         fall = (begin - end) / abs(begin)
         word = "fell" if fall > FLAT else "rose" if fall < -FLAT else "stayed"
         way = f"at {end:.2f}" if word == "stayed" else f"from {begin:.2f} to {end:.2f}"
-        said.append(f"the training loss {word} {way}")
+        said.append(f"the smoothed training loss {word} {way}")
     if "valid" in curves:
         said.append(f"the validation loss ended at {curves['valid'][1][-1]:.2f}")
     text = "; ".join(said)

@@ -68,7 +68,7 @@ def test_the_floor_of_smoothing_is_a_line_with_its_name():
 def test_the_title_of_losses_holds_whichever_way_they_went(train, valid, said):
     first, second = said
     told = training.losses_say(curves(train, valid, per_epoch=4))
-    assert told == f"The training loss {first}; the validation loss ended {second}."
+    assert told == f"The smoothed training loss {first}; the validation loss ended {second}."
     alone = training.losses_say({"valid": ([4], [valid])})
     assert alone == f"The validation loss ended {second}."
 
@@ -105,7 +105,7 @@ def test_the_smooth_curve_lies_among_its_points_and_its_ends_are_the_titles():
     beside = np.interp(smooth.get_xdata(), raw.get_xdata(), raw.get_ydata())
     assert smooth.get_ydata() == pytest.approx(beside)
     begin, end = smooth.get_ydata()[[0, -1]]
-    assert titles(figure) == f"The training loss fell from {begin:.2f} to {end:.2f}"
+    assert titles(figure) == f"The smoothed training loss fell from {begin:.2f} to {end:.2f}"
     assert (begin, end) == pytest.approx((falling[:6].mean(), falling[-6:].mean()))
 
 

@@ -167,7 +167,7 @@ def _data(m: Measures) -> Diagnosis:
         )  # fmt: skip
         change = (
             "Give the loader less to decode (photos stored smaller, or train.py --decode "
-            f"reduced){ahead}: {_bound(m, gain)}, all of its wait for data."
+            f"reduced){ahead}: {_bound(m, gain)}, all of its wait for data.{_shared(m)}"
         )
     else:
         gain = m.movable
@@ -437,6 +437,13 @@ def _evidence(text: str, m: Measures) -> str:
 
 def _waited(m: Measures) -> str:
     return f"A training step waited {percent(m.parts['data'])} of its time for data."
+
+
+def _shared(m: Measures) -> str:
+    """What a smaller load brings besides, where the network runs on the loader's cores."""
+    if m.gpu is not None:
+        return ""
+    return " The network runs on the same cores, so it can become faster, too."
 
 
 def _bound(m: Measures, gain: float) -> str:
