@@ -277,6 +277,14 @@ def test_the_gain_is_a_bound_from_what_was_measured(monkeypatch, changes, gain, 
     assert shorter.gain == result.gain
 
 
+def test_less_to_decode_speeds_up_a_network_on_the_same_cores(monkeypatch):
+    shared = "The network runs on the same cores, so it can become faster, too."
+    busy = {**CPU, "data": 0.6, "workers": 0, "cpu": 0.9}
+    assert found(monkeypatch, **busy).change.endswith(shared)
+    with_gpu = found(monkeypatch, **IDLE | {"data": 0.6, "workers": 0, "cpu": 0.9})
+    assert "less to decode" in with_gpu.change and shared not in with_gpu.change
+
+
 def test_the_evidence_has_the_figures(monkeypatch):
     text = found(monkeypatch, **IDLE, data=0.6, busiest=0.99).evidence
     assert text == (
