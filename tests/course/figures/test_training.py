@@ -345,11 +345,11 @@ def test_falling_tells_whether_all_comparisons_reach_the_threshold():
     ("ratios", "said"),
     [
         ([-0.4, -0.1], "2: the validation loss is 10% below the training loss; the "
-         "threshold is 50% above."),
+         "rule's threshold is 50% above it."),
         ([0.6, 0.1], "1: the validation loss is 60% above the training loss; the "
-         "threshold is 50% above, in 2 passes in a row."),
+         "rule's threshold is 50% above it, in 2 passes in a row."),
         ([0.6, 0.7], "2: the validation loss is 70% above the training loss; the "
-         "threshold is 50% above, crossed in 2 passes in a row."),
+         "rule's threshold is 50% above it, crossed in 2 passes in a row."),
     ],
 )  # fmt: skip
 def test_overfitting_tells_the_largest_ratio_and_the_patience(ratios, said):
