@@ -12,38 +12,38 @@ import pytest
 
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine
-from local_sagemaker import engine
-from local_sagemaker.engine import EngineError
-from local_sagemaker.store import is_held
+from local_sagemaker import daemon
+from local_sagemaker.core.store import is_held
+from local_sagemaker.daemon import EngineError
 
 
 def test_a_folder_without_an_engine(tmp_path):
-    assert engine.find(tmp_path) is None
-    assert engine.find(tmp_path / "absent") is None
-    assert engine.stop(tmp_path) is False
+    assert daemon.find(tmp_path) is None
+    assert daemon.find(tmp_path / "absent") is None
+    assert daemon.stop(tmp_path) is False
 
 
 def test_it_is_started_found_stopped_and_a_second_one_refused(tmp_path):
-    process = engine.start(tmp_path / "deep/state")
-    found = engine.find(tmp_path / "deep/state")
+    process = daemon.start(tmp_path / "deep/state")
+    found = daemon.find(tmp_path / "deep/state")
     assert found.pid == process.pid
     assert found.url.startswith("http://127.0.0.1:")
     with pytest.raises(EngineError, match="in use by a running engine"):
-        engine.start(tmp_path / "deep/state")
-    assert engine.find(tmp_path / "deep/state") == found  # the first serves on
-    assert engine.stop(tmp_path / "deep/state") is True
-    assert engine.find(tmp_path / "deep/state") is None
+        daemon.start(tmp_path / "deep/state")
+    assert daemon.find(tmp_path / "deep/state") == found  # the first serves on
+    assert daemon.stop(tmp_path / "deep/state") is True
+    assert daemon.find(tmp_path / "deep/state") is None
     assert not (tmp_path / "deep/state/engine.json").exists()
 
 
 def test_word_left_by_a_killed_engine_deceives_nobody(tmp_path):
-    process = engine.start(tmp_path)
+    process = daemon.start(tmp_path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (tmp_path / "engine.json").exists()
-    assert engine.find(tmp_path) is None
+    assert daemon.find(tmp_path) is None
     (tmp_path / "engine.json").write_text("no json")
-    assert engine.find(tmp_path) is None
+    assert daemon.find(tmp_path) is None
 
 
 def test_another_engine_on_the_old_port_is_not_taken_for_the_dead_one(tmp_path, aws):
@@ -51,13 +51,13 @@ def test_another_engine_on_the_old_port_is_not_taken_for_the_dead_one(tmp_path, 
     gone.wait()
     word = {"pid": gone.pid, "url": aws.url, "state": str(tmp_path)}
     (tmp_path / "engine.json").write_text(json.dumps(word))
-    assert engine.find(tmp_path) is None
+    assert daemon.find(tmp_path) is None
 
 
 def test_word_of_another_process_at_the_address_is_not_believed(tmp_path, aws):
     word = {"pid": os.getpid(), "url": aws.url, "state": str(tmp_path)}  # a number used again
     (tmp_path / "engine.json").write_text(json.dumps(word))
-    assert engine.find(tmp_path) is None
+    assert daemon.find(tmp_path) is None
 
 
 def test_it_is_found_past_a_proxy_that_the_environment_names(aws):
@@ -71,7 +71,7 @@ def test_it_is_found_past_a_proxy_that_the_environment_names(aws):
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EngineError, match=r"cannot write to the state folder.*--state"):
-        engine.start(tmp_path / "file/state")
+        daemon.start(tmp_path / "file/state")
 
 
 def test_a_damaged_state_is_told_and_not_touched(tmp_path):
@@ -79,16 +79,16 @@ def test_a_damaged_state_is_told_and_not_touched(tmp_path):
     (tmp_path / "objects/body").write_text("kept")
     (tmp_path / "state.db").write_bytes(b"no database" * 999)
     with pytest.raises(EngineError, match="Nothing was changed"):
-        engine.start(tmp_path)
+        daemon.start(tmp_path)
     assert (tmp_path / "objects/body").read_text() == "kept"
 
 
 def test_one_that_is_starting_is_stopped_when_it_answers(tmp_path):
     started: list = []
-    thread = threading.Thread(target=lambda: started.append(engine.start(tmp_path)))
+    thread = threading.Thread(target=lambda: started.append(daemon.start(tmp_path)))
     thread.start()
     wait_until(lambda: is_held(tmp_path))
-    assert engine.stop(tmp_path) is True
+    assert daemon.stop(tmp_path) is True
     thread.join(timeout=30)
     assert started[0].wait(10) == 0
     assert not is_held(tmp_path)
@@ -99,7 +99,7 @@ def test_of_two_that_start_at_once_one_serves(tmp_path):
 
     def start():
         try:
-            said.append(engine.start(tmp_path).pid)
+            said.append(daemon.start(tmp_path).pid)
         except EngineError as error:
             said.append(str(error))
 
@@ -109,16 +109,16 @@ def test_of_two_that_start_at_once_one_serves(tmp_path):
     for thread in threads:
         thread.join(timeout=60)
     (pid,) = [word for word in said if isinstance(word, int)]
-    assert engine.find(tmp_path).pid == pid
+    assert daemon.find(tmp_path).pid == pid
     (refused,) = [word for word in said if isinstance(word, str)]
     assert "in use by a running engine" in refused
-    engine.stop(tmp_path)
+    daemon.stop(tmp_path)
 
 
 def test_a_long_log_is_put_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "LOG_SIZE", 10)
+    monkeypatch.setattr(daemon, "LOG_SIZE", 10)
     (tmp_path / "engine.log").write_text("of earlier days")
-    engine._log_file(tmp_path).close()
+    daemon._log_file(tmp_path).close()
     assert (tmp_path / "engine.log.old").read_text() == "of earlier days"
     assert (tmp_path / "engine.log").read_text() == ""
 
@@ -127,16 +127,16 @@ def test_a_taken_port_is_told_and_nothing_is_left(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EngineError, match=f"cannot listen on 127.0.0.1:{port}.*--port"):
-            engine.start(tmp_path, port)
-    assert engine.find(tmp_path) is None
-    process = engine.start(tmp_path, port)  # the failed start holds neither port nor folder
-    assert engine.find(tmp_path).url.endswith(f":{port}")
-    assert engine.stop(tmp_path) and process.wait(5) is not None
+            daemon.start(tmp_path, port)
+    assert daemon.find(tmp_path) is None
+    process = daemon.start(tmp_path, port)  # the failed start holds neither port nor folder
+    assert daemon.find(tmp_path).url.endswith(f":{port}")
+    assert daemon.stop(tmp_path) and process.wait(5) is not None
 
 
 def test_it_ends_when_the_pipe_of_its_life_closes(tmp_path):
     life, held = os.pipe()
-    process = engine.start(tmp_path / "state", life=life, temporary=True)
+    process = daemon.start(tmp_path / "state", life=life, temporary=True)
     os.close(life)
     os.close(held)
     assert process.wait(timeout=10) == 0

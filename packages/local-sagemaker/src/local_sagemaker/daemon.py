@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from local_sagemaker.client_environment import REMOVED
-from local_sagemaker.store import is_held
+from local_sagemaker.client.environment import REMOVED
+from local_sagemaker.core.store import is_held
 
 DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import unique
-from local_sagemaker.cloudwatch import scrape
+from local_sagemaker.aws.cloudwatch import scrape
 
 
 @pytest.mark.parametrize(

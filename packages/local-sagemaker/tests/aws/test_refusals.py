@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, unique
-from local_sagemaker.refusals import BUCKET_WORDS, KEY_WORDS, s3_operations
+from local_sagemaker.aws.refusals import BUCKET_WORDS, KEY_WORDS, s3_operations
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 ROLE = "arn:aws:iam::123456789012:role/local-sagemaker"

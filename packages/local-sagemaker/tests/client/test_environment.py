@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker.client.environment import REMOVED, client_environment
 
 URL = "http://127.0.0.1:1234"
 

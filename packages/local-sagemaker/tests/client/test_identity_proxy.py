@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.identity import STS, IdentityProxy, UnusableProxy
+from local_sagemaker.client.identity_proxy import STS, IdentityProxy, UnusableProxy
 
 KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local_sagemaker import profiles
+from local_sagemaker.client import profiles
 
 CONFIG = """\
 [default]

@@ -5,13 +5,7 @@ import json
 
 import pytest
 
-from local_sagemaker.recording import (
-    SECRET,
-    Journal,
-    body_member,
-    recognise,
-    with_length,
-)
+from local_sagemaker.client.recording import SECRET, Journal, body_member, recognise, with_length
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 

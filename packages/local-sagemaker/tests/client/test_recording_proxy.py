@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, ProxyConnectionError
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE, training_request, unique
 from local_sagemaker import REGION, ROLE_ARN
-from local_sagemaker.stand_in import StandIn
+from local_sagemaker.client.recording_proxy import RecordingProxy
 
 KEYS = {"aws_access_key_id": "AKIAOWNKEY", "aws_secret_access_key": "own-secret"}
 
@@ -28,7 +28,7 @@ class Recorded:
 
     def __init__(self, engine: str, folder, **options) -> None:
         self.file = folder / "record.jsonl"
-        self.proxy = StandIn(engine, self.file, **options)
+        self.proxy = RecordingProxy(engine, self.file, **options)
         self.certificate = self.proxy.authority.write(folder / "ca.pem")
 
     def on_aws(self, service: str, **config):
@@ -75,11 +75,11 @@ def recorded(aws, proxies, tmp_path, monkeypatch):
 
 
 def test_sts_answers_at_its_own_host(recorded):
-    stand_in = recorded()
-    sts = stand_in.on_aws("sts")
+    recording = recorded()
+    sts = recording.on_aws("sts")
     assert sts.meta.endpoint_url == "https://sts.us-east-1.amazonaws.com"
     assert sts.get_caller_identity()["Account"] == "123456789012"
-    call = stand_in.call()
+    call = recording.call()
     assert (call["service"], call["operation"]) == ("sts", "GetCallerIdentity")
     assert (call["host"], call["status"]) == ("sts.us-east-1.amazonaws.com", 200)
     assert call["problems"] == []
@@ -87,13 +87,13 @@ def test_sts_answers_at_its_own_host(recorded):
 
 @pytest.mark.parametrize("style", ["virtual", "path"])
 def test_objects_come_and_go_by_either_style_of_address(recorded, style):
-    stand_in = recorded()
-    s3 = stand_in.on_aws("s3", s3={"addressing_style": style})
+    recording = recorded()
+    s3 = recording.on_aws("s3", s3={"addressing_style": style})
     key = f"{unique()}/a b+c%41.txt"
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"a dog", Metadata={"breed": "Beagle"})
     answer = s3.get_object(Bucket=BUCKET, Key=key)
     assert (answer["Body"].read(), answer["Metadata"]) == (b"a dog", {"breed": "Beagle"})
-    put, got = stand_in.calls()
+    put, got = recording.calls()
     assert (
         put["host"] == {"virtual": f"{BUCKET}.s3.amazonaws.com", "path": "s3.amazonaws.com"}[style]
     )
@@ -102,8 +102,8 @@ def test_objects_come_and_go_by_either_style_of_address(recorded, style):
 
 
 def test_a_large_body_passes_whole(recorded):
-    stand_in = recorded()
-    s3, key, content = stand_in.on_aws("s3"), unique(), os.urandom(1024) * 12_000
+    recording = recorded()
+    s3, key, content = recording.on_aws("s3"), unique(), os.urandom(1024) * 12_000
     # As a stream of unknown digest: chunked, in AWS's chunks, after `Expect: 100-continue`.
     s3.put_object(Bucket=BUCKET, Key=key, Body=io.BytesIO(content))
     s3.upload_fileobj(io.BytesIO(content), BUCKET, key + "-parts")
@@ -111,9 +111,9 @@ def test_a_large_body_passes_whole(recorded):
         target = io.BytesIO()
         s3.download_fileobj(BUCKET, name, target)
         assert hashlib.md5(target.getvalue()).digest() == hashlib.md5(content).digest()
-    put = next(c for c in stand_in.calls() if c["operation"] == "PutObject")
+    put = next(c for c in recording.calls() if c["operation"] == "PutObject")
     assert put["params"]["Body"] == len(content)
-    parts = [c["params"]["Body"] for c in stand_in.calls() if c["operation"] == "UploadPart"]
+    parts = [c["params"]["Body"] for c in recording.calls() if c["operation"] == "UploadPart"]
     assert sum(parts) == len(content) and len(parts) > 1
 
 
@@ -121,9 +121,9 @@ def test_no_body_of_an_object_is_held_in_memory(recorded, tmp_path):
     code = (
         "import resource, sys, boto3, pathlib\n"
         "from botocore.config import Config\n"
-        "from local_sagemaker.stand_in import StandIn\n"
+        "from local_sagemaker.client.recording_proxy import RecordingProxy\n"
         "before = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "proxy = StandIn(sys.argv[1], pathlib.Path(sys.argv[2]) / 'r.jsonl')\n"
+        "proxy = RecordingProxy(sys.argv[1], pathlib.Path(sys.argv[2]) / 'r.jsonl')\n"
         "big = open(sys.argv[3], 'rb')\n"
         "ca = str(proxy.authority.write(pathlib.Path(sys.argv[2]) / 'ca.pem'))\n"
         "s3 = boto3.client('s3', region_name='us-east-1', verify=ca, aws_access_key_id='a',\n"
@@ -142,46 +142,46 @@ def test_no_body_of_an_object_is_held_in_memory(recorded, tmp_path):
 
 
 def test_a_photo_and_a_word_of_json_at_the_runtimes_host(recorded):
-    stand_in = recorded()
+    recording = recorded()
     with pytest.raises(ClientError, match="not found"):
-        stand_in.on_aws("sagemaker-runtime").invoke_endpoint(EndpointName="none", Body=b"\xff\xd8")
-    assert stand_in.on_aws("sagemaker").list_endpoints(NameContains="none")["Endpoints"] == []
-    invoked, listed = stand_in.calls()
+        recording.on_aws("sagemaker-runtime").invoke_endpoint(EndpointName="none", Body=b"\xff\xd8")
+    assert recording.on_aws("sagemaker").list_endpoints(NameContains="none")["Endpoints"] == []
+    invoked, listed = recording.calls()
     assert invoked["host"] == "runtime.sagemaker.us-east-1.amazonaws.com"
     assert (invoked["operation"], invoked["params"]["Body"]) == ("InvokeEndpoint", 2)
     assert (listed["host"], listed["status"]) == ("api.sagemaker.us-east-1.amazonaws.com", 200)
 
 
 def test_as_an_address_it_records_the_same(recorded):
-    stand_in = recorded()
-    assert stand_in.at_its_address("sts").get_caller_identity()["Account"] == "123456789012"
-    s3, key = stand_in.at_its_address("s3"), unique()
+    recording = recorded()
+    assert recording.at_its_address("sts").get_caller_identity()["Account"] == "123456789012"
+    s3, key = recording.at_its_address("s3"), unique()
     s3.put_object(Bucket=BUCKET, Key=key, Body=b"12345")
     assert s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"12345"
-    assert [c["operation"] for c in stand_in.calls()] == [
+    assert [c["operation"] for c in recording.calls()] == [
         "GetCallerIdentity",
         "PutObject",
         "GetObject",
     ]
-    assert {c["host"] for c in stand_in.calls()} == {"127.0.0.1"}
-    assert stand_in.calls()[1]["params"]["Body"] == 5
+    assert {c["host"] for c in recording.calls()} == {"127.0.0.1"}
+    assert recording.calls()[1]["params"]["Body"] == 5
 
 
 @pytest.mark.parametrize("url", ["https://pypi.org/simple/", "http://169.254.169.254/latest/"])
 def test_every_other_host_is_refused_and_recorded(recorded, url):
-    stand_in = recorded()
-    proxies = {"https": stand_in.proxy.url, "http": stand_in.proxy.url}
+    recording = recorded()
+    proxies = {"https": recording.proxy.url, "http": recording.proxy.url}
     try:
         assert requests.get(url, proxies=proxies, timeout=5).status_code == 403
     except requests.exceptions.ProxyError as error:
         assert "403 Forbidden" in str(error)
-    call = stand_in.call()
+    call = recording.call()
     assert call["host"] in url and call["refused"] == "not a host of AWS"
 
 
 def test_a_host_that_only_looks_like_aws_is_refused(recorded):
-    stand_in = recorded()
-    config = Config(proxies={"https": stand_in.proxy.url}, retries={"max_attempts": 0})
+    recording = recorded()
+    config = Config(proxies={"https": recording.proxy.url}, retries={"max_attempts": 0})
     client = boto3.client(
         "sts",
         endpoint_url="https://sts.amazonaws.com.example.org",
@@ -191,33 +191,33 @@ def test_a_host_that_only_looks_like_aws_is_refused(recorded):
     )
     with pytest.raises(ProxyConnectionError):
         client.get_caller_identity()
-    assert stand_in.call()["refused"]
+    assert recording.call()["refused"]
 
 
 def test_a_client_that_does_not_trust_it_is_recorded_too(recorded):
-    stand_in = recorded()
+    recording = recorded()
     with pytest.raises(requests.exceptions.SSLError):
         requests.get(
             "https://sts.amazonaws.com",
-            proxies={"https": stand_in.proxy.url},
+            proxies={"https": recording.proxy.url},
             timeout=5,
             verify=True,
         )
-    wait_until(stand_in.file.read_text)
-    call = stand_in.call()
+    wait_until(recording.file.read_text)
+    call = recording.call()
     assert call["host"] == "sts.amazonaws.com" and "AWS_CA_BUNDLE" in call["refused"]
 
 
 def test_a_request_without_a_signature_is_recorded_as_such(recorded):
-    stand_in = recorded()
+    recording = recorded()
     answer = requests.get(
         "https://sm-pysdk-t-us-east-1.s3.us-east-1.amazonaws.com/telemetry?x-status=1",
-        proxies={"https": stand_in.proxy.url},
-        verify=str(stand_in.certificate),
+        proxies={"https": recording.proxy.url},
+        verify=str(recording.certificate),
         timeout=5,
     )
     assert answer.status_code == 403
-    call = stand_in.call()
+    call = recording.call()
     assert (call["region"], call["params"]["Bucket"]) == (None, "sm-pysdk-t-us-east-1")
 
 
@@ -236,35 +236,35 @@ def test_a_request_without_a_signature_is_recorded_as_such(recorded):
     ],
 )
 def test_what_is_denied_is_answered_as_aws_does(recorded, denied, service, method, arguments):
-    stand_in = recorded(deny=[denied])
+    recording = recorded(deny=[denied])
     with pytest.raises(ClientError) as caught:
-        getattr(stand_in.on_aws(service), method)(**arguments)
+        getattr(recording.on_aws(service), method)(**arguments)
     assert caught.value.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException"}
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-    call = stand_in.call()
+    call = recording.call()
     assert (f"{call['service']}:{call['operation']}", call["status"]) == (denied, 403)
     assert call["refused"]
 
 
 def test_what_the_model_forbids_is_recorded_with_the_engines_refusal(recorded):
-    stand_in = recorded()
-    sagemaker = stand_in.on_aws("sagemaker", parameter_validation=False)
+    recording = recorded()
+    sagemaker = recording.on_aws("sagemaker", parameter_validation=False)
     request = training_request(TrainingJobName="x" * 64, RoleArn=None)
     request["ResourceConfig"]["InstanceType"] = "ml.laptop"
     with pytest.raises(ClientError, match="ValidationException"):
         sagemaker.create_training_job(**request)
-    (problem,) = stand_in.call()["problems"]
+    (problem,) = recording.call()["problems"]
     for words in ("4 validation errors", "ml.laptop", "less than or equal to 63", "roleArn"):
         assert words in problem
-    assert stand_in.call()["status"] == 400
+    assert recording.call()["status"] == 400
 
 
 def test_the_record_holds_no_keys_and_no_bodies(recorded):
-    stand_in = recorded()
-    s3 = stand_in.on_aws("s3")
+    recording = recorded()
+    s3 = recording.on_aws("s3")
     s3.put_object(Bucket=BUCKET, Key=unique(), Body=b"the-photo-itself")
-    stand_in.on_aws("sts").get_caller_identity()
-    text = stand_in.file.read_text()
+    recording.on_aws("sts").get_caller_identity()
+    text = recording.file.read_text()
     assert text.count("\n") == 2
     for secret in ("AKIAOWNKEY", "own-secret", "Signature", "the-photo-itself"):
         assert secret not in text
@@ -279,7 +279,7 @@ def test_what_belongs_to_one_connection_is_not_handed_on(tmp_path):
 
     heads, engine = [], HTTPServer(("127.0.0.1", 0), Engine)
     threading.Thread(target=engine.handle_request, daemon=True).start()
-    proxy = StandIn(f"http://127.0.0.1:{engine.server_port}", tmp_path / "record.jsonl")
+    proxy = RecordingProxy(f"http://127.0.0.1:{engine.server_port}", tmp_path / "record.jsonl")
     sent = {"Connection": "close", "Proxy-Connection": "close", "Host": "asked", "X-Own": "1"}
     assert requests.get(proxy.url, headers=sent, timeout=5).status_code == 204
     proxy.shutdown()

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from local_sagemaker.listing import cut, page
-from local_sagemaker.validation import ApiError
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.listing import cut, page
 
 JOBS = [
     {

@@ -1,4 +1,4 @@
-"""`local_sagemaker/quotable.py`: a state folder whose path has a space, and jobs that run in it."""
+"""`core/shell_path.py`: a state folder whose path has a space, and jobs that run in it."""
 
 import os
 import stat
@@ -8,7 +8,7 @@ import pytest
 
 from engine_support.clients import BUCKET, running_engine, toolkit_request
 from engine_support.sources import source_archive
-from local_sagemaker import quotable
+from local_sagemaker.core import shell_path
 
 
 @pytest.fixture
@@ -20,18 +20,18 @@ def temporary(tmp_path, monkeypatch):
 
 
 def test_a_plain_path_is_taken_as_it_is(tmp_path, temporary):
-    assert quotable.path(tmp_path) == tmp_path
+    assert shell_path.path(tmp_path) == tmp_path
     assert not any(temporary.iterdir())
 
 
 @pytest.mark.parametrize("name", ["My Documents", "it's", "a$b", "tab\there", "a;b"])
 def test_another_is_reached_by_a_link_that_can_be_forgotten(tmp_path, temporary, name):
     (folder := tmp_path / name).mkdir()
-    link = quotable.path(folder)
+    link = shell_path.path(folder)
     assert link.resolve() == folder and name not in str(link)
-    assert quotable.path(folder) == link  # again, after an engine that was killed
+    assert shell_path.path(folder) == link  # again, after an engine that was killed
     assert stat.S_IMODE(link.parent.stat().st_mode) == 0o700
-    quotable.forget(link)
+    shell_path.forget(link)
     assert folder.is_dir() and not any(temporary.iterdir())
 
 
@@ -39,7 +39,7 @@ def test_a_links_folder_that_someone_else_prepared_is_refused(tmp_path, temporar
     (folder := tmp_path / "a b").mkdir()
     (temporary / f"local-sagemaker-{os.getuid()}").symlink_to(tmp_path)
     with pytest.raises(PermissionError, match="set TMPDIR to another place"):
-        quotable.path(folder)
+        shell_path.path(folder)
 
 
 def test_the_toolkit_runs_a_script_below_such_a_folder(tmp_path):

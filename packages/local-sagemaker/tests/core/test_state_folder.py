@@ -3,8 +3,8 @@
 import pytest
 
 from engine_support.clients import BUCKET
-from local_sagemaker import disk
-from local_sagemaker.store import StateError, StateInUse, Store
+from local_sagemaker.core import state_folder
+from local_sagemaker.core.store import StateError, StateInUse, Store
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def state(tmp_path):
 
 
 def test_usage_is_told_by_part(state):
-    used = disk.usage(state)
+    used = state_folder.usage(state)
     assert {part: used[part] for part in ("objects", "jobs", "endpoints", "environments")} == {
         "objects": 1500,
         "jobs": 300,
@@ -40,11 +40,11 @@ def test_copies_of_an_object_share_their_room(state):
     (state / "objects" / "unfinished").unlink()
     (body,) = (state / "objects").iterdir()
     (state / "objects" / "copy").hardlink_to(body)
-    assert disk.usage(state)["objects"] == 1000
+    assert state_folder.usage(state)["objects"] == 1000
 
 
 def test_cleaning_leaves_what_was_acknowledged(state):
-    freed = disk.clean(state)
+    freed = state_folder.clean(state)
     assert {part: size for part, size in freed.items() if size and part != "database"} == {
         "objects": 500,
         "jobs": 300,
@@ -65,22 +65,22 @@ def test_deleted_rows_give_their_room_back(state):
     store.write("INSERT INTO log_events (stream, timestamp, message) VALUES (?, ?, ?)", rows)
     store.write("DELETE FROM log_events", [()])
     store.close()
-    assert disk.clean(state)["database"] > 1_000_000
+    assert state_folder.clean(state)["database"] > 1_000_000
 
 
 def test_everything_goes_only_when_asked_by_name_and_what_is_not_ours_stays(state):
     (state / "mine.txt").write_text("a person's own")
-    freed, foreign = disk.remove(state)
+    freed, foreign = state_folder.remove(state)
     assert (freed["objects"], foreign) == (1500, ["mine.txt"])
     assert [path.name for path in state.iterdir()] == ["mine.txt"]
 
 
 def test_an_empty_state_folder_goes_with_its_state(state):
-    assert disk.remove(state)[1] == []
+    assert state_folder.remove(state)[1] == []
     assert not state.exists()
 
 
-@pytest.mark.parametrize("call", [disk.clean, disk.remove])
+@pytest.mark.parametrize("call", [state_folder.clean, state_folder.remove])
 def test_a_folder_that_holds_no_state_is_left_alone(tmp_path, call):
     (tmp_path / "objects").mkdir()
     (tmp_path / "objects" / "photo").write_text("dear to somebody")
@@ -92,7 +92,9 @@ def test_a_folder_that_holds_no_state_is_left_alone(tmp_path, call):
 def test_with_an_engine_only_its_old_log_goes_and_nothing_else(aws):
     aws.s3.put_object(Bucket=BUCKET, Key="disk", Body=b"kept")
     (aws.state / "engine.log.old").write_bytes(bytes(70))
-    assert disk.clean(aws.state) == {part: 70 * (part == "engine's log") for part in disk.PARTS}
+    assert state_folder.clean(aws.state) == {
+        part: 70 * (part == "engine's log") for part in state_folder.PARTS
+    }
     with pytest.raises(StateInUse, match="local-sagemaker stop"):
-        disk.remove(aws.state)
+        state_folder.remove(aws.state)
     assert aws.s3.get_object(Bucket=BUCKET, Key="disk")["Body"].read() == b"kept"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from local_sagemaker.store import StateError, StateInUse, Store, is_disk_full, is_held
+from local_sagemaker.core.store import StateError, StateInUse, Store, is_disk_full, is_held
 
 
 @pytest.fixture

@@ -7,14 +7,8 @@ import re
 import pytest
 
 from engine_support.clients import training_request
-from local_sagemaker.validation import (
-    ApiError,
-    check,
-    operation,
-    problems,
-    service_model,
-    shaped,
-)
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.validation import check, operation, problems, service_model, shaped
 
 CREATE = operation("CreateTrainingJob")
 

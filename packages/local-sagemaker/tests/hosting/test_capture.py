@@ -14,7 +14,7 @@ from engine_support.endpoints import (
     make_model,
     store_model,
 )
-from local_sagemaker import capture
+from local_sagemaker.hosting import capture
 
 CONFIG = {
     "EnableCapture": True,

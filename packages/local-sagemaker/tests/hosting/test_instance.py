@@ -4,7 +4,7 @@ import json
 
 from debugger_support.processes import wait_until
 from engine_support.endpoints import INFERENCE, deploy, error_of, invoke, serving
-from local_sagemaker import hosting
+from local_sagemaker.hosting import instance
 
 
 def test_a_process_that_dies_is_started_again(aws):
@@ -16,7 +16,7 @@ def test_a_process_that_dies_is_started_again(aws):
     (model,) = [
         process
         for process in supervisor.children(recursive=True)
-        if "local_sagemaker.serving" in process.cmdline()
+        if "local_sagemaker.runtime.inside.serve" in process.cmdline()
     ]
     model.kill()
     wait_until(lambda: not model.is_running(), 10)
@@ -58,7 +58,7 @@ def test_a_process_that_keeps_dying_fails_the_endpoint(aws):
         ),
         30,
     )
-    assert f"It ended {hosting.RESTARTS + 1} times in a row." in failed["FailureReason"]
+    assert f"It ended {instance.RESTARTS + 1} times in a row." in failed["FailureReason"]
     assert "out of memory" in failed["FailureReason"]
     wait_until(lambda: not set(serving(aws)) - before, 5)
     aws.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])

@@ -15,7 +15,8 @@ from engine_support.endpoints import (
     make_model,
     store_model,
 )
-from local_sagemaker import hosting, invocations
+from local_sagemaker.hosting import instance as hosting
+from local_sagemaker.hosting import invocations
 
 SIZES = """
 from sagemaker_inference.errors import BaseInferenceToolkitError

@@ -14,7 +14,7 @@ from engine_support.endpoints import (
     make_model,
     store_archive,
 )
-from local_sagemaker import model_data
+from local_sagemaker.hosting import model_data
 
 LISTING = """
 import json, os, pathlib, sys

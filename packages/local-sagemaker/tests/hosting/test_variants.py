@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from local_sagemaker import variants
-from local_sagemaker.hosting import Unreachable
-from local_sagemaker.model_data import HostingFailed
+from local_sagemaker.hosting import variants
+from local_sagemaker.hosting.instance import Unreachable
+from local_sagemaker.hosting.model_data import HostingFailed
 
 
 def variant(tmp_path, count, **spec):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local_sagemaker import environments
+from local_sagemaker.runtime import environments
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, running_engine, toolkit_request, training_request
 from engine_support.sources import archive_of, source_archive
-from local_sagemaker import isolation
-from local_sagemaker.isolation import Isolation
+from local_sagemaker.runtime import isolation
+from local_sagemaker.runtime.isolation import Isolation
 
 
 def works(kind):

@@ -12,7 +12,7 @@ import pytest
 
 from engine_support.clients import BUCKET, running_engine, toolkit_request, unique
 from engine_support.endpoints import deploy_files, invoke
-from local_sagemaker import requirements
+from local_sagemaker.runtime import requirements
 
 ENGINE_PACKAGES = Path(next(p for p in sys.path if p.endswith("site-packages")))
 SCRIPT = "import probe, os; print('probe', probe.VALUE)"

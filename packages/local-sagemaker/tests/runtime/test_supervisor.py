@@ -13,8 +13,8 @@ from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, running_engine, unique
 from engine_support.endpoints import deploy, serving
 from engine_support.profiles import profiled
-from local_sagemaker.isolation import SUPERVISOR
-from local_sagemaker.sampler import PROGRAM
+from local_sagemaker.runtime.isolation import SUPERVISOR
+from local_sagemaker.training.profiling import PROGRAM
 
 
 class Supervised:

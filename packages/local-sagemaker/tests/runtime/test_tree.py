@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from local_sagemaker.tree import Tree
+from local_sagemaker.runtime.tree import Tree
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import pytest
 
 from engine_support.clients import channel, training_request
-from local_sagemaker.limits import check_training
-from local_sagemaker.validation import ApiError, check, operation
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.validation import check, operation
+from local_sagemaker.training.checks import check_training
 
 RULES = [{"RuleConfigurationName": name, "RuleEvaluatorImage": "i"} for name in ("a", "b", "a")]
 OUT = {"S3OutputPath": "s3://b/k"}

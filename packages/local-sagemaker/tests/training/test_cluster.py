@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, channel, training_request, unique
 from engine_support.sources import archive_of
-from local_sagemaker import cluster
+from local_sagemaker.training import cluster
 
 # Each instance tells its name to all others over TCP, on a port that is the same in every job.
 MEET = b"""

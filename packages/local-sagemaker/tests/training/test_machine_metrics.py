@@ -9,8 +9,8 @@ import pytest
 
 from debugger_support.processes import wait_until
 from engine_support.clients import unique
-from local_sagemaker import machine_metrics
-from local_sagemaker.machine_metrics import cpu, gpus, watching
+from local_sagemaker.training import machine_metrics
+from local_sagemaker.training.machine_metrics import cpu, gpus, watching
 
 Times = namedtuple("Times", "user system idle iowait guest")
 

@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, unique
-from local_sagemaker.mirroring import Mirror, Mirroring, mirrors
-from local_sagemaker.s3 import S3
-from local_sagemaker.store import Store
-from local_sagemaker.tree import Tree
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.store import Store
+from local_sagemaker.runtime.tree import Tree
+from local_sagemaker.training.mirroring import Mirror, Mirroring, mirrors
 
 PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles/"}
 

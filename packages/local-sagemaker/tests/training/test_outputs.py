@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, training_request
-from local_sagemaker import container, outputs
-from local_sagemaker.tree import Tree
+from local_sagemaker.runtime.archive import unpack
+from local_sagemaker.runtime.tree import Tree
+from local_sagemaker.training import outputs
 
 
 def archive(aws, job, name):
@@ -34,7 +35,7 @@ def test_packing_and_unpacking(tmp_path):
     os.link(source / "deep/file", source / "other")
     kept = list(Tree(tmp_path, tmp_path / "ml").entries(source))
     outputs.pack(kept, tmp_path / "a.tar.gz")
-    container.unpack(tmp_path / "a.tar.gz", tmp_path / "back")
+    unpack(tmp_path / "a.tar.gz", tmp_path / "back")
     for name in ("deep/file", "link", "other"):
         assert (tmp_path / "back" / name).read_bytes() == (source / "deep/file").read_bytes()
     assert (tmp_path / "back/empty").is_dir()

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, training_request, unique
-from local_sagemaker import profiler_config
+from local_sagemaker.training import profiler_config
 
 PLACE = {"S3OutputPath": f"s3://{BUCKET}/profiles/"}
 

@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import unique
 from engine_support.profiles import FOREVER, PLACE, files, lines, profiled, samples, until_sampled
-from local_sagemaker import cluster, sampler
-from local_sagemaker.client_environment import aws_variables
-from local_sagemaker.instance import Instance
-from local_sagemaker.sampler import PROGRAM, sampling
+from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.training import cluster, profiling
+from local_sagemaker.training.instance import Instance
+from local_sagemaker.training.profiling import PROGRAM, sampling
 
 SAMPLED = "wait until sampled"  # in a job's command
 
@@ -196,7 +196,7 @@ def beside(tmp_path):
 
 
 def test_a_sampler_that_hangs_is_ended(beside, monkeypatch):
-    monkeypatch.setattr(sampler, "END_S", 0.3)
+    monkeypatch.setattr(profiling, "END_S", 0.3)
     told = beside(lambda name: wait_until(lambda: samplers(name))[0].suspend())
     assert told == [
         "local_sagemaker: the system's metrics are not complete: "
@@ -205,13 +205,13 @@ def test_a_sampler_that_hangs_is_ended(beside, monkeypatch):
 
 
 def test_a_sampler_that_cannot_go_on_says_why(beside, monkeypatch):
-    monkeypatch.setattr(sampler, "PROGRAM", "no_such_program.py")
+    monkeypatch.setattr(profiling, "PROGRAM", "no_such_program.py")
     (line,) = beside(lambda name: wait_until(lambda: not samplers(name)))
     assert "exit code 2" in line and "no_such_program.py': [Errno 2]" in line
 
 
 def test_a_sampler_that_cannot_be_started_fails_no_job(beside, monkeypatch):
-    monkeypatch.setattr(sampler.sys, "executable", "/no/such/python")
+    monkeypatch.setattr(profiling.sys, "executable", "/no/such/python")
     (line,) = beside(lambda name: None)
     assert "the system's metrics are not sampled" in line and "/no/such/python" in line
 

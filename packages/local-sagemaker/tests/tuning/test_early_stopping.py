@@ -3,7 +3,7 @@
 import pytest
 
 from engine_support.tuning_requests import ECHO_X, grid, jobs_of, tuned, values_of
-from local_sagemaker import early_stopping
+from local_sagemaker.tuning import early_stopping
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from engine_support.tuning_requests import ECHO_X, jobs_of, tuned, values_of
-from local_sagemaker import hyperband, ranges, search
-from local_sagemaker.validation import ApiError
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.tuning import hyperband, ranges, search
 
 
 @pytest.mark.parametrize(

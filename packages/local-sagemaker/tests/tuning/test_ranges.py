@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from local_sagemaker import ranges
-from local_sagemaker.validation import ApiError
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.tuning import ranges
 
 
 def asked(**kinds):

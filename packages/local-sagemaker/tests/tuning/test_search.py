@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from local_sagemaker import ranges, search
-from local_sagemaker.validation import ApiError
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.tuning import ranges, search
 
 
 def searching(strategy="Random", seed=7, goal="Minimize", **kinds):

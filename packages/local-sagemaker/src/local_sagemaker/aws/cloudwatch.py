@@ -8,9 +8,10 @@ import re
 
 from moto.logs.models import logs_backends
 
-from local_sagemaker import ACCOUNT, REGION, stored_logs, stored_metrics
-from local_sagemaker.journal import Journal
-from local_sagemaker.store import Store
+from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.aws import logs, metrics
+from local_sagemaker.aws.journal import Journal
+from local_sagemaker.core.store import Store
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
@@ -23,11 +24,11 @@ class CloudWatch:
 
     def __init__(self, store: Store, journal: Journal) -> None:
         self.store, self.journal = store, journal
-        stored_logs.install(store)
-        stored_metrics.install(store)
+        logs.install(store)
+        metrics.install(store)
 
     @property
-    def backend(self) -> stored_logs.StoredLogs:
+    def backend(self) -> logs.StoredLogs:
         return logs_backends[ACCOUNT][REGION]
 
     def put_log_events(self, group: str, stream: str, events: list[tuple[int, str]]) -> None:
@@ -73,15 +74,15 @@ class CloudWatch:
     ) -> None:
         """Record `values` (name, value, unit) of one moment, in seconds since the epoch."""
         rows = [
-            stored_metrics.row(namespace, dimensions, name, timestamp, value, unit)
+            metrics.row(namespace, dimensions, name, timestamp, value, unit)
             for name, value, unit in values
         ]
-        stored_metrics.write(self.store, rows)
+        metrics.write(self.store, rows)
 
     def restore(self) -> None:
         """Give moto the streams that the store remembers."""
         with self.journal.lock:
-            stored_logs.restore(self.backend)
+            logs.restore(self.backend)
 
 
 def scrape(line: str, definitions: list[dict]) -> dict[str, float]:

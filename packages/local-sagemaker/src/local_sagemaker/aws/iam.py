@@ -12,7 +12,7 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
-from local_sagemaker.journal import Journal
+from local_sagemaker.aws.journal import Journal
 
 NO_KEY = "AKIAEXAMPLE"  # what moto reads from a request whose key has not the form of AWS's
 TRUST = {

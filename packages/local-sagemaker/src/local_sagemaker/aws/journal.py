@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
-from local_sagemaker import REGION, moto_seams
-from local_sagemaker.store import Store
+from local_sagemaker import REGION
+from local_sagemaker.aws import moto_seams
+from local_sagemaker.core.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import moto.logs.models as moto_logs
 from moto.logs.exceptions import InvalidParameterException
 from moto.logs.utils import EventMessageFilter
 
-from local_sagemaker import moto_seams
-from local_sagemaker.store import Store
+from local_sagemaker.aws import moto_seams
+from local_sagemaker.core.store import Store
 
 PAGE = 10_000  # events; the most that AWS gives in one answer
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import moto.cloudwatch.models as moto_cloudwatch
 from moto.cloudwatch.models import MetricAggregatedDatum, MetricDatum
 
-from local_sagemaker.store import Store
+from local_sagemaker.core.store import Store
 
 COLUMNS = "namespace, name, dimensions, timestamp, value, unit, statistics"
 STATISTICS = ("min", "max", "sample_count", "sum")

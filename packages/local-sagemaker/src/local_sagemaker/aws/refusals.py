@@ -15,7 +15,8 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
-from local_sagemaker.validation import ApiError, service_model
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.validation import service_model
 
 SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
     "sagemaker-runtime",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from local_sagemaker import ACCOUNT, REGION, ROLE_ARN, profiles
-from local_sagemaker.profiles import DUMMY_KEY
+from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
+from local_sagemaker.client import profiles
+from local_sagemaker.client.profiles import DUMMY_KEY
 
 # The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
 # does not move; its own configuration file turns both off.
@@ -35,7 +36,7 @@ REMOVED = (
     "AWS_ENDPOINT_URL_SAGEMAKER",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 )
-# What local mode sets and a client on AWS has not; a run on the stand-in starts without them.
+# What local mode sets and a client on AWS has not; a run on the recording proxy has none.
 LOCAL_ONLY = (
     "AWS_ENDPOINT_URL",
     "AWS_EC2_METADATA_DISABLED",
@@ -81,11 +82,11 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
     }
 
 
-def stand_in_environment(proxy: str, certificate: Path, state: Path) -> dict[str, str]:
-    """What a client has on AWS: keys and a region, no address; the network is the stand-in.
+def recorded_environment(proxy: str, certificate: Path, state: Path) -> dict[str, str]:
+    """What a client has on AWS: keys and a region, no address; the network is the proxy.
 
     Every library that a client may ask by is told of the proxy and of its certificate: what
-    leaves past the stand-in would leave this machine, and what it refuses is recorded.
+    leaves past the proxy would leave this machine, and what it refuses is recorded.
     """
     region = os.environ.get("AWS_REGION", REGION)  # the engine answers for all of them
     trusted = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")

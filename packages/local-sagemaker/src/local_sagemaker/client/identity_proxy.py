@@ -22,7 +22,7 @@ from urllib.request import proxy_bypass_environment
 
 import certifi
 
-from local_sagemaker.authority import Authority
+from local_sagemaker.client.certificates import Authority
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")

@@ -24,7 +24,8 @@ from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
 
-from local_sagemaker.validation import ApiError, check, service_model
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.validation import check, service_model
 
 # The services, as botocore names them, behind a name that requests are signed for.
 SIGNED_AS = {
@@ -49,7 +50,7 @@ class Call:
         params: by the operation's input shape; bodies (blobs) are numbers of bytes, times seconds.
         problems: what AWS's model has against it; empty if nothing.
         status: HTTP status of the answer; 0 where there was none.
-        refused: why the stand-in itself answered, if it did.
+        refused: why the proxy itself answered, if it did.
     """
 
     service: str

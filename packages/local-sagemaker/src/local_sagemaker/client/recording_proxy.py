@@ -20,8 +20,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local_sagemaker.authority import Authority
-from local_sagemaker.recording import Call, Journal, body_member, is_rpc, recognise, with_length
+from local_sagemaker.client.certificates import Authority
+from local_sagemaker.client.recording import (
+    Call,
+    Journal,
+    body_member,
+    is_rpc,
+    recognise,
+    with_length,
+)
 
 AWS = re.compile(r"[a-z0-9.-]+\.amazonaws\.com")
 # S3's addresses: https://BUCKET.s3.REGION.amazonaws.com/KEY, also without bucket or region.
@@ -37,7 +44,7 @@ ERROR_XML = {
 }
 
 
-class StandIn(ThreadingHTTPServer):
+class RecordingProxy(ThreadingHTTPServer):
     """Stands between clients and the engine until it is closed."""
 
     daemon_threads = True
@@ -54,7 +61,7 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.engine, self.deny = urlsplit(engine).netloc, frozenset(deny)
         self.journal, self.authority = Journal(record), Authority()
-        threading.Thread(target=self.serve_forever, daemon=True, name="stand-in").start()
+        threading.Thread(target=self.serve_forever, daemon=True, name="recording proxy").start()
 
     @property
     def url(self) -> str:

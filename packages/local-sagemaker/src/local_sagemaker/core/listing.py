@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
 
 PAGE = 10  # SageMaker's default MaxResults
 ORDERS = {"Name": "{kind}Name", "CreationTime": "CreationTime", "Status": "{kind}Status"}

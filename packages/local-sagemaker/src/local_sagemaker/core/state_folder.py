@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from local_sagemaker.store import StateError, StateInUse, Store, hold
+from local_sagemaker.core.store import StateError, StateInUse, Store, hold
 
 # Parts by the names that the engine gives its files and folders.
 PARTS = {

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from local_sagemaker import quotable
+from local_sagemaker.core import shell_path
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
@@ -149,7 +149,7 @@ class Store:
 
     def _quotable(self) -> Path:
         try:
-            return quotable.path(self.folder)
+            return shell_path.path(self.folder)
         except OSError as error:
             self._db.close()
             raise StateError(str(error)) from None
@@ -185,7 +185,7 @@ class Store:
     def close(self) -> None:
         with self.lock:
             self._db.close()
-        quotable.forget(self.folder)
+        shell_path.forget(self.folder)
         self._held.close()
 
     def query(self, sql: str, arguments: Iterable = ()) -> list[tuple]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.listing import cut
-from local_sagemaker.store import Store
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.listing import cut
+from local_sagemaker.core.store import Store
 
 LIMIT = 50  # tags of one resource, as everywhere on AWS
 TAGGABLE = {  # the resource's part of an ARN -> the store's kind

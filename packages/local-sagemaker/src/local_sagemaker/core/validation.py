@@ -9,23 +9,13 @@ from __future__ import annotations
 import datetime
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import regex  # AWS's patterns use \p{L} and the like
 from botocore.loaders import create_loader
 from botocore.model import OperationModel, ServiceModel, Shape
 
-
-class ApiError(Exception):
-    """An error answer in AWS's form: a code, a message and an HTTP status."""
-
-    def __init__(self, code: str, message: str, status: int = 400, **members) -> None:
-        super().__init__(message)
-        self.code, self.message, self.status, self.members = code, message, status, members
-
-
-def invalid(message: str) -> ApiError:
-    return ApiError("ValidationException", message)
+from local_sagemaker.core.errors import ApiError, invalid
 
 
 @functools.cache
@@ -254,3 +244,16 @@ def _shaped(value, shape: Shape):
     if shape.type_name == "timestamp" and isinstance(value, datetime.datetime):
         return value.timestamp()
     return value
+
+
+def check_unique(path: str, names: Iterable[str]) -> None:
+    """Refuse names of which one comes twice.
+
+    Raises:
+        ApiError: ValidationException with the name.
+    """
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise invalid(f"{path}: the names must be unique, and '{name}' comes twice")
+        seen.add(name)

@@ -16,8 +16,8 @@ import threading
 import uuid
 from pathlib import Path
 
-from local_sagemaker.s3 import S3, split
-from local_sagemaker.validation import invalid
+from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.core.errors import invalid
 
 log = logging.getLogger(__name__)
 FLUSH_S = 2  # AWS writes after minutes; nobody should wait longer here

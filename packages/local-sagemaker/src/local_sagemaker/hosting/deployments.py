@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from local_sagemaker import resources
-from local_sagemaker.models import check_count
-from local_sagemaker.validation import invalid
-from local_sagemaker.variants import HostedVariant
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.hosting import resources
+from local_sagemaker.hosting.models import check_count
+from local_sagemaker.hosting.variants import HostedVariant
 
 NOT_IN_DEPLOYMENTS = {
     "DeploymentConfig": "all traffic goes to the new instances at once, without alarms",

@@ -8,16 +8,16 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_sagemaker import capture, deployments, resources, variants
-from local_sagemaker.cloudwatch import CloudWatch
-from local_sagemaker.hosting import REASON_LENGTH, HostedInstance
-from local_sagemaker.invocations import Invocations
-from local_sagemaker.model_data import HostingFailed
-from local_sagemaker.models import Models
-from local_sagemaker.s3 import S3
-from local_sagemaker.store import Store
-from local_sagemaker.validation import ApiError, invalid
-from local_sagemaker.variants import HostedVariant
+from local_sagemaker.aws.cloudwatch import CloudWatch
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.store import Store
+from local_sagemaker.hosting import capture, deployments, resources, variants
+from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
+from local_sagemaker.hosting.invocations import Invocations
+from local_sagemaker.hosting.model_data import HostingFailed
+from local_sagemaker.hosting.models import Models
+from local_sagemaker.hosting.variants import HostedVariant
 
 log = logging.getLogger(__name__)
 KIND = "endpoint"

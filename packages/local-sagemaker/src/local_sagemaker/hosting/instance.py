@@ -15,12 +15,13 @@ from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from local_sagemaker import container, isolation, model_data
-from local_sagemaker.cloudwatch import ENDPOINT_LOGS
-from local_sagemaker.model_data import HostingFailed
+from local_sagemaker.aws.cloudwatch import ENDPOINT_LOGS
+from local_sagemaker.hosting import model_data
+from local_sagemaker.hosting.model_data import HostingFailed
+from local_sagemaker.runtime import container, isolation
 
 if TYPE_CHECKING:
-    from local_sagemaker.endpoints import Endpoints
+    from local_sagemaker.hosting.endpoints import Endpoints
 
 # All from SageMaker's documentation of real-time inference.
 START_LIMIT_S = 480  # ContainerStartupHealthCheckTimeoutInSeconds, if the variant sets none
@@ -143,7 +144,7 @@ class HostedInstance:
             **given,
             "SAGEMAKER_CODE": code,
         }
-        command = [PYTHON, "-m", "local_sagemaker.serving", str(self.socket)]
+        command = [PYTHON, "-m", "local_sagemaker.runtime.inside.serve", str(self.socket)]
         cwd = container.inside(self.ml, f"{container.ML}/model")
         return isolation.start(self.ml, scratch, command, environment, cwd)
 

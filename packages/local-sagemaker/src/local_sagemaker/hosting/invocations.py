@@ -9,14 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION, hosting
-from local_sagemaker.cloudwatch import ENDPOINT_METRICS
-from local_sagemaker.hosting import Died, HostedInstance, TimedOut, Unreachable
-from local_sagemaker.validation import ApiError
-from local_sagemaker.variants import HostedVariant
+from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.aws.cloudwatch import ENDPOINT_METRICS
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.hosting import instance as hosting
+from local_sagemaker.hosting.instance import Died, HostedInstance, TimedOut, Unreachable
+from local_sagemaker.hosting.variants import HostedVariant
 
 if TYPE_CHECKING:
-    from local_sagemaker.endpoints import Endpoints
+    from local_sagemaker.hosting.endpoints import Endpoints
 
 MAX_BODY = 6_291_456  # bytes, InvokeEndpoint's limit both ways
 SERVERLESS_MAX_BODY = 4 * 1024 * 1024  # bytes, of a serverless variant

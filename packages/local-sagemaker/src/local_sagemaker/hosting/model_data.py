@@ -8,9 +8,10 @@ import time
 import zlib
 from pathlib import Path
 
-from local_sagemaker import channels, container
-from local_sagemaker.channels import ChannelError
-from local_sagemaker.s3 import S3, split
+from local_sagemaker.aws.s3 import downloads
+from local_sagemaker.aws.s3.downloads import DownloadError
+from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.runtime.archive import unpack
 
 SUBMIT = "SAGEMAKER_SUBMIT_DIRECTORY"
 
@@ -73,9 +74,9 @@ def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | No
 def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
     address = source["S3Uri"]
     try:
-        if channels.download(s3, address, fetched) == 0:
-            raise ChannelError(f"no object {address}")
-    except ChannelError as error:
+        if downloads.download(s3, address, fetched) == 0:
+            raise DownloadError(f"no object {address}")
+    except DownloadError as error:
         raise HostingFailed(
             f'Failed to download model data for container "container_1" from URL: "{address}". '
             "Please ensure that there is an object located at the URL and that the role passed to "
@@ -90,7 +91,7 @@ def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
 
 def _unpack(archive: Path, target: Path, address: str) -> None:
     try:
-        container.unpack(archive, target)
+        unpack(archive, target)
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise HostingFailed(
             f'Failed to extract model data archive for container "container_1" from URL "{address}"'

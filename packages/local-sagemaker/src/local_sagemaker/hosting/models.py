@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from local_sagemaker import capture, container, model_data, resources
-from local_sagemaker.limits import check_unique
-from local_sagemaker.s3 import S3
-from local_sagemaker.store import Store
-from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.store import Store
+from local_sagemaker.core.validation import check_unique
+from local_sagemaker.hosting import capture, model_data, resources
+from local_sagemaker.runtime import container
 
 MAX_INSTANCES = 20  # AWS's default quota of instances for one endpoint
 NOT_IN_CONTAINERS = {

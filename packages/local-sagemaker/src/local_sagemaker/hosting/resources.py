@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.listing import page
-from local_sagemaker.store import Store
-from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.listing import page
+from local_sagemaker.core.store import Store
 
 KINDS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
 # Where two spellings exist, both are AWS's.

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from local_sagemaker.hosting import HostedInstance, Unreachable
+from local_sagemaker.hosting.instance import HostedInstance, Unreachable
 
 if TYPE_CHECKING:
-    from local_sagemaker.endpoints import Endpoints
+    from local_sagemaker.hosting.endpoints import Endpoints
 
 
 class HostedVariant:

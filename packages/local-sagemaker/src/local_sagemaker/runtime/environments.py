@@ -25,6 +25,8 @@ PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PACKAGES = Path("lib") / PYTHON / "site-packages"
 ENGINE_PTH = "50-engine.pth"  # Python reads them by name: requirements come before it
 BASE = "LOCAL_SAGEMAKER_BASE"  # the variable that tells a container where its base is
+# The line of it that runs in each Python process of a container; `site` runs imports alone.
+STARTUP = "import local_sagemaker.runtime.inside.startup as startup; startup.install()\n"
 HEAD = 512  # bytes of a script in which its interpreter is named
 # Where pip would put packages, in the caller's own configuration: not for containers.
 NOT_HANDED_ON = {"target", "prefix", "root", "user", "python", "require-virtualenv", "config-file"}
@@ -59,7 +61,7 @@ def _engine_packages() -> list[str]:
 
 
 def _base(environments: Path, pip: str) -> Path:
-    key = hashlib.sha256(f"{_fingerprint()}\n{pip}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{_fingerprint()}\n{STARTUP}{pip}".encode()).hexdigest()[:16]
     base = environments / f"base-{key}"
     if not base.exists():
         environments.mkdir(parents=True, exist_ok=True)
@@ -87,7 +89,7 @@ def _write_environment(folder: Path, pip: str) -> None:
     lines = [f"{name} = {value}\n" for name, value in settings.items()]
     (folder / "pyvenv.cfg").write_text("".join(lines))
     adding = [f"import site; site.addsitedir({place!r})\n" for place in _engine_packages()]
-    adding.append("import local_sagemaker.startup; local_sagemaker.startup.install()\n")
+    adding.append(STARTUP)
     (folder / PACKAGES / ENGINE_PTH).write_text("".join(adding))
     configuration = folder / "pip.conf"  # pip reads it because it lies in its environment
     configuration.touch(mode=0o600)  # an index's address may hold a password

@@ -4,7 +4,7 @@ Nothing is done, and no network asked, where the engine's environment satisfies 
 missing is installed by pip into an environment that later containers with the same requirements
 use again. Packages that the container itself runs on are never replaced.
 
-``python -m local_sagemaker.requirements FILE`` stands for the installer of SDK v3's driver.
+``python -m local_sagemaker.runtime.requirements FILE`` stands for the installer of SDK v3's driver.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from local_sagemaker import environments
+from local_sagemaker.runtime import environments
 
 # What a container's contract rests on; a container on AWS has these in its image.
 KEPT = (
@@ -200,7 +200,7 @@ def _use(shared: Path) -> None:
 def adopt_driver(ml: Path) -> None:
     """Let SDK v3's driver, downloaded to `ml`, install requirements by this module."""
     if (driver := ml / DRIVER).exists():
-        driver.write_text("from local_sagemaker.requirements import main\n\nmain()\n")
+        driver.write_text("from local_sagemaker.runtime.requirements import main\n\nmain()\n")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_sagemaker.container import ML
+from local_sagemaker.runtime.container import ML
 
 LINKS = 40  # as many as the kernel follows before it calls them a loop
 

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from local_sagemaker import REGION, container, isolation
-from local_sagemaker.s3 import S3, split
-from local_sagemaker.stored_objects import StoredKey
-from local_sagemaker.validation import invalid
+from local_sagemaker import REGION
+from local_sagemaker.aws.s3.downloads import (
+    DownloadError,
+    Item,
+    as_download_errors,
+    item_of,
+    link,
+    own,
+    prefix_items,
+    stored_objects,
+)
+from local_sagemaker.aws.s3.objects import StoredKey
+from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.runtime import isolation
+from local_sagemaker.training import configuration
 
 MANIFEST_BYTES = 64 * 1024 * 1024  # a list of names that is larger is something else
-
-
-class ChannelError(Exception):
-    """Data cannot be had, and `why`; the text is the job's FailureReason."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"ClientError: Data download failed: {why}")
-        self.why = why
-
-
-@dataclass(frozen=True)
-class Item:
-    """One object of a channel: its address, its name in the channel's folder, its body."""
-
-    uri: str
-    name: str
-    file: Path
 
 
 def check(request: dict) -> None:
@@ -42,7 +33,7 @@ def check(request: dict) -> None:
     """
     for channel in request.get("InputDataConfig", []):
         name = channel["ChannelName"]
-        _check_mode(container.input_mode(request, channel), name)
+        _check_mode(configuration.input_mode(request, channel), name)
         _check_source(channel["DataSource"].get("S3DataSource"), name)
 
 
@@ -88,43 +79,18 @@ def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: in
             channel asks for it (``ShardedByS3Key``).
 
     Raises:
-        ChannelError: if an object is missing or cannot be a file.
+        DownloadError: if an object is missing or cannot be a file.
     """
     name, source = channel["ChannelName"], channel["DataSource"]["S3DataSource"]
-    with _as_channel_errors():
+    with as_download_errors():
         with s3.lock:  # nothing is replaced or deleted between finding and linking
             items = _items(s3, source, job)
             if source.get("S3DataDistributionType") == "ShardedByS3Key":
                 items = share(items, host, hosts)
-            _link(items, data / name)
+            link(items, data / name)
         if not is_view(job, channel):
-            _own(items, data / name)
+            own(items, data / name)
         _write_manifest(items, data / f"{name}-manifest")
-
-
-def download(s3: S3, uri: str, folder: Path) -> int:
-    """Copy the objects below `uri`, if there are any, into `folder`; return how many.
-
-    Raises:
-        ChannelError: if an object cannot be a file.
-    """
-    with _as_channel_errors():
-        with s3.lock:
-            items = _prefix_items(s3, uri)
-            _link(items, folder)
-        _own(items, folder)
-    return len(items)
-
-
-@contextmanager
-def _as_channel_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        text = f"'{error.filename2 or error.filename}' cannot be a file here: {error.strerror}"
-        raise ChannelError(text) from None
-    except ValueError as error:  # no file can have such a name
-        raise ChannelError(str(error)) from None
 
 
 def share(items: list[Item], host: int, hosts: int) -> list[Item]:
@@ -136,9 +102,9 @@ def _items(s3: S3, source: dict, job: dict) -> list[Item]:
     if source["S3DataType"] == "ManifestFile":
         found = _manifest_items(s3, source["S3Uri"])
     else:
-        found = _prefix_items(s3, source["S3Uri"])
+        found = prefix_items(s3, source["S3Uri"])
     if not found:
-        raise ChannelError(_nothing(source["S3Uri"], job))
+        raise DownloadError(_nothing(source["S3Uri"], job))
     return found
 
 
@@ -152,49 +118,20 @@ def _nothing(uri: str, job: dict) -> str:
     )
 
 
-def _stored(s3: S3, bucket: str) -> dict[str, StoredKey]:
-    """The bucket's objects by key, without the markers of what was deleted."""
-    found = s3.backend.buckets.get(bucket)
-    keys = found.keys if found else {}
-    return {key: keys[key] for key in list(keys) if isinstance(keys[key], StoredKey)}
-
-
-def _prefix_items(s3: S3, uri: str) -> list[Item]:
-    """The objects whose keys begin with `uri`, by key; without the markers of empty folders.
-
-    Their names in the channel are those below the last ``/`` of the prefix.
-    """
-    bucket, prefix = split(uri)
-    stored = _stored(s3, bucket)
-    folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
-    if prefix in stored and not prefix.endswith("/"):
-        keys = [prefix]
-    elif any(key.startswith(folder) for key in stored):
-        keys, prefix = [key for key in stored if key.startswith(folder)], folder
-    else:
-        keys = [key for key in stored if key.startswith(prefix)]
-    return [_item(bucket, key, prefix, stored) for key in sorted(keys) if not key.endswith("/")]
-
-
-def _item(bucket: str, key: str, prefix: str, stored: dict[str, StoredKey]) -> Item:
-    above = prefix[: prefix.rfind("/") + 1]
-    return Item(f"s3://{bucket}/{key}", key.removeprefix(above), stored[key].file)
-
-
 def _manifest_items(s3: S3, uri: str) -> list[Item]:
     """The objects that a manifest names: ``[{"prefix": "s3://b/p/"}, "one", "two", ...]``."""
     bucket, key = split(uri)
-    manifest = _stored(s3, bucket).get(key)
+    manifest = stored_objects(s3, bucket).get(key)
     if manifest is None:
         return []
     prefix, names = _read_manifest(uri, manifest)
     bucket, start = split(prefix)
-    stored = _stored(s3, bucket)
+    stored = stored_objects(s3, bucket)
     missing = [name for name in names if start + name not in stored]
     if missing:
         text = f"the manifest {uri} names {prefix}{missing[0]}, which does not exist"
-        raise ChannelError(f"{text} ({len(missing)} of {len(names)} do not)")
-    return [_item(bucket, start + name, start, stored) for name in names]
+        raise DownloadError(f"{text} ({len(missing)} of {len(names)} do not)")
+    return [item_of(bucket, start + name, start, stored) for name in names]
 
 
 def _read_manifest(uri: str, manifest: StoredKey) -> tuple[str, list[str]]:
@@ -208,7 +145,7 @@ def _read_manifest(uri: str, manifest: StoredKey) -> tuple[str, list[str]]:
     except (ValueError, TypeError, KeyError) as error:
         form = '[{"prefix": "s3://bucket/path/"}, "name", ...]'
         text = f"{uri} is no manifest of the form {form}: {error}"
-        raise ChannelError(text) from None
+        raise DownloadError(text) from None
     return first["prefix"], names
 
 
@@ -221,50 +158,14 @@ def is_view(job: dict, channel: dict) -> bool:
     So it is for FastFile, where the kernel can show a folder read-only; elsewhere a channel's
     files are copies, which the job may change as it likes.
     """
-    return container.input_mode(job, channel) == "FastFile" and isolation.isolation().real_opt_ml
+    mode = configuration.input_mode(job, channel)
+    return mode == "FastFile" and isolation.isolation().real_opt_ml
 
 
 def views(job: dict) -> list[str]:
     """Folders below ``/opt/ml`` that are to be read-only."""
     channels = job.get("InputDataConfig", [])
     return [f"input/data/{each['ChannelName']}" for each in channels if is_view(job, each)]
-
-
-def _link(items: list[Item], folder: Path) -> None:
-    """Make each object's file in `folder`, as one more name of its body."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for item in items:
-        target = folder / item.name
-        if ".." in target.parts or not target.is_relative_to(folder):
-            text = f"the object name '{item.name}' points outside the channel"
-            raise ChannelError(text)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _another_name(item.file, target)
-        except (FileExistsError, NotADirectoryError):
-            raise ChannelError(
-                f"Cannot download {item.uri}, a previously downloaded file/folder clashes "
-                "with it. Please check your s3 objects and ensure that there is no object that is "
-                "both a folder as well as a file."
-            ) from None
-
-
-def _another_name(body: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(body)
-    except FileExistsError:
-        raise
-    except OSError:  # another file system, or too many names
-        shutil.copyfile(body, target)
-
-
-def _own(items: list[Item], folder: Path) -> None:
-    """Replace each shared body by a copy of the job's own."""
-    for item in items:
-        target = folder / item.name
-        copy = folder.parent / f".{folder.name}.copy"
-        shutil.copyfile(target, copy)
-        copy.replace(target)
 
 
 def _write_manifest(items: list[Item], file: Path) -> None:

@@ -6,11 +6,11 @@ known to use are AWS's; where it is not known what AWS says, the rule is told in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from local_sagemaker import container, profiler_config
-from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.validation import check_unique
+from local_sagemaker.training import configuration, profiler_config
 
 MAX_RUNTIME_S = 86400  # SageMaker's default MaxRuntimeInSeconds: a day
 NAME_BYTES = 255  # of a folder's name, as file systems take it
@@ -112,19 +112,6 @@ def _check_unique(request: dict) -> None:
         check_unique(f"{path}.{member}", [item[member] for item in items])
 
 
-def check_unique(path: str, names: Iterable[str]) -> None:
-    """Refuse names of which one comes twice.
-
-    Raises:
-        ApiError: ValidationException with the name.
-    """
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise invalid(f"{path}: the names must be unique, and '{name}' comes twice")
-        seen.add(name)
-
-
 def _check_paths(request: dict) -> None:
     """No name may lead out of the folder it is for."""
     for channel in request.get("InputDataConfig", []):
@@ -135,8 +122,8 @@ def _check_paths(request: dict) -> None:
     for member in ("DebugRuleConfigurations", "ProfilerRuleConfigurations"):
         for rule in request.get(member, []):
             _check_name(f"{member}.RuleConfigurationName", rule["RuleConfigurationName"])
-    for member in container.LOCAL_PATHS:
-        local = container.local_path(request, member)
+    for member in configuration.LOCAL_PATHS:
+        local = configuration.local_path(request, member)
         if not PurePosixPath(local).is_absolute() or ".." in PurePosixPath(local).parts:
             raise invalid(f"{member}.LocalPath: '{local}' is no absolute path without '..'")
 

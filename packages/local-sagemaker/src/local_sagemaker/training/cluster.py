@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from local_sagemaker.isolation import isolation
+from local_sagemaker.runtime.isolation import isolation
 
 # 127.1.0 to 127.254.255, in turn; each engine on the machine begins somewhere else.
 NETS = 254 * 256

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from local_sagemaker import container, isolation
-from local_sagemaker.cluster import Host
-from local_sagemaker.mirroring import PROFILER
-from local_sagemaker.tree import Tree
+from local_sagemaker.runtime import container, isolation
+from local_sagemaker.runtime.tree import Tree
+from local_sagemaker.training.cluster import Host
+from local_sagemaker.training.mirroring import PROFILER
 
 STOP_GRACE_S = 120  # between SIGTERM and SIGKILL, as on SageMaker
 FLUSH_S = 0.25

@@ -13,27 +13,20 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from local_sagemaker import (
-    channels,
-    cluster,
-    container,
-    isolation,
-    machine_metrics,
-    outputs,
-    requirements,
-)
-from local_sagemaker.channels import ChannelError
-from local_sagemaker.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
-from local_sagemaker.instance import Instance
-from local_sagemaker.mirroring import Mirroring, mirrors
-from local_sagemaker.outputs import Outputs, left_out
-from local_sagemaker.s3 import split
-from local_sagemaker.sampler import sampling
-from local_sagemaker.statuses import KIND, transition
-from local_sagemaker.store import is_disk_full
+from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
+from local_sagemaker.aws.s3.downloads import DownloadError
+from local_sagemaker.aws.s3.service import split
+from local_sagemaker.core.store import is_disk_full
+from local_sagemaker.runtime import container, isolation, requirements
+from local_sagemaker.training import channels, cluster, configuration, machine_metrics, outputs
+from local_sagemaker.training.instance import Instance
+from local_sagemaker.training.mirroring import Mirroring, mirrors
+from local_sagemaker.training.outputs import Outputs, left_out
+from local_sagemaker.training.profiling import sampling
+from local_sagemaker.training.statuses import KIND, transition
 
 if TYPE_CHECKING:
-    from local_sagemaker.training import TrainingJobs
+    from local_sagemaker.training.operations import TrainingJobs
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +137,7 @@ class TrainingJob:
         for instance in self.instances:
             for name in names:
                 (instance.ml / name).mkdir(parents=True, exist_ok=True)
-            container.write_configuration(
+            configuration.write_configuration(
                 instance.ml, self.description, instance.host, instance.hosts
             )
 
@@ -155,12 +148,12 @@ class TrainingJob:
                 self._fetch(channel)
             for mirroring in self.mirrorings:
                 mirroring.restore()
-        except ChannelError as error:
+        except DownloadError as error:
             raise JobFailed(str(error)) from None
         for instance in self.instances:
             requirements.adopt_driver(instance.ml)
             if not isolation.isolation().real_opt_ml:
-                container.relocate_drivers(instance.ml)
+                configuration.relocate_drivers(instance.ml)
 
     def _fetch(self, channel: dict) -> None:
         hosts = len(self.instances)
@@ -224,7 +217,7 @@ class TrainingJob:
         if entrypoint := algorithm.get("ContainerEntrypoint"):
             words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
             return [container.inside(instance.ml, word) for word in words]
-        return ["python", "-m", "local_sagemaker.toolkit"]
+        return ["python", "-m", "local_sagemaker.runtime.inside.train"]
 
     def _environment(self, instance: Instance) -> dict[str, str]:
         job, shared = self.description, self.jobs.store.folder / "environments"
@@ -277,7 +270,7 @@ class TrainingJob:
     def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""
         own = outputs.failure(instance.tree)
-        if not own or "see CloudWatch logs" in own:  # the SDK driver's stand-in text
+        if not own or "see CloudWatch logs" in own:  # the SDK driver's own text
             own = "the container's command failed"
         own = own[:OWN_LENGTH]
         lines = [line for line in instance.tail if line.strip() and not re.match(r"\++ ", line)]

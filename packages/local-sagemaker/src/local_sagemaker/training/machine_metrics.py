@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pynvml
 
-from local_sagemaker.cloudwatch import TRAINING_METRICS, CloudWatch
+from local_sagemaker.aws.cloudwatch import TRAINING_METRICS, CloudWatch
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_sagemaker import channels, container, profiler_config
-from local_sagemaker.s3 import S3, split
-from local_sagemaker.tree import Tree
+from local_sagemaker.aws.s3 import downloads
+from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.runtime.tree import Tree
+from local_sagemaker.training import configuration, profiler_config
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def mirrors(job: dict, tree: Tree) -> list[Mirror]:
     name, found = job["TrainingJobName"], []
 
     def place(member: str) -> Path:
-        return tree.place(container.local_path(job, member))
+        return tree.place(configuration.local_path(job, member))
 
     if checkpoints := job.get("CheckpointConfig"):
         uri = checkpoints["S3Uri"].rstrip("/")
@@ -87,12 +88,12 @@ class Mirroring:
         """Bring the checkpoints that are on S3 into their folder, which is made in any case.
 
         Raises:
-            ChannelError: an object there cannot be a file.
+            DownloadError: an object there cannot be a file.
         """
         for mirror in self.mirrors:
             if mirror.deletes:
                 mirror.folder.mkdir(parents=True, exist_ok=True)
-                channels.download(self.s3, f"{mirror.uri}/", mirror.folder)
+                downloads.download(self.s3, f"{mirror.uri}/", mirror.folder)
                 files = self.tree.files(mirror.folder)
                 mirror.stored = {name: _state(place) for name, place in files}
 

@@ -7,26 +7,20 @@ import re
 import shutil
 import time
 
-from local_sagemaker import (
-    ACCOUNT,
-    REGION,
-    channels,
-    container,
-    limits,
-    outputs,
-    profiler_config,
-    rule_statuses,
-)
-from local_sagemaker.cloudwatch import CloudWatch
-from local_sagemaker.isolation import isolation
-from local_sagemaker.job import TrainingJob
-from local_sagemaker.listing import page
-from local_sagemaker.rule_evaluation import RuleEvaluations
-from local_sagemaker.s3 import S3
-from local_sagemaker.slots import Slots
-from local_sagemaker.statuses import ENDED, KIND, described, step, transition
-from local_sagemaker.store import Store
-from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.aws.cloudwatch import CloudWatch
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.listing import page
+from local_sagemaker.core.store import Store
+from local_sagemaker.runtime import container
+from local_sagemaker.runtime.isolation import isolation
+from local_sagemaker.training import channels, checks, outputs, profiler_config
+from local_sagemaker.training.job import TrainingJob
+from local_sagemaker.training.rules import statuses as rule_statuses
+from local_sagemaker.training.rules.evaluation import RuleEvaluations
+from local_sagemaker.training.slots import Slots
+from local_sagemaker.training.statuses import ENDED, KIND, described, step, transition
 
 MOST_INSTANCES = 20  # of a job: AWS's default quota
 
@@ -75,7 +69,7 @@ class TrainingJobs:
     def create(self, request: dict, tuning_job_arn: str | None = None, parallel: int = 1) -> dict:
         """CreateTrainingJob; `parallel` is how many jobs its tuning job runs at a time."""
         check_definition(request)
-        request = {"StoppingCondition": {"MaxRuntimeInSeconds": limits.MAX_RUNTIME_S}, **request}
+        request = {"StoppingCondition": {"MaxRuntimeInSeconds": checks.MAX_RUNTIME_S}, **request}
         name, now = request["TrainingJobName"], time.time()
         arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
         job = {
@@ -156,7 +150,7 @@ def check_definition(request: dict) -> None:
     Raises:
         ApiError: ValidationException, naming the member and the way out.
     """
-    limits.check_training(request)
+    checks.check_training(request)
     algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
     image = algorithm.get("TrainingImage")
     if not image or not container.has_runtime(image):

@@ -6,10 +6,12 @@ import os
 import tarfile
 from pathlib import Path
 
-from local_sagemaker import container, profiler_config
-from local_sagemaker.s3 import S3, split
-from local_sagemaker.tree import Tree
-from local_sagemaker.validation import invalid
+from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.runtime import container
+from local_sagemaker.runtime.archive import gzip
+from local_sagemaker.runtime.tree import Tree
+from local_sagemaker.training import configuration, profiler_config
 
 MODEL, DATA = "model", "output/data"  # below /opt/ml
 FAILURE_BYTES = 1024  # as many as a FailureReason holds
@@ -41,8 +43,8 @@ def check(request: dict) -> None:
             split(uri)
         except ValueError as error:
             raise invalid(str(error)) from None
-    for member in container.LOCAL_PATHS:
-        local = container.local_path(request, member)
+    for member in configuration.LOCAL_PATHS:
+        local = configuration.local_path(request, member)
         if not os.path.normpath(local).startswith(f"{container.ML}/"):
             raise invalid(
                 f"{member}.LocalPath '{local}': local_sagemaker keeps folders below {container.ML}/"
@@ -102,7 +104,7 @@ class Outputs:
 def pack(kept: list[tuple[str, Path]], archive: Path) -> None:
     """Write these files and folders as a ``tar.gz``; what has two names is in it once."""
     names: dict[Path, str] = {}
-    with container.gzip(archive, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as target:
+    with gzip(archive, "wb") as stream, tarfile.open(fileobj=stream, mode="w|") as target:
         for name, place in kept:
             member = target.gettarinfo(place, arcname=name)
             if place.is_file() and place in names:

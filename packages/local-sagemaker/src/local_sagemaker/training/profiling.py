@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from local_sagemaker import isolation, profiler_config
-from local_sagemaker.instance import Instance
+from local_sagemaker.runtime import isolation
+from local_sagemaker.training import profiler_config
+from local_sagemaker.training.instance import Instance
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from local_sagemaker.store import Store
+from local_sagemaker.core.store import Store
 
 KIND = "training-job"
 ENDED = {"Completed", "Failed", "Stopped"}

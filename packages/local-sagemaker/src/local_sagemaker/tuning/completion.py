@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
 
 ATTEMPTS = 5  # SageMaker gives up after so many jobs without a single objective
 IMPROVEMENT = 0.01  # AWS: better by 1% of the best objective so far, or it is no improvement

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from local_sagemaker import ranges, training
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.training.operations import check_definition, with_key
+from local_sagemaker.tuning import ranges
 
 KIND = "tuning-job"  # in the store
 OBJECTIVE = "HyperParameterTuningJobObjective"
@@ -107,7 +108,7 @@ def check(definition: Definition) -> None:
             f"{len(static) + len(definition.ranges)} hyperparameters, static and tuned and "
             f"{OBJECTIVE_PARAMETER}, are more than {MAX_HYPERPARAMETERS}"
         )
-    training.check_definition(definition.training_request("check", {}, []))
+    check_definition(definition.training_request("check", {}, []))
 
 
 def _completed(item: dict, objective: dict | None = None) -> dict:
@@ -121,7 +122,7 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
     item = {
         **item,
         "StaticHyperParameters": told,
-        "OutputDataConfig": training.with_key(item["OutputDataConfig"]),
+        "OutputDataConfig": with_key(item["OutputDataConfig"]),
         # Shown even where the request has the other member: SDK v2's attach reads it here.
         "ResourceConfig": _resources(item),
     }

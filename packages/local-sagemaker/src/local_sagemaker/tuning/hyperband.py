@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import optuna
 
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
 
 # Where Hyperband finds the epochs of a job, and their limit, by AWS's HyperbandStrategyConfig.
 EPOCHS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")

@@ -11,18 +11,19 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local_sagemaker import completion, early_stopping, hyperband, stored_metrics, summaries
-from local_sagemaker.cloudwatch import TRAINING_METRICS
-from local_sagemaker.definitions import Definition
-from local_sagemaker.hyperband import Hyperband
-from local_sagemaker.ranges import combinations
-from local_sagemaker.search import Search
-from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker.aws import metrics
+from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.tuning import completion, early_stopping, hyperband, summaries
+from local_sagemaker.tuning.definitions import Definition
+from local_sagemaker.tuning.hyperband import Hyperband
+from local_sagemaker.tuning.ranges import combinations
+from local_sagemaker.tuning.search import Search
 
 if TYPE_CHECKING:
     import optuna
 
-    from local_sagemaker.tuning import TuningJobs
+    from local_sagemaker.tuning.operations import TuningJobs
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +247,7 @@ class TuningJob:
         """The values of the objective that a job has printed, one for each epoch."""
         metric = run.algorithm.definition.objective["MetricName"]
         dimensions = {"TrainingJobName": run.name}
-        return stored_metrics.series(self.tuning.store, TRAINING_METRICS, dimensions, metric)
+        return metrics.series(self.tuning.store, TRAINING_METRICS, dimensions, metric)
 
     def _median_stops(self, run: Run, series: list[float]) -> bool:
         return early_stopping.is_worse_than_median(series, run.algorithm.earlier, self.goal)

@@ -5,23 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from local_sagemaker import (
-    ACCOUNT,
-    REGION,
-    completion,
-    definitions,
-    summaries,
-    training,
-    warm_start,
-)
-from local_sagemaker.definitions import KIND
-from local_sagemaker.listing import cut, page
-from local_sagemaker.statuses import ENDED
-from local_sagemaker.store import Store
-from local_sagemaker.validation import ApiError, invalid
+from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.listing import cut, page
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.operations import TrainingJobs
+from local_sagemaker.training.statuses import ENDED
+from local_sagemaker.training.statuses import KIND as TRAINING_JOB
+from local_sagemaker.tuning import completion, definitions, summaries, warm_start
+from local_sagemaker.tuning.definitions import KIND
 
 if TYPE_CHECKING:
-    from local_sagemaker.tuning_job import Algorithm, TuningJob
+    from local_sagemaker.tuning.job import Algorithm, TuningJob
 
 BY_NAME = {"SortBy": "Name", "SortOrder": "Ascending"}  # the API's defaults for tuning jobs
 
@@ -29,7 +24,7 @@ BY_NAME = {"SortBy": "Name", "SortOrder": "Ascending"}  # the API's defaults for
 class TuningJobs:
     """All tuning jobs of one engine."""
 
-    def __init__(self, store: Store, jobs: training.TrainingJobs) -> None:
+    def __init__(self, store: Store, jobs: TrainingJobs) -> None:
         self.store, self.jobs = store, jobs
         self.running: dict[str, TuningJob] = {}
         self.handlers = {
@@ -61,7 +56,7 @@ class TuningJobs:
     # Operations
 
     def create(self, request: dict) -> dict:
-        from local_sagemaker import tuning_job  # Optuna takes a second to import
+        from local_sagemaker.tuning import job as tuning_job  # Optuna takes a second to import
 
         request = definitions.completed(request)
         algorithms = self._checked(request)
@@ -137,7 +132,7 @@ class TuningJobs:
                     "can be deleted."
                 )
             for summary in summaries.all_of(self.store, job):
-                self.store.update(training.KIND, summary["TrainingJobName"], TuningJobArn=None)
+                self.store.update(TRAINING_JOB, summary["TrainingJobName"], TuningJobArn=None)
             self.store.remove(KIND, name)
             runner = self.running.get(name)
         if runner:
@@ -194,7 +189,8 @@ class TuningJobs:
         Raises:
             ApiError: ValidationException, naming the member and the way out.
         """
-        from local_sagemaker import hyperband, tuning_job
+        from local_sagemaker.tuning import hyperband
+        from local_sagemaker.tuning import job as tuning_job
 
         config = request["HyperParameterTuningJobConfig"]
         if "Autotune" in request:

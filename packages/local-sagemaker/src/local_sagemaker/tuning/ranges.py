@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
 
 KINDS = ("Categorical", "Continuous", "Integer")
 LARGEST = 2**53  # of integers, which the search computes with as floats

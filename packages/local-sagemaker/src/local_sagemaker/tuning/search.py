@@ -14,8 +14,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from local_sagemaker.ranges import limits
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.tuning.ranges import limits
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

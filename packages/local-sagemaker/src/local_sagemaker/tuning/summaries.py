@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from local_sagemaker import statuses
-from local_sagemaker.definitions import OBJECTIVE
-from local_sagemaker.store import Store
+from local_sagemaker.core.store import Store
+from local_sagemaker.training import statuses
+from local_sagemaker.tuning.definitions import OBJECTIVE
 
 MEMBERS = (
     "TrainingJobName",

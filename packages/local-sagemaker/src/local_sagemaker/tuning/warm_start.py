@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local_sagemaker import definitions, statuses, summaries
-from local_sagemaker.definitions import OBJECTIVE_PARAMETER, Definition
-from local_sagemaker.store import Store
-from local_sagemaker.validation import invalid
+from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.store import Store
+from local_sagemaker.training import statuses
+from local_sagemaker.tuning import definitions, summaries
+from local_sagemaker.tuning.definitions import OBJECTIVE_PARAMETER, Definition
 
 if TYPE_CHECKING:
-    from local_sagemaker.tuning_job import Algorithm
+    from local_sagemaker.tuning.job import Algorithm
 
 
 def learn(store: Store, request: dict, algorithms: list[Algorithm]) -> None:

@@ -15,7 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, running_engine, unique
-from local_sagemaker.s3 import split
+from local_sagemaker.aws.s3.service import split
 
 MB = 1024 * 1024
 

@@ -2,7 +2,11 @@
 
 import pytest
 
-from local_sagemaker.pytorch_handler import ModelLoadError, PyTorchHandler, model_file
+from local_sagemaker.runtime.inside.pytorch_handler import (
+    ModelLoadError,
+    PyTorchHandler,
+    model_file,
+)
 
 
 @pytest.mark.parametrize(

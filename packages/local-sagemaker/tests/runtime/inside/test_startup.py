@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from local_sagemaker import environments
+from local_sagemaker.runtime import environments
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from importlib import metadata
 import pytest
 from sagemaker_training import errors
 
-from local_sagemaker import toolkit
+from local_sagemaker.runtime.inside import train
 
 
 def test_pieces_become_lines(capsys):
     async def watched():
         stream = asyncio.StreamReader(limit=1000)
-        task = asyncio.create_task(toolkit.watch(stream, 1))
+        task = asyncio.create_task(train.watch(stream, 1))
         for piece in (b"loss:", b" ", b"0.5", b"\n", b"x" * 3000, b"\nlast"):
             stream.feed_data(piece)
             await asyncio.sleep(0.01)  # the reader sees each piece by itself
@@ -29,7 +29,7 @@ def test_pieces_become_lines(capsys):
 def test_requirements_that_cannot_be_met_are_the_clients_error(tmp_path):
     (tmp_path / "requirements.txt").write_text("torch==1.13.1\n")
     with pytest.raises(errors.ClientError, match=r"line 1: 'torch==1\.13\.1' would replace torch"):
-        toolkit.install_requirements(str(tmp_path))
+        train.install_requirements(str(tmp_path))
 
 
 def test_the_toolkit_is_adapted_without_importing_torch():

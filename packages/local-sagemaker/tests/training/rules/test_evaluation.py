@@ -11,13 +11,15 @@ from smdebug_rulesconfig import ActionList, Email, StopTraining
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, Clients, running_engine, training_request, unique
 from engine_support.rules import HOOK, IMAGE, rule
-from local_sagemaker import engine, rule_evaluation, rule_statuses
-from local_sagemaker.client_environment import aws_variables
-from local_sagemaker.rule_evaluation import RuleEvaluations
-from local_sagemaker.rule_kinds import KINDS, TENSOR_RULES
-from local_sagemaker.s3 import S3
-from local_sagemaker.statuses import KIND
-from local_sagemaker.store import Store
+from local_sagemaker import daemon
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.rules import evaluation as rule_evaluation
+from local_sagemaker.training.rules import statuses as rule_statuses
+from local_sagemaker.training.rules.evaluation import RuleEvaluations
+from local_sagemaker.training.rules.kinds import KINDS, TENSOR_RULES
+from local_sagemaker.training.statuses import KIND
 
 ILL, WELL = 1e-12, 0.1  # gradients
 CUSTOM = """
@@ -375,8 +377,8 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials)
 @pytest.mark.slow  # test_server has the idle engine, the tests above when evaluations are busy
 def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     state = tmp_path / "state"
-    process = engine.start(state, idle_s=3)
-    mine = Clients(engine.find(state).url)
+    process = daemon.start(state, idle_s=3)
+    mine = Clients(daemon.find(state).url)
     mine.s3.create_bucket(Bucket=BUCKET)
     name = train(mine, trials[ILL], VANISHING)
     process.wait(timeout=60)  # nobody asks anything meanwhile

@@ -11,12 +11,13 @@ from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, training_request, unique
 from engine_support.profiles import FOREVER, profiled, until_sampled
 from engine_support.rules import HOOK, rule
-from local_sagemaker import rule_evaluation, rule_statuses
-from local_sagemaker.rule_evaluation import RuleEvaluation, RuleEvaluations
-from local_sagemaker.rule_kinds import PROFILER_RULES
-from local_sagemaker.s3 import S3
-from local_sagemaker.statuses import KIND
-from local_sagemaker.store import Store
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.rules import evaluation as rule_evaluation
+from local_sagemaker.training.rules import statuses as rule_statuses
+from local_sagemaker.training.rules.evaluation import RuleEvaluation, RuleEvaluations
+from local_sagemaker.training.rules.kinds import PROFILER_RULES
+from local_sagemaker.training.statuses import KIND
 
 REPORT = "ProfilerReport-1790000000"
 

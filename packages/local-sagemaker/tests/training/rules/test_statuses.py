@@ -7,10 +7,10 @@ from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, training_request
 from engine_support.rules import HOOK, rule
-from local_sagemaker import rule_statuses
-from local_sagemaker.rule_kinds import PROFILER_RULES, TENSOR_RULES
-from local_sagemaker.statuses import KIND
-from local_sagemaker.store import Store
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.rules import statuses as rule_statuses
+from local_sagemaker.training.rules.kinds import PROFILER_RULES, TENSOR_RULES
+from local_sagemaker.training.statuses import KIND
 
 PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles"}
 

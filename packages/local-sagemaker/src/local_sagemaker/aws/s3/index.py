@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import moto.s3.models as moto_s3
 
-from local_sagemaker.bodies import Body
-from local_sagemaker.stored_objects import (
+from local_sagemaker.aws.s3.bodies import Body
+from local_sagemaker.aws.s3.objects import (
     StoredKey,
     StoredMultipart,
     StoredS3,

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import moto.s3.models as moto_s3
 
-from local_sagemaker.bodies import CHUNK, Body, cut_body
-from local_sagemaker.store import Store
+from local_sagemaker.aws.s3.bodies import CHUNK, Body, cut_body
+from local_sagemaker.core.store import Store
 
 
 @dataclass

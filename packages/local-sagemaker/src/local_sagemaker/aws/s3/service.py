@@ -19,10 +19,11 @@ from urllib.parse import parse_qs
 
 import moto.s3.models as moto_s3
 
-from local_sagemaker import ACCOUNT, object_rows, stored_objects
-from local_sagemaker.bodies import ERROR_XML, BadBody, Body, send_file, write_body
-from local_sagemaker.store import Store
-from local_sagemaker.stored_objects import StoredS3, Transaction
+from local_sagemaker import ACCOUNT
+from local_sagemaker.aws.s3 import index, objects
+from local_sagemaker.aws.s3.bodies import ERROR_XML, BadBody, Body, send_file, write_body
+from local_sagemaker.aws.s3.objects import StoredS3, Transaction
+from local_sagemaker.core.store import Store
 
 
 class S3:
@@ -31,7 +32,7 @@ class S3:
     def __init__(self, store: Store, moto_app: Callable) -> None:
         """Put moto's S3 on `store`; `moto_app` is moto's WSGI application."""
         self.store, self._moto = store, moto_app
-        stored_objects.install(store)
+        objects.install(store)
         self.lock = threading.RLock()  # one at a time: moto has no locks of its own
 
     @property
@@ -88,7 +89,7 @@ class S3:
 
         If the block raises, or they cannot be written, moto forgets them again.
         """
-        with self.lock, stored_objects.performing(Transaction(incoming=body)) as mine:
+        with self.lock, objects.performing(Transaction(incoming=body)) as mine:
             try:
                 if body:
                     mine.created.append(body.file)
@@ -117,7 +118,7 @@ class S3:
         """The writes that put all versions of one object into the store."""
         found = self.backend.buckets.get(bucket)
         versions = found.keys.getlist(key, []) if found else []
-        describe = object_rows.description
+        describe = index.description
         rows = [(bucket, key, str(v.version_id), *describe(v, self.backend)) for v in versions]
         return [
             ("DELETE FROM objects WHERE bucket = ? AND key = ?", [(bucket, key)]),
@@ -151,7 +152,7 @@ class S3:
             arguments,
         ):
             if bucket in self.backend.buckets:
-                version = object_rows.restored(self.backend, bucket, key, row)
+                version = index.restored(self.backend, bucket, key, row)
                 found.setdefault((bucket, key), []).append(version)
         for (bucket, key), versions in found.items():
             dict.__setitem__(self.backend.buckets[bucket].keys, key, versions)
@@ -164,7 +165,7 @@ class S3:
                 parts = self.store.query(
                     "SELECT number, file, meta FROM parts WHERE upload = ?", (upload,)
                 )
-                made = object_rows.restored_upload(self.backend, upload, meta, parts)
+                made = index.restored_upload(self.backend, upload, meta, parts)
                 self.backend.buckets[bucket].multiparts[upload] = made
 
     # What jobs need

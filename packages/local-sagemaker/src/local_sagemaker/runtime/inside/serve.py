@@ -1,9 +1,10 @@
 """The endpoint's process: SageMaker's inference toolkit behind a Unix socket.
 
-Runs as ``python -m local_sagemaker.serving SOCKET`` in the model's folder, with the handler
-functions (``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn``, or ``transform_fn``) taken
-from the module that ``SAGEMAKER_PROGRAM`` names, in ``SAGEMAKER_CODE`` or at the archive's root.
-The toolkit's own Transformer calls them, as it does in AWS's PyTorch inference containers.
+Runs as ``python -m local_sagemaker.runtime.inside.serve SOCKET`` in the model's folder, with the
+handler functions (``model_fn``, ``input_fn``, ``predict_fn``, ``output_fn``, or
+``transform_fn``) taken from the module that ``SAGEMAKER_PROGRAM`` names, in ``SAGEMAKER_CODE`` or
+at the archive's root. The toolkit's own Transformer calls them, as it does in AWS's PyTorch
+inference containers.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 from sagemaker_inference.environment import Environment
 from sagemaker_inference.transformer import Transformer
 
-from local_sagemaker import requirements
-from local_sagemaker.pytorch_handler import PyTorchHandler
+from local_sagemaker.runtime import requirements
+from local_sagemaker.runtime.inside.pytorch_handler import PyTorchHandler
 
 # Set for the process that has started itself anew.
 REQUIREMENTS_MET = "LOCAL_SAGEMAKER_REQUIREMENTS_MET"
@@ -167,7 +168,7 @@ def install_requirements(code: Path) -> None:
             sys.exit(str(error))
         if added:
             os.environ[REQUIREMENTS_MET] = "1"
-            module = [sys.executable, "-m", "local_sagemaker.serving", *sys.argv[1:]]
+            module = [sys.executable, "-m", "local_sagemaker.runtime.inside.serve", *sys.argv[1:]]
             os.execv(sys.executable, module)
 
 

@@ -1,7 +1,7 @@
 """SageMaker's training toolkit, run in the place of the container's ``train``.
 
-``python -m local_sagemaker.toolkit`` changes what does not fit here (`adapt`). The toolkit itself
-prints every piece that it happens to read as a line of its own; on a busy machine
+``python -m local_sagemaker.runtime.inside.train`` changes what does not fit here (`adapt`). The
+toolkit itself prints every piece that it happens to read as a line of its own; on a busy machine
 ``print("loss:", 0.5)`` becomes two log lines, which no metric's expression matches. And it hands
 every requirements.txt to pip, which may ask the network for what is there.
 """
@@ -18,7 +18,7 @@ from sagemaker_pytorch_container import training
 from sagemaker_training import errors, modules, process, runner
 from sagemaker_training.cli.train import main
 
-from local_sagemaker import requirements
+from local_sagemaker.runtime import requirements
 
 _watch = process.watch
 

@@ -22,12 +22,14 @@ import time
 from collections import deque
 from pathlib import Path
 
-from local_sagemaker import isolation, rule_results, rule_statuses
-from local_sagemaker.client_environment import aws_variables
-from local_sagemaker.rule_kinds import KINDS, Kind
-from local_sagemaker.s3 import S3, split
-from local_sagemaker.statuses import KIND, described
-from local_sagemaker.store import Store, is_disk_full
+from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core.store import Store, is_disk_full
+from local_sagemaker.runtime import isolation
+from local_sagemaker.training.rules import results as rule_results
+from local_sagemaker.training.rules import statuses as rule_statuses
+from local_sagemaker.training.rules.kinds import KINDS, Kind
+from local_sagemaker.training.statuses import KIND, described
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local_sagemaker import mirroring, profiler_config
+from local_sagemaker.training import mirroring, profiler_config
 
 
 @dataclass(frozen=True)

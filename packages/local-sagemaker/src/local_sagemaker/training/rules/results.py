@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from local_sagemaker.s3 import S3
-from local_sagemaker.tree import Tree
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.runtime.tree import Tree
 
 
 def place(job: dict, rule: dict) -> str:

@@ -7,9 +7,9 @@ import secrets
 import time
 
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.rule_kinds import KINDS, Kind
-from local_sagemaker.statuses import KIND
-from local_sagemaker.store import Store
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.rules.kinds import KINDS, Kind
+from local_sagemaker.training.statuses import KIND
 
 DETAILS_LENGTH = 1024  # characters of StatusDetails that the API takes
 # AWS's own images, of the built-in rules and for rules of one's own, in any registry.
