@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/evaluator.py`: the process that evaluates a job's profiler rules."""
+"""`beside_job/profiler.py`: the process that evaluates a job's profiler rules."""
 
 import json
 import subprocess
@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from debugger_support import recordings
-from open_debugger.profiler import evaluator, report
-from open_debugger.profiler.evaluator import Looks, run
+from open_debugger.beside_job import profiler
+from open_debugger.beside_job.profiler import Looks, run
+from open_debugger.profiler import report
 
 
 def rule(name, invoked=None, **parameters):
@@ -81,8 +82,8 @@ def test_of_a_job_that_has_ended_there_is_one_look():
 
 def test_long_looks_are_rare(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(evaluator, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(evaluator, "LOOK_S", 0.1)
+    monkeypatch.setattr(profiler, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(profiler, "LOOK_S", 0.1)
     kept, _, wait = acts(False, True)
 
     def look(ended):
@@ -208,7 +209,7 @@ def test_the_process(starved, tmp_path):
     rules, job = tmp_path / "rules.json", tmp_path / "job.json"
     rules.write_text(json.dumps([LOW, REPORT]))
     job.write_text(json.dumps(JOB))
-    command = [sys.executable, "-m", "open_debugger.profiler.evaluator", str(starved), str(rules)]
+    command = [sys.executable, "-m", "open_debugger.beside_job.profiler", str(starved), str(rules)]
     command += [str(tmp_path / "results"), "--job", str(job)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     process = subprocess.Popen(command, text=True, **pipes)

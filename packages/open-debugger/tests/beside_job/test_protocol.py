@@ -1,4 +1,4 @@
-"""`open_debugger/protocol.py`: what an evaluator and its starter say to each other."""
+"""`beside_job/protocol.py`: what an evaluator and its starter say to each other."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from open_debugger import protocol
+from open_debugger.beside_job import protocol
 
 PROGRAM = """
 import os, subprocess, sys

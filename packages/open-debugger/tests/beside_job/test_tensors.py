@@ -1,4 +1,4 @@
-"""`open_debugger/evaluator.py`: the process that evaluates a job's rules while it runs."""
+"""`beside_job/tensors.py`: the process that evaluates a job's rules while it runs."""
 
 import json
 import select
@@ -10,8 +10,8 @@ import pytest
 
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from debugger_support.services import BUCKET, unique
-from open_debugger.evaluator import run, write
-from open_debugger.verdict import RuleResult, Verdict
+from open_debugger.beside_job.tensors import run, write
+from open_debugger.results import RuleResult, Verdict
 
 GRADIENT = "gradient/Net_fc.weight"
 
@@ -131,7 +131,7 @@ def test_a_result_stays_in_its_folder(tmp_path, name, place):
 def evaluator(tensors, folder, rules, **environment):
     """The process, which ends with the block."""
     (folder / "rules.json").write_text(json.dumps(rules))
-    command = [sys.executable, "-m", "open_debugger.evaluator", str(tensors)]
+    command = [sys.executable, "-m", "open_debugger.beside_job.tensors", str(tensors)]
     command += [str(folder / "rules.json"), str(folder / "results")]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, **pipes, env=environment, bufsize=0) as process:

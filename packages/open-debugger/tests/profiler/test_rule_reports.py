@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/reports.py`: findings as files in AWS's form."""
+"""`profiler/rule_reports.py`: findings as files in AWS's form."""
 
 import json
 
@@ -8,8 +8,8 @@ import pytest
 from debugger_support.recordings import SCENES, make
 from open_debugger.profiler.catalogue import PROFILER_RULES
 from open_debugger.profiler.evaluation import evaluate
-from open_debugger.profiler.finding import Finding
-from open_debugger.profiler.reports import report, write
+from open_debugger.profiler.findings import Finding
+from open_debugger.profiler.rule_reports import report, write
 
 PARAMETERS = {
     "CPUBottleneck": "threshold:50\ncpu_threshold:90\ngpu_threshold:10\npatience:120",

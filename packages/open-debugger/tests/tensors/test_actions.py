@@ -1,11 +1,11 @@
-"""`open_debugger/actions.py`: what rules do when they fire."""
+"""`tensors/actions.py`: what rules do when they fire."""
 
 import json
 
 import pytest
 from smdebug_rulesconfig import SMS, ActionList, Email, StopTraining
 
-from open_debugger import actions
+from open_debugger.tensors import actions
 
 
 def test_actions_as_the_sdks_send_them():

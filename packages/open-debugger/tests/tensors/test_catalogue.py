@@ -1,12 +1,12 @@
-"""`open_debugger/catalogue.py`: AWS's rules, parameters and defaults, and what is refused."""
+"""`tensors/catalogue.py`: AWS's rules, parameters and defaults, and what is refused."""
 
 import math
 
 import pytest
 
 from debugger_support.saved_tensors import SavedTensors
-from open_debugger.catalogue import RULES, RuleError, defaults, make, values
-from open_debugger.trials import open_trial
+from open_debugger.tensors.catalogue import RULES, RuleError, defaults, make, values
+from open_debugger.tensors.trials import open_trial
 
 # As published in AWS's "List of Debugger built-in rules"; further ones are ours.
 PUBLISHED = {

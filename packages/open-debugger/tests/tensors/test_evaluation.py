@@ -1,4 +1,4 @@
-"""`open_debugger/evaluation.py`: several rules on one trial, at once or as it grows."""
+"""`tensors/evaluation.py`: several rules on one trial, at once or as it grows."""
 
 import gc
 import weakref
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from debugger_support.saved_tensors import LOSS, SavedTensors
-from open_debugger import RULES, RuleError, TrialError, evaluate, trials
-from open_debugger.evaluation import Evaluation
-from open_debugger.trials import open_trial
+from open_debugger import RULES, RuleError, TrialError, evaluate
+from open_debugger.tensors import trials
+from open_debugger.tensors.evaluation import Evaluation
+from open_debugger.tensors.trials import open_trial
 
 WEIGHT, GRADIENT = "Net_fc.weight", "gradient/Net_fc.weight"
 

@@ -1,4 +1,4 @@
-"""`open_debugger/trials.py`: what was saved is read as far as it goes, without waiting."""
+"""`tensors/trials.py`: what was saved is read as far as it goes, without waiting."""
 
 import gc
 import shutil
@@ -11,7 +11,7 @@ from smdebug.core.modes import ModeKeys
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from debugger_support.services import BUCKET, unique
 from open_debugger import TrialError, evaluate
-from open_debugger.trials import open_trial
+from open_debugger.tensors.trials import open_trial
 
 WEIGHT = "Net_fc.weight"
 

@@ -1,10 +1,11 @@
 """The process that evaluates a job's profiler rules while the job runs.
 
-``python -m open_debugger.profiler.evaluator RECORDING RULES RESULTS [--job FILE]``: reads the
+``python -m open_debugger.beside_job.profiler RECORDING RULES RESULTS [--job FILE]``: reads the
 recording below RECORDING (a folder or an ``s3://`` address) again and again, at most once a minute,
 and once more at the end; RULES is a file with the job's ProfilerRuleConfigurations. Whoever started
 it hears of each change of a rule's status, and says when nothing more will be recorded
-(`open_debugger.protocol`); it may write what DescribeTrainingJob answers to FILE, at any time.
+(`open_debugger.beside_job.protocol`); it may write what DescribeTrainingJob answers to FILE, at any
+time.
 
 In the folder RESULTS lies what the rules have found, as ``<RuleConfigurationName>/<Rule>.json``; of
 a ProfilerReport ``profiler-output/profiler-report.html`` and ``profiler-output/profiler-reports/``
@@ -24,11 +25,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from open_debugger import protocol
-from open_debugger.profiler import diagnosis, reader, report, reports
+from open_debugger.beside_job import protocol
+from open_debugger.profiler import diagnosis, report, rule_reports
 from open_debugger.profiler.catalogue import REPORT
 from open_debugger.profiler.evaluation import evaluate
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
+from open_debugger.profiler.reading import reader
 from open_debugger.profiler.recording import Recording
 
 LOOK_S = 60.0
@@ -99,13 +101,13 @@ class Looks:
 def write_report(recording: Recording, findings: list[Finding], folder: Path) -> None:
     """Write the HTML report and the JSON reports of the rules it is made of, in AWS's layout."""
     place, rules = folder / "profiler-output", [each for each in findings if each.rule != REPORT]
-    reports.write(rules, place / "profiler-reports")
+    rule_reports.write(rules, place / "profiler-reports")
     made = diagnosis.diagnose(recording, rules)
     report.write(recording, rules, made, place / "profiler-report.html")
 
 
 def _write(_recording: Recording, findings: list[Finding], folder: Path) -> None:
-    reports.write(findings, folder)
+    rule_reports.write(findings, folder)
 
 
 def _words(error: Exception) -> str:

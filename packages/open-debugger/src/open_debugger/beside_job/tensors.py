@@ -1,10 +1,10 @@
 """The process that evaluates a job's rules while the job runs.
 
-``python -m open_debugger.evaluator TENSORS RULES RESULTS``: reads the tensors below TENSORS (a
-folder or an ``s3://`` address) as they come; RULES is a file with the job's
+``python -m open_debugger.beside_job.tensors TENSORS RULES RESULTS``: reads the tensors below
+TENSORS (a folder or an ``s3://`` address) as they come; RULES is a file with the job's
 DebugRuleConfigurations. Whoever started it hears of each change of a rule's status, and says when
-no more tensors will come (`open_debugger.protocol`). What a rule has found by then is in the folder
-RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
+no more tensors will come (`open_debugger.beside_job.protocol`). What a rule has found by then is in
+the folder RESULTS, as ``<RuleConfigurationName>/<rule>.json``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from open_debugger import protocol
-from open_debugger.evaluation import Evaluation
-from open_debugger.trials import TrialError, open_trial
-from open_debugger.verdict import RuleResult, Verdict
+from open_debugger.beside_job import protocol
+from open_debugger.results import RuleResult, Verdict
+from open_debugger.tensors.evaluation import Evaluation
+from open_debugger.tensors.trials import TrialError, open_trial
 
 POLL_S = 1.0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from open_debugger.profiler.catalogue import REPORT
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 
 
 def write(findings: Iterable[Finding], folder: Path) -> list[Path]:

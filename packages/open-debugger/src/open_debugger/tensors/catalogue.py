@@ -7,19 +7,19 @@ import typing
 from collections.abc import Mapping
 
 from open_debugger.parameters import RuleError, fill
-from open_debugger.rule import TensorRule
-from open_debugger.rules.activations import DeadRelu, SaturatedActivation
-from open_debugger.rules.data import CheckInputImages, ClassImbalance
-from open_debugger.rules.gradients import ExplodingTensor, VanishingGradient
-from open_debugger.rules.losses import LossNotDecreasing, Overfit, Overtraining
-from open_debugger.rules.weights import (
+from open_debugger.tensors.rule import TensorRule
+from open_debugger.tensors.rules.activations import DeadRelu, SaturatedActivation
+from open_debugger.tensors.rules.data import CheckInputImages, ClassImbalance
+from open_debugger.tensors.rules.gradients import ExplodingTensor, VanishingGradient
+from open_debugger.tensors.rules.losses import LossNotDecreasing, Overfit, Overtraining
+from open_debugger.tensors.rules.weights import (
     AllZero,
     PoorWeightInitialization,
     TensorVariance,
     UnchangedTensor,
     WeightUpdateRatio,
 )
-from open_debugger.trials import Trial
+from open_debugger.tensors.trials import Trial
 
 RULES: dict[str, type[TensorRule]] = {
     rule.__name__: rule

@@ -22,8 +22,8 @@ from smdebug.exceptions import (
 )
 from smdebug.rules.rule import Rule
 
-from open_debugger.rule import TensorRule
-from open_debugger.trials import Trial
+from open_debugger.tensors.rule import TensorRule
+from open_debugger.tensors.trials import Trial
 
 SOURCE = "source_s3_uri"
 # A step that has nothing for a rule is no error, for smdebug either.

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from smdebug.exceptions import RuleEvaluationConditionMet
 
-from open_debugger import catalogue, custom
-from open_debugger.catalogue import RuleError
-from open_debugger.rule import TensorRule
-from open_debugger.trials import Trial, TrialError, open_trial
-from open_debugger.verdict import Results, RuleResult
+from open_debugger.results import Results, RuleResult
+from open_debugger.tensors import catalogue, custom
+from open_debugger.tensors.catalogue import RuleError
+from open_debugger.tensors.rule import TensorRule
+from open_debugger.tensors.trials import Trial, TrialError, open_trial
 
 RUNNING = ("InProgress", "IssuesFound")
 

@@ -10,10 +10,10 @@ from smdebug.core.modes import ModeKeys
 from smdebug.exceptions import TensorUnavailableForStep
 from smdebug.rules.rule import Rule
 
-from open_debugger.actions import Actions
 from open_debugger.parameters import require
-from open_debugger.trials import Trial
-from open_debugger.verdict import Verdict
+from open_debugger.results import Verdict
+from open_debugger.tensors.actions import Actions
+from open_debugger.tensors.trials import Trial
 
 Names = list[str] | tuple[str, ...]  # of collections, or regular expressions of tensors' names
 KEPT = 200  # verdicts of a rule; later ones are counted only

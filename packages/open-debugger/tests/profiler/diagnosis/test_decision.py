@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/diagnosis.py`: what limited runs whose truth is known."""
+"""`profiler/diagnosis/`: what limited runs whose truth is known."""
 
 import dataclasses
 import re
@@ -9,8 +9,7 @@ import pytest
 
 from debugger_support import minimal
 from debugger_support.recordings import LIMITS, make
-from open_debugger.profiler import diagnosis
-from open_debugger.profiler.diagnosis import diagnose
+from open_debugger.profiler.diagnosis import decision, diagnose
 from open_debugger.profiler.evaluation import evaluate
 from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Recording
@@ -145,7 +144,7 @@ def limit(monkeypatch, **changes) -> str:
 def found(monkeypatch, **changes):
     parts = {part: changes.pop(part) for part in list(changes) if part in WELL.parts}
     m = dataclasses.replace(WELL, **{"parts": {**WELL.parts, **parts}, **changes})
-    monkeypatch.setattr(diagnosis, "measure", lambda recording: m)
+    monkeypatch.setattr(decision, "measure", lambda recording: m)
     result = diagnose(Recording(""))
     said(result)
     return result
@@ -235,7 +234,7 @@ ALONE = {"steps": 0, "stepping": None, "parts": {}, "outliers": None}
 )
 def test_each_threshold_decides_without_step_times(monkeypatch, changes, wanted):
     m = dataclasses.replace(WELL, **{**ALONE, **changes})
-    monkeypatch.setattr(diagnosis, "measure", lambda recording: m)
+    monkeypatch.setattr(decision, "measure", lambda recording: m)
     result = diagnose(Recording(""))
     assert result.limit == wanted
     said(result)

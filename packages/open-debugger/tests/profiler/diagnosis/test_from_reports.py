@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/reported.py`: a verdict from the reports of AWS's own rules alone."""
+"""`profiler/diagnosis/from_reports.py`: a verdict from the reports of AWS's own rules alone."""
 
 import pytest
 

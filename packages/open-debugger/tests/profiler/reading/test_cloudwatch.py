@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/cloudwatch.py`: what CloudWatch has of a job."""
+"""`profiler/reading/cloudwatch.py`: what CloudWatch has of a job."""
 
 import time
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from debugger_support.services import unique
-from open_debugger.profiler.cloudwatch import NAMESPACE, read
+from open_debugger.profiler.reading.cloudwatch import NAMESPACE, read
 from open_debugger.profiler.recording import Metric, RecordingError
 
 NOW = time.time() // 60 * 60

@@ -1,10 +1,10 @@
-"""`open_debugger/profiler/job.py`: what SageMaker says of a job."""
+"""`profiler/reading/job.py`: what SageMaker says of a job."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from open_debugger.profiler.job import from_description
+from open_debugger.profiler.reading.job import from_description
 from open_debugger.profiler.recording import Job, Phase
 
 AT = datetime(2026, 9, 21, 14, 14, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/lines.py`: whole lines survive, and what is left out is counted."""
+"""`profiler/reading/lines.py`: whole lines survive, and what is left out is counted."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_debugger.profiler.lines import LeftOut, objects
+from open_debugger.profiler.reading.lines import LeftOut, objects
 
 GOOD = [{"a": 1}, {"b": [None, "é"]}, {}]
 

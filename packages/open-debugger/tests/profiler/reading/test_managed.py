@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/managed.py`: the reports of AWS's own rules."""
+"""`profiler/reading/managed.py`: the reports of AWS's own rules."""
 
 import json
 
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debugger_support.recordings import RULE_REPORT
-from open_debugger.profiler.lines import LeftOut
-from open_debugger.profiler.managed import collect, parameters, parse
+from open_debugger.profiler.reading.lines import LeftOut
+from open_debugger.profiler.reading.managed import collect, parameters, parse
 
 
 def collected(**files):

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/places.py`: archives that are damaged, or mean no good."""
+"""`profiler/reading/places.py`: archives that are damaged, or mean no good."""
 
 import io
 import random
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_debugger.profiler.places import Folder, opened, unpacked
+from open_debugger.profiler.reading.places import Folder, opened, unpacked
 from open_debugger.profiler.recording import RecordingError
 
 FILE = "profiler-output/system/incremental/x/1.algo-1.json"

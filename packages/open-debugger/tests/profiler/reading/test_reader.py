@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/reader.py`: what was recorded is read back, from wherever it lies."""
+"""`profiler/reading/reader.py`: what was recorded is read back, from wherever it lies."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import pytest
 
 from debugger_support.recordings import RULE_REPORT, SCENES, START, line, make, write
 from debugger_support.services import BUCKET, unique
-from open_debugger.profiler.reader import read
+from open_debugger.profiler.reading.reader import read
 from open_debugger.profiler.recording import Job, Metric, RecordingError
 
 SMALL = {"seconds": 70.0, "step": 2.0}

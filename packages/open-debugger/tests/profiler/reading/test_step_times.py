@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/step_times.py`: what the script recorded, row by row."""
+"""`profiler/reading/step_times.py`: what the script recorded, row by row."""
 
 import json
 
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_debugger.profiler.lines import LeftOut
+from open_debugger.profiler.reading.lines import LeftOut
+from open_debugger.profiler.reading.step_times import collect
 from open_debugger.profiler.recording import SPAN_COLUMNS, STEP_COLUMNS
-from open_debugger.profiler.step_times import collect
 
 FRAME = {"NodeId": "algo-1", "Rank": 0, "Timestamp": 1790000000.5}
 PARTS = {

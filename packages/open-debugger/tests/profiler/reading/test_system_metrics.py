@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/system_metrics.py`: samples become series, and odd times are told."""
+"""`profiler/reading/system_metrics.py`: samples become series, and odd times are told."""
 
 import json
 import time
@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from debugger_support.recordings import START, line
-from open_debugger.profiler.lines import LeftOut
+from open_debugger.profiler.reading.lines import LeftOut
+from open_debugger.profiler.reading.system_metrics import collect
 from open_debugger.profiler.recording import Metric
-from open_debugger.profiler.system_metrics import collect
 
 CPU = Metric("algo-1", "cpu", "cpu0", "CPUUtilization")
 EVENT = json.loads(line("cpu", "cpu0", "CPUUtilization", 4.5, START))

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/timelines.py`: the step times of old containers, by smdebug's writer."""
+"""`profiler/reading/timelines.py`: the step times of old containers, by smdebug's writer."""
 
 from types import SimpleNamespace
 
@@ -10,9 +10,9 @@ from smdebug.core.tfevent.timeline_file_writer import TimelineFileWriter
 from smdebug.profiler.profiler_config import ProfilerConfig
 
 from debugger_support.recordings import START, make, write
-from open_debugger.profiler.lines import LeftOut
-from open_debugger.profiler.reader import read
-from open_debugger.profiler.timelines import collect
+from open_debugger.profiler.reading.lines import LeftOut
+from open_debugger.profiler.reading.reader import read
+from open_debugger.profiler.reading.timelines import collect
 
 
 def record(root, steps, worker="51-algo-1", kind="pythontimeline", closed=True):

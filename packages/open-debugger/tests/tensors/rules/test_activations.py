@@ -1,4 +1,4 @@
-"""`open_debugger/rules/activations.py`: units that are dead or saturated."""
+"""`tensors/rules/activations.py`: units that are dead or saturated."""
 
 import numpy as np
 import pytest

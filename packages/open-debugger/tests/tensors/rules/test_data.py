@@ -1,4 +1,4 @@
-"""`open_debugger/rules/data.py`: images that are not normalised, classes that are rare."""
+"""`tensors/rules/data.py`: images that are not normalised, classes that are rare."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`open_debugger/rules/gradients.py`: gradients that vanish."""
+"""`tensors/rules/gradients.py`: gradients that vanish."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,4 +1,4 @@
-"""`PoorWeightInitialization` of `open_debugger/rules/weights.py`: networks that cannot begin."""
+"""`PoorWeightInitialization` of `tensors/rules/weights.py`: networks that cannot begin."""
 
 import numpy as np
 import pytest

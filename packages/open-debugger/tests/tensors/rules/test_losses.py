@@ -1,4 +1,4 @@
-"""`open_debugger/rules/losses.py`: do losses fall, and does validation follow training?"""
+"""`tensors/rules/losses.py`: do losses fall, and does validation follow training?"""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""`open_debugger/rules/weights.py`: how tensors change, and how they are distributed.
+"""`tensors/rules/weights.py`: how tensors change, and how they are distributed.
 
 Its PoorWeightInitialization is in `test_initialization.py`.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from open_debugger.profiler.finding import Diagnosis
+from open_debugger.profiler.findings import Diagnosis
 
 IDLE = 10.0  # percent: gpu_threshold of CPUBottleneck and IOBottleneck
 BUSY = 70.0  # percent: threshold_p95 of LowGPUUtilization

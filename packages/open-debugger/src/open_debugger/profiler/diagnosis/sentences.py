@@ -1,166 +1,21 @@
-"""The verdict on a run: what limited it, by which evidence, and what to change."""
+"""The sentences of a diagnosis: what limited the run, the evidence, the change, and its gain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
-from open_debugger.profiler import reported
-from open_debugger.profiler.finding import Diagnosis, Finding
-from open_debugger.profiler.measures import Measures, measure
-from open_debugger.profiler.recording import Recording
+from open_debugger.profiler.diagnosis.thresholds import DATA, FEWEST, FULL_CORES, SHORTEST
+from open_debugger.profiler.findings import Diagnosis
+from open_debugger.profiler.measures import Measures
 from open_debugger.profiler.text import percent
 
-FEWEST = 5  # steps, or samples
-SHORTEST = 5.0  # seconds: in less even a GPU's first step is a good part
-DATA = 0.25
-BUSY_GPU = 0.7  # LowGPUUtilization's threshold_p95
-HIDDEN = 0.8
-FULL_CORES = 0.85
-ONE_CORE = 0.9
-IO = 0.5  # IOBottleneck's threshold
-UNBALANCED = 0.2  # LoadBalancing's threshold
-LEAK = 0.05  # GPUMemoryIncrease's increase
-FULL_MEMORY = 0.95
-OUTLIERS = 0.1
-REST = 0.25
-MOSTLY = 0.5  # of the run's time
 RUN = "the run"  # what a gain is a share of where no steps were recorded
-
-OVERHEADS = {
-    "initialization": "Start faster first (FastFile mode, no packages to install, pretrained "
-    "weights from a channel), or train longer in one job",
-    "evaluation": "Evaluate less often first, and with larger batches under torch.inference_mode()",
-    "checkpoint": "Save less often first, or on one rank only",
-}
-
-# The rules that see a limit too.
-SEEN_BY = {
-    "data": ("Dataloader", "LowGPUUtilization", "CPUBottleneck"),
-    "io": ("IOBottleneck", "LowGPUUtilization"),
-    "cpu": ("CPUBottleneck", "LowGPUUtilization", "BatchSize"),
-    "memory": ("GPUMemoryIncrease",),
-    "balance": ("LoadBalancing",),
-    "outliers": ("StepOutlier",),
-}
-
-
-def diagnose(recording: Recording, findings: Iterable[Finding] = ()) -> Diagnosis:
-    """Say what limited a run.
-
-    What was measured decides, the first that holds:
-
-    1. memory, where it rises steadily and is full at the end: the run is about to fail.
-    2. The wait for data is 25% of the training steps' time or more, and the GPU, if there is one,
-       works less than 80% of the time (it works on while the next batch is awaited). A quarter,
-       for all that can be won is 1 / (1 - share): a third more speed, and below that the first
-       batches of the epochs alone are often as much. Then io, if in half of the samples a core
-       waits for storage; or cpu, if several loader processes fill all cores (85%); or else data.
-    3. balance: two GPUs' utilization is further apart than LoadBalancing's 0.2.
-    4. memory, where it rises steadily by more than GPUMemoryIncrease's 5 percentage points.
-    5. outliers: steps of more than twice the median take 10% of the steps' time beyond it.
-    6. io, as above, and a GPU below 70%, or none.
-    7. cpu: Python takes a quarter of the steps, or a core is full (90%) and the others idle, or
-       the GPU works less than 70% of the time on kernels that are too small for it.
-    8. compute: the network itself.
-
-    Without step times the GPU's utilization decides, and what the cores do meanwhile; without
-    samples the reports of AWS's own rules, if they were read.
-
-    Args:
-        findings: of the rules; those that saw the same are named.
-
-    Returns:
-        `gain` is a bound, not a forecast: no more can be saved than was spent waiting, and work
-        that stays cannot be done faster than by all cores; None where no time is to be gained.
-    """
-    figures = measure(recording)
-    if figures.steps >= FEWEST and figures.parts and figures.seconds >= SHORTEST:
-        diagnosis = _by_steps(figures)
-    elif figures.samples >= FEWEST and figures.seconds >= SHORTEST:
-        diagnosis = replace(_by_samples(replace(figures, parts={})), gain_of=RUN)
-    else:
-        return reported.diagnose(recording.managed) or _too_little(figures)
-    return _agreed(_with_overheads(diagnosis, figures), findings)
-
-
-def _by_steps(m: Measures) -> Diagnosis:
-    waiting = m.parts.get("data", 0.0) >= DATA and (m.gpu is None or m.gpu < HIDDEN)
-    if m.rise > LEAK and (m.memory or 0.0) >= FULL_MEMORY:
-        return _memory(m)
-    if waiting:
-        return _waiting(m)
-    if m.distance > UNBALANCED:
-        return _balance(m)
-    if m.rise > LEAK:
-        return _memory(m)
-    if (m.outliers or 0.0) >= OUTLIERS:
-        return _outliers(m)
-    return _working(m)
-
-
-def _waiting(m: Measures) -> Diagnosis:
-    if _waits_for_storage(m):
-        return _io(m)
-    if m.workers and m.cpu is not None and m.cpu >= FULL_CORES:
-        return _decoding(m)
-    return _data(m)
-
-
-def _working(m: Measures) -> Diagnosis:
-    idle = m.gpu is None or m.gpu < BUSY_GPU
-    if idle and _waits_for_storage(m):
-        return _io(m)
-    if idle and m.parts.get("rest", 0.0) >= REST:
-        return _python(m)
-    if idle and m.parts.get("host_to_device", 0.0) >= DATA:
-        return _copying(m)
-    if _one_core(m) and m.gpu is None:
-        return _threads(m)
-    if m.gpu is not None and m.gpu < BUSY_GPU:
-        return _small_kernels(m)
-    return _compute(m)
-
-
-def _by_samples(m: Measures) -> Diagnosis:
-    if m.distance > UNBALANCED:
-        return _balance(m)
-    if m.rise > LEAK:
-        return _memory(m)
-    if m.gpu is not None and m.gpu >= BUSY_GPU:
-        return _compute(m)
-    if _waits_for_storage(m):
-        return _io(m)
-    if m.gpu is not None and (_one_core(m) or (m.one_full or 0.0) >= 0.5 or _full(m)):
-        return _held_up(m)
-    if m.gpu is None and _full(m):
-        return _processor(m)
-    return _unexplained(m)
-
-
-def _waits_for_storage(m: Measures) -> bool:
-    return m.io is not None and m.io >= IO
-
-
-def _full(m: Measures) -> bool:
-    return m.cpu is not None and m.cpu >= FULL_CORES
-
-
-def _one_core(m: Measures) -> bool:
-    """One core is full and the others mostly idle, or, for the system moves a process from core
-    to core, all of them together do the work of about one."""
-    if m.cpu is None or m.cores < 2:
-        return False
-    full = m.busiest >= ONE_CORE and m.cpu < m.busiest / 1.5
-    return full or ONE_CORE <= m.cpu * m.cores <= 1.25
 
 
 # The sentences
 
 
-def _data(m: Measures) -> Diagnosis:
+def data(m: Measures) -> Diagnosis:
     enough = m.workers is not None and m.workers >= _advised(m)
-    if enough or _full(m):
+    if enough or is_full(m):
         gain = m.parts["data"]
         ahead = "" if not m.workers else (  # without workers, DataLoader refuses both
             ", and let it read ahead (prefetch_factor, persistent_workers=True)"
@@ -197,7 +52,7 @@ def more_workers(m: Measures) -> str:
     return f"{said}, and the cores, {idle}, have room for that work."
 
 
-def _decoding(m: Measures) -> Diagnosis:
+def decoding(m: Measures) -> Diagnosis:
     gain = m.parts["data"]
     return Diagnosis(
         "cpu",
@@ -210,7 +65,7 @@ def _decoding(m: Measures) -> Diagnosis:
     )
 
 
-def _io(m: Measures) -> Diagnosis:
+def io(m: Measures) -> Diagnosis:
     data = m.parts.get("data", 0.0)
     idle = 1 - ((m.cpu or 0.0) if m.gpu is None else m.gpu)
     gain = data if data >= DATA else min(m.io, idle)
@@ -228,7 +83,7 @@ def _io(m: Measures) -> Diagnosis:
     )
 
 
-def _balance(m: Measures) -> Diagnosis:
+def balance(m: Measures) -> Diagnosis:
     best, least = max(m.gpus, key=m.gpus.get), min(m.gpus, key=m.gpus.get)
     gain = 1 - m.gpu / m.gpus[best]
     return Diagnosis(
@@ -243,7 +98,7 @@ def _balance(m: Measures) -> Diagnosis:
     )
 
 
-def _memory(m: Measures) -> Diagnosis:
+def memory(m: Measures) -> Diagnosis:
     return Diagnosis(
         "memory",
         "The GPU's memory grew all the time: a longer run, or a larger batch, will fail.",
@@ -255,7 +110,7 @@ def _memory(m: Measures) -> Diagnosis:
     )
 
 
-def _outliers(m: Measures) -> Diagnosis:
+def outliers(m: Measures) -> Diagnosis:
     return Diagnosis(
         "outliers",
         "A few training steps took many times as long as the others.",
@@ -268,7 +123,7 @@ def _outliers(m: Measures) -> Diagnosis:
     )
 
 
-def _python(m: Measures) -> Diagnosis:
+def python(m: Measures) -> Diagnosis:
     gain = min(m.parts["rest"], 1 - (m.gpu or 0.0))
     return Diagnosis(
         "cpu",
@@ -281,7 +136,7 @@ def _python(m: Measures) -> Diagnosis:
     )
 
 
-def _copying(m: Measures) -> Diagnosis:
+def copying(m: Measures) -> Diagnosis:
     gain = m.parts["host_to_device"]
     return Diagnosis(
         "data",
@@ -293,7 +148,7 @@ def _copying(m: Measures) -> Diagnosis:
     )
 
 
-def _threads(m: Measures) -> Diagnosis:
+def threads(m: Measures) -> Diagnosis:
     gain = m.idle
     return Diagnosis(
         "cpu",
@@ -306,7 +161,7 @@ def _threads(m: Measures) -> Diagnosis:
     )
 
 
-def _small_kernels(m: Measures) -> Diagnosis:
+def small_kernels(m: Measures) -> Diagnosis:
     gain = 1 - m.gpu
     return Diagnosis(
         "cpu",
@@ -320,8 +175,8 @@ def _small_kernels(m: Measures) -> Diagnosis:
     )
 
 
-def _held_up(m: Measures) -> Diagnosis:
-    gain = 1 - (m.gpu if _full(m) else max(m.gpu, m.cpu or 0.0))
+def held_up(m: Measures) -> Diagnosis:
+    gain = 1 - (m.gpu if is_full(m) else max(m.gpu, m.cpu or 0.0))
     by_one = m.workers == 0
     what = "The GPU stood still while the processor worked"
     return Diagnosis(
@@ -335,7 +190,7 @@ def _held_up(m: Measures) -> Diagnosis:
     )
 
 
-def _processor(m: Measures) -> Diagnosis:
+def processor(m: Measures) -> Diagnosis:
     return Diagnosis(
         "cpu",
         "The processor limited this run: all its cores were busy.",
@@ -345,7 +200,7 @@ def _processor(m: Measures) -> Diagnosis:
     )
 
 
-def _compute(m: Measures) -> Diagnosis:
+def compute(m: Measures) -> Diagnosis:
     gain = m.parts.get("data", 0.0) + (m.outliers or 0.0) if m.parts else None
     small = "" if gain is None else f" (the loader and outliers: at most {percent(gain)} of a step)"
     if m.parts:
@@ -364,7 +219,7 @@ def _compute(m: Measures) -> Diagnosis:
     )
 
 
-def _unexplained(m: Measures) -> Diagnosis:
+def unexplained(m: Measures) -> Diagnosis:
     return Diagnosis(
         "unknown",
         "What was recorded does not say what this run waited for.",
@@ -373,7 +228,7 @@ def _unexplained(m: Measures) -> Diagnosis:
     )
 
 
-def _too_little(m: Measures) -> Diagnosis:
+def too_little(m: Measures) -> Diagnosis:
     return Diagnosis(
         "unknown",
         "Too little was recorded to say what limited this run.",
@@ -386,6 +241,10 @@ def _too_little(m: Measures) -> Diagnosis:
 
 
 # Their parts
+
+
+def is_full(m: Measures) -> bool:
+    return m.cpu is not None and m.cpu >= FULL_CORES
 
 
 def _trainer(m: Measures) -> str:
@@ -445,33 +304,3 @@ def _bound(m: Measures, gain: float) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _with_overheads(diagnosis: Diagnosis, m: Measures) -> Diagnosis:
-    """Say it where less than half of the run was training steps, and what was the rest."""
-    if m.stepping is None or m.stepping >= MOSTLY:
-        return diagnosis
-    most = sorted(m.overheads.items(), key=lambda item: -item[1])[:3]
-    named = ", ".join(f"{name} {percent(share)}" for name, share in most if share >= 0.05)
-    text = f" Only {percent(m.stepping)} of the run's time were training steps"
-    text += f" ({named})." if named else "."
-    said = replace(diagnosis, evidence=diagnosis.evidence + text)
-    if not most or most[0][1] < MOSTLY:
-        return said
-    what = f"Most of this run was {most[0][0]}, not training; and of that: {diagnosis.what}"
-    change = OVERHEADS.get(most[0][0], "Look first at what it does there")
-    return replace(said, what=what, change=f"{change}. Then: {diagnosis.change}")
-
-
-def _agreed(diagnosis: Diagnosis, findings: Iterable[Finding]) -> Diagnosis:
-    """Name the rules that saw the same."""
-    found = {finding.rule for finding in findings if finding.status == "IssuesFound"}
-    names = [rule for rule in SEEN_BY.get(diagnosis.limit, ()) if rule in found]
-    if not names:
-        return diagnosis
-    rules = f"rule {names[0]}" if len(names) == 1 else f"rules {_listed(names)}"
-    return replace(diagnosis, evidence=f"{diagnosis.evidence} The {rules} found it, too.")
-
-
-def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"

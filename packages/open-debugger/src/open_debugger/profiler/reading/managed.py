@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from open_debugger.profiler.lines import LeftOut
+from open_debugger.profiler.reading.lines import LeftOut
 
 NAME = re.compile(r"(?:^|/)profiler-reports/(?P<rule>[^/]+)\.json$")
 COUNTS = ("RuleTriggered", "Violations", "Datapoints")

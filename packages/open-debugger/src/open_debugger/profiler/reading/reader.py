@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from open_debugger.profiler import managed, places, step_times, system_metrics, timelines
-from open_debugger.profiler.job import from_description
-from open_debugger.profiler.lines import LeftOut
-from open_debugger.profiler.places import Files
+from open_debugger.profiler.reading import managed, places, step_times, system_metrics, timelines
+from open_debugger.profiler.reading.job import from_description
+from open_debugger.profiler.reading.lines import LeftOut
+from open_debugger.profiler.reading.places import Files
 from open_debugger.profiler.recording import OPERATOR_COLUMNS, Job, Recording, RecordingError
 
 SYSTEM = re.compile(r"system/incremental/.*\.json$")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from open_debugger.profiler.lines import LeftOut, objects
+from open_debugger.profiler.reading.lines import LeftOut, objects
+from open_debugger.profiler.reading.system_metrics import LATEST, NUMBERS
 from open_debugger.profiler.recording import PARTS, SPAN_COLUMNS, STEP_COLUMNS
-from open_debugger.profiler.system_metrics import LATEST, NUMBERS
 
 KEYS = dict(zip(PARTS, ("Data", "HostToDevice", "Forward", "Backward", "Optimizer"), strict=True))
 FRAME = ("Type", "NodeId", "Rank", "Timestamp")  # what every line has

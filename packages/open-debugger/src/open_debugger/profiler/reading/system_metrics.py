@@ -9,7 +9,7 @@ from math import isfinite
 
 import numpy as np
 
-from open_debugger.profiler.lines import SHOWN, LeftOut, objects
+from open_debugger.profiler.reading.lines import SHOWN, LeftOut, objects
 from open_debugger.profiler.recording import Metric, Series
 
 NUMBERS = (float, int)  # by type(), for which True is no number

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from open_debugger.profiler.lines import LeftOut
+from open_debugger.profiler.reading.lines import LeftOut
+from open_debugger.profiler.reading.step_times import IDENTITY, NAN, frame
 from open_debugger.profiler.recording import PARTS, STEP_COLUMNS
-from open_debugger.profiler.step_times import IDENTITY, NAN, frame
 
 NAME = re.compile(r"(?:^|/)framework/pevents/.*_(?:python|model_)timeline\.json$")
 STEP = "Step:ModeKeys."

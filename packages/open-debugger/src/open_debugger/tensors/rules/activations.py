@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import Names, TensorRule, require
-from open_debugger.trials import Trial
+from open_debugger.tensors.rule import Names, TensorRule, require
+from open_debugger.tensors.trials import Trial
 
 DEAD = "Lower the learning rate, or use a leaky ReLU, normalisation or other biases."
 SATURATED = "No gradient passes here: use normalisation, smaller weights at the start, or ReLU."

@@ -7,8 +7,8 @@ from collections import defaultdict
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import Names, TensorRule, require
-from open_debugger.trials import Trial
+from open_debugger.tensors.rule import Names, TensorRule, require
+from open_debugger.tensors.trials import Trial
 
 NORMALISE = "Normalise images with their channels' mean and deviation (ImageNet's, if pretrained)."
 

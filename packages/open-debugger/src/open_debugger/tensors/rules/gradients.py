@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import Names, TensorRule, require
-from open_debugger.trials import Trial
+from open_debugger.tensors.rule import Names, TensorRule, require
+from open_debugger.tensors.trials import Trial
 
 
 class VanishingGradient(TensorRule):

@@ -13,8 +13,8 @@ from collections.abc import Collection
 
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import Names, TensorRule, require
-from open_debugger.trials import Trial
+from open_debugger.tensors.rule import Names, TensorRule, require
+from open_debugger.tensors.trials import Trial
 
 
 def _mean(values: Collection[float]) -> float:

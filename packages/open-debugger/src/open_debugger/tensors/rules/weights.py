@@ -8,8 +8,8 @@ from collections import defaultdict, deque
 import numpy as np
 from smdebug.core.modes import ModeKeys
 
-from open_debugger.rule import Names, TensorRule, require
-from open_debugger.trials import Trial
+from open_debugger.tensors.rule import Names, TensorRule, require
+from open_debugger.tensors.trials import Trial
 
 EVEN = "Initialise each layer for its number of inputs (He for ReLU, Xavier for tanh)."
 SYMMETRIC = "All weights of the layer learn the same: initialise them at random, and larger."
