@@ -107,7 +107,8 @@ def evaluator(name):
 
     def the_one():
         found = evaluators(name)
-        return [each for each in found if "open_debugger.evaluator" in " ".join(each.cmdline())]
+        program = "open_debugger.beside_job.tensors"
+        return [each for each in found if program in " ".join(each.cmdline())]
 
     return wait_until(the_one)[-1]
 

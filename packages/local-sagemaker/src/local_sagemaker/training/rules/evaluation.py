@@ -1,9 +1,9 @@
 """The Debugger rules of training jobs: a process for each kind, and the statuses it tells.
 
-An evaluator (`open_debugger.evaluator`, `open_debugger.profiler.evaluator`) reads what the job
-leaves in S3 like any client, while the job runs. It starts when there is something to read; a job
-that leaves nothing costs no process. It ends after its job, which does not wait for it, and its
-processes cannot outlive the engine.
+An evaluator (`open_debugger.beside_job.tensors` or `.profiler`) reads what the job leaves in S3,
+like any client, while the job runs. It starts when there is something to read; a job that leaves
+nothing costs no process. It ends after its job, which does not wait for it, and its processes
+cannot outlive the engine.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def _lacks_profile(job: dict) -> str | None:
 TENSOR_RULES = Kind(
     asked="DebugRuleConfigurations",
     told="DebugRuleEvaluationStatuses",
-    evaluator="open_debugger.evaluator",
+    evaluator="open_debugger.beside_job.tensors",
     source=mirroring.tensors,
     lacks=_lacks_tensors,
     nothing="The training job saved no tensors below {}: look whether its script makes a hook of "
@@ -54,7 +54,7 @@ TENSOR_RULES = Kind(
 PROFILER_RULES = Kind(
     asked="ProfilerRuleConfigurations",
     told="ProfilerRuleEvaluationStatuses",
-    evaluator="open_debugger.profiler.evaluator",
+    evaluator="open_debugger.beside_job.profiler",
     source=profiler_config.recording,
     lacks=_lacks_profile,
     nothing="Nothing was recorded of the training job below {}: it ended before the first sample, "
