@@ -10,7 +10,7 @@ from open_debugger.beside_job import protocol
 
 PROGRAM = """
 import os, subprocess, sys
-from open_debugger import protocol
+from open_debugger.beside_job import protocol
 
 with protocol.standard_output() as output:
     print("what a rule prints")

@@ -34,7 +34,7 @@ def test_requirements_that_cannot_be_met_are_the_clients_error(tmp_path):
 
 def test_the_toolkit_is_adapted_without_importing_torch():
     script = (
-        "import sys; from local_sagemaker import toolkit; toolkit.adapt();"
+        "import sys; from local_sagemaker.runtime.inside import train; train.adapt();"
         "from sagemaker_pytorch_container import training; from sagemaker_training import runner;"
         "training._set_torch_version_environment(); import os;"
         "print(os.environ['SM_DLC_TORCH_VERSION'], 'torch' in sys.modules,"
