@@ -154,7 +154,7 @@ def test_bodies_that_no_object_names_are_removed_at_the_next_start(store, tmp_pa
 
 WRITE_AND_DIE = """
 import os, pathlib, signal, sys
-from local_sagemaker.store import Store
+from local_sagemaker.core.store import Store
 Store(pathlib.Path(sys.argv[1])).put("job", "acknowledged", {"CreationTime": 1.0})
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -1,7 +1,7 @@
 """moto's S3 classes, with bodies in files and an index in the store.
 
-What a request changes is gathered in a `Transaction`, and written by `local_sagemaker.s3` in one
-commit before the answer leaves.
+What a request changes is gathered in a `Transaction`, and written by `service` in one commit
+before the answer leaves.
 """
 
 from __future__ import annotations
