@@ -22,6 +22,7 @@ import sys
 from argparse import Action
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from unittest.mock import patch
 
 import nbformat
@@ -256,6 +257,9 @@ def _places(module: str) -> tuple[str, str]:
     """The file of a module and that of its tests, or their folders, relative to the root."""
     source, tests = SOURCES[module.partition(".")[0]]
     path = f"{source}/{module.replace('.', '/')}"
+    if not (ROOT / f"{path}.py").is_file() and not (ROOT / path).is_dir():
+        package, _, name = module.rpartition(".")  # which hands on a module of one of its rooms
+        return _places(getattr(import_module(package), name).__name__)
     below = module.partition(".")[2].replace(".", "/")
     if (ROOT / f"{path}.py").is_file():
         folder, _, name = below.rpartition("/")

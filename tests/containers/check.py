@@ -29,7 +29,7 @@ from rows import Row, ask, reason, show, timed
 from venvs import Venv
 
 from course.sample_photos import sample
-from local_sagemaker import isolation
+from local_sagemaker.runtime import isolation
 from open_debugger.profiler import RecordingError, read
 
 HERE = Path(__file__).parent
