@@ -283,8 +283,7 @@ def test_what_the_seed_and_the_rate_moved(run):
     assert f"another learning rate by {by_rate:.1f}:" in said
     assert ("the learning rate moved it more." in said) == (by_rate > by_seed)
     assert ("no more than the seed." in said) == (by_rate <= by_seed)
-    word = "better than" if rights[1] > rights[0] else "worse than"
-    assert (word if rights[1] != rights[0] else "as well as") + " before" in said
+    assert f"names {rights[1]} photos right, before it was {rights[0]}." in said
     low, high = wilson(rights[0], photos)
     rows = run.trials["accuracy"].drop(run.best.name)
     inside = rows.between(low, high).sum()
