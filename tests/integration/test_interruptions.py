@@ -15,7 +15,7 @@ from course.workspace import ROOT
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.client_environment import client_environment
+from local_sagemaker.client.environment import client_environment
 from tests.support.tiny_photos import write_channels
 
 pytestmark = pytest.mark.slow

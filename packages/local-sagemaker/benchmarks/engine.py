@@ -28,8 +28,8 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from local_sagemaker import ROLE_ARN, engine
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker import ROLE_ARN, daemon
+from local_sagemaker.client.environment import REMOVED, client_environment
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 TRAINING = f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
@@ -51,11 +51,11 @@ def running(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     """A private engine: its address, its process, and the seconds it took to answer."""
     life, held = os.pipe()
     begun = time.perf_counter()
-    process = engine.start(folder, life=life)
+    process = daemon.start(folder, life=life)
     seconds = time.perf_counter() - begun
     os.close(life)
     try:
-        yield engine.find(folder).url, psutil.Process(process.pid), seconds
+        yield daemon.find(folder).url, psutil.Process(process.pid), seconds
     finally:
         os.close(held)
         process.wait(timeout=60)

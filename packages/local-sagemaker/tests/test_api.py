@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from engine_support.clients import training_request, unique
 from local_sagemaker.api import SageMakerApi
-from local_sagemaker.validation import ApiError
+from local_sagemaker.core.errors import ApiError
 
 SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sagemaker/aws4_request"
 
