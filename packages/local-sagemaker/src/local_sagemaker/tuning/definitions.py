@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from local_sagemaker.core.errors import invalid
-from local_sagemaker.training.operations import check_definition, with_key
+from local_sagemaker.training.operations import check_definition
 from local_sagemaker.tuning import ranges
 
 KIND = "tuning-job"  # in the store
@@ -129,7 +129,7 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
         **FLAGS,
         **item,
         "StaticHyperParameters": told,
-        "OutputDataConfig": with_key(item["OutputDataConfig"]),
+        "OutputDataConfig": {"KmsKeyId": "", **item["OutputDataConfig"]},  # SDK v2 reads the key
         # Shown even where the request has the other member: SDK v2's attach reads it here.
         "ResourceConfig": _resources(item),
     }
