@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from local_sagemaker.client.environment import REMOVED
+from local_sagemaker.core import state_files
 from local_sagemaker.core.store import is_held
 
 DEFAULT_STATE = Path(".local_sagemaker")
@@ -43,7 +44,7 @@ class Running:
 def find(state: Path) -> Running | None:
     """The engine that runs on `state`, if one does."""
     try:
-        known = Running(**json.loads((state / "engine.json").read_text()))
+        known = Running(**json.loads((state / state_files.RUNNING).read_text()))
         with _open(known.url + "/-/health", timeout=5) as answer:
             # Its own number: another engine may answer there by now.
             is_it = answer.read() == f"ok {known.pid}\n".encode()
@@ -106,17 +107,17 @@ def start(
         os.close(told)
     if not said.startswith("http"):
         _end(process)
-        raise EngineError(said or f"the engine did not start: see {state / 'engine.log'}")
+        raise EngineError(said or f"the engine did not start: see {state / state_files.LOG}")
     return process
 
 
 def _log_file(state: Path) -> IO[bytes]:
     """The engine's log, to append to; a long one is put aside first."""
-    file = state / "engine.log"
+    file = state / state_files.LOG
     try:
         state.mkdir(parents=True, exist_ok=True)
         if file.exists() and file.stat().st_size > LOG_SIZE:
-            file.replace(state / "engine.log.old")
+            file.replace(state / state_files.OLD_LOG)
         return file.open("ab")
     except OSError as error:
         raise EngineError(
@@ -149,9 +150,9 @@ def _read_line(descriptor: int) -> str:
 def note(state: Path, url: str) -> None:
     """Leave word in `state` of the engine that is this process."""
     running = Running(os.getpid(), url, str(state.resolve()))
-    draft = state / "engine.json.new"
+    draft = state / state_files.RUNNING_DRAFT
     draft.write_text(json.dumps(asdict(running)))
-    draft.replace(state / "engine.json")  # whoever reads meanwhile reads a whole one
+    draft.replace(state / state_files.RUNNING)  # whoever reads meanwhile reads a whole one
 
 
 def _awaited(state: Path) -> Running | None:

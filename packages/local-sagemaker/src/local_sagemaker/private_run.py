@@ -20,6 +20,7 @@ from local_sagemaker.client.environment import (
     recorded_environment,
 )
 from local_sagemaker.client.identity_proxy import IdentityProxy, UnusableProxy
+from local_sagemaker.core import state_files
 from local_sagemaker.runtime.isolation import SUPERVISOR
 
 
@@ -80,7 +81,7 @@ def _environment(url: str, state: Path, recording: Recording | None) -> dict[str
     if not recording.as_aws:
         url = proxy.url
         return inherited | client_environment(url, state) | _identity(url, state)
-    certificate = proxy.authority.write(state / "stand-in.pem")
+    certificate = proxy.authority.write(state / state_files.CERTIFICATE)
     kept = {name: value for name, value in inherited.items() if name not in LOCAL_ONLY}
     return kept | recorded_environment(proxy.url, certificate, state)
 
@@ -127,7 +128,7 @@ def _supervised(
         "command": command,
         "cwd": str(Path.cwd()),
     }
-    file = state / "run.json"
+    file = state / state_files.COMMAND
     file.write_text(json.dumps(spec))
     words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(file), str(life)]
     # The environment is handed on, not written down: it may hold the caller's secrets.

@@ -27,7 +27,8 @@ from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.journal import Journal
 from local_sagemaker.aws.s3.bodies import ERROR_XML
 from local_sagemaker.aws.s3.service import S3
-from local_sagemaker.core.store import StateError, Store, is_disk_full
+from local_sagemaker.core import state_files
+from local_sagemaker.core.store import StateError, Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
 from local_sagemaker.hosting.endpoints import Endpoints
 from local_sagemaker.training.operations import TrainingJobs
@@ -60,13 +61,13 @@ class Engine:
             | Tags(self.store).handlers
         )
         self.last_request = time.monotonic()
-        (state / "incoming").mkdir(exist_ok=True)
+        (state / state_files.INCOMING).mkdir(exist_ok=True)
         try:
             self._restore()
         except sqlite3.DatabaseError as error:
             self.store.close()
             raise StateError(
-                f"the database {self.store.folder / 'state.db'} is damaged: {error}. Nothing was "
+                f"the database {database(self.store.folder)} is damaged: {error}. Nothing was "
                 "changed: put back a copy of it, or name another folder with --state"
             ) from None
 
@@ -216,7 +217,7 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
     def application(environ, start_response):
         return holder["engine"](environ, start_response)
 
-    server = create_server(application, port, state / "incoming")
+    server = create_server(application, port, state / state_files.INCOMING)
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)

@@ -1,5 +1,7 @@
 """What a state takes on the disk, and what cleaning leaves."""
 
+import tempfile
+
 import pytest
 
 from engine_support.clients import BUCKET
@@ -78,6 +80,18 @@ def test_everything_goes_only_when_asked_by_name_and_what_is_not_ours_stays(stat
 def test_an_empty_state_folder_goes_with_its_state(state):
     assert state_folder.remove(state)[1] == []
     assert not state.exists()
+
+
+def test_the_link_that_a_killed_engine_left_goes_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / "with a space"
+    store = Store(folder)
+    link = store.folder
+    store.close()
+    link.parent.mkdir()
+    link.symlink_to(folder)
+    state_folder.remove(folder)
+    assert not folder.exists() and not link.is_symlink()
 
 
 @pytest.mark.parametrize("call", [state_folder.clean, state_folder.remove])

@@ -8,6 +8,7 @@ from pathlib import Path
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
 from local_sagemaker.client import profiles
 from local_sagemaker.client.profiles import DUMMY_KEY
+from local_sagemaker.core import state_files
 
 # The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
 # does not move; its own configuration file turns both off.
@@ -68,7 +69,7 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
 
     The region stands in a configuration file among them, beside the names of the caller's profiles.
     """
-    sdk = state / "sdk.yaml"
+    sdk = state / state_files.SDK_CONFIG
     sdk.write_text(SDK_CONFIG)
     return {
         **_reaching(url),
@@ -105,6 +106,6 @@ def recorded_environment(proxy: str, certificate: Path, state: Path) -> dict[str
 
 def _empty_config(state: Path) -> dict[str, str]:
     """Variables that keep the caller's own AWS configuration out."""
-    empty = state / "no-aws-config"
+    empty = state / state_files.NO_AWS_CONFIG
     empty.write_text("")
     return {"AWS_CONFIG_FILE": str(empty), "AWS_SHARED_CREDENTIALS_FILE": str(empty)}

@@ -23,6 +23,7 @@ from urllib.request import proxy_bypass_environment
 import certifi
 
 from local_sagemaker.client.certificates import Authority
+from local_sagemaker.core.state_files import AUTHORITIES
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")
@@ -71,7 +72,7 @@ class IdentityProxy(ThreadingHTTPServer):
             folder: gets the bundle.
             trusted: the caller's own bundle; None takes certifi's.
         """
-        bundle = folder / "authorities.pem"
+        bundle = folder / AUTHORITIES
         self.authority.write(bundle)
         real = trusted if trusted and trusted.is_file() else Path(certifi.where())
         bundle.write_bytes(bundle.read_bytes() + real.read_bytes())

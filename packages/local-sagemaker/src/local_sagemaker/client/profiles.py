@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local_sagemaker import REGION
+from local_sagemaker.core.state_files import AWS_CONFIG, AWS_CREDENTIALS
 
 DUMMY_KEY = "local"
 NAME_OF_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
@@ -28,7 +29,7 @@ def variables(caller: Mapping[str, str], folder: Path) -> dict[str, str]:
     """
     # The default profile's region is the engine's: what names no region runs alike everywhere.
     regions = {**_regions(caller), "default": REGION}
-    config, credentials = folder / "aws-config", folder / "aws-credentials"
+    config, credentials = folder / AWS_CONFIG, folder / AWS_CREDENTIALS
     config.write_text("".join(_config(name, region) for name, region in regions.items()))
     credentials.write_text("".join(map(_credentials, regions)))
     return {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}

@@ -30,7 +30,7 @@ def path(folder: Path) -> Path:
     status = links.lstat()
     if links.is_symlink() or status.st_uid != os.getuid():
         raise PermissionError(f"{links} is not this user's own folder: set TMPDIR to another place")
-    link = links / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    link = _link(folder)
     link.unlink(missing_ok=True)  # left by an engine that was killed
     link.symlink_to(folder)
     return link
@@ -42,6 +42,15 @@ def forget(path: Path) -> None:
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other engines' links are in it
             path.parent.rmdir()
+
+
+def forget_link_to(folder: Path) -> None:
+    """Remove the link that leads to `folder`, if there is one."""
+    forget(_link(folder))
+
+
+def _link(folder: Path) -> Path:
+    return _links() / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
 
 def _links() -> Path:

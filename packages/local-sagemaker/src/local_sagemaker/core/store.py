@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import IO
 
 from local_sagemaker.core import shell_path
+from local_sagemaker.core.state_files import DATABASE, LOCK, OBJECTS
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
@@ -79,7 +80,7 @@ def hold(folder: Path) -> IO[str]:
         StateInUse: if another process holds it.
         OSError: if the folder cannot be written.
     """
-    held = (folder / "engine.lock").open("w")
+    held = (folder / LOCK).open("w")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -94,13 +95,33 @@ def hold(folder: Path) -> IO[str]:
 def is_held(folder: Path) -> bool:
     """Whether a process holds the state in `folder`."""
     try:
-        with (folder / "engine.lock").open() as file:
+        with (folder / LOCK).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
     return False
+
+
+def database(folder: Path) -> Path:
+    """The database of the state in `folder`."""
+    return folder / DATABASE
+
+
+def check_version(connection: sqlite3.Connection, folder: Path) -> None:
+    """Refuse the database of `folder` if another version's schema is in it.
+
+    Raises:
+        StateError: it is.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise StateError(
+            f"{folder} was written by another version of local_sagemaker (its schema is "
+            f"{version}, this one's is {VERSION}). Nothing was changed: use that version, name "
+            "another folder with --state, or remove this one (local-sagemaker clean --all)"
+        )
 
 
 class Store:
@@ -114,7 +135,7 @@ class Store:
             StateError: if it cannot be written, is of another version, or is damaged.
         """
         self.folder = folder.resolve()
-        self.object_folder = self.folder / "objects"
+        self.object_folder = self.folder / OBJECTS
         self.lock = threading.RLock()  # held over what must be read and written as one
         try:
             self.object_folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +153,7 @@ class Store:
             raise
 
     def _open(self) -> None:
-        file = self.folder / "state.db"
+        file = database(self.folder)
         try:
             # Transactions are begun and ended here, not by Python's guess.
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
@@ -155,14 +176,9 @@ class Store:
             raise StateError(str(error)) from None
 
     def _prepare(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
         is_new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version != VERSION and not is_new:
-            raise StateError(
-                f"{self.folder} was written by another version of local_sagemaker (its schema is "
-                f"{version}, this one's is {VERSION}). Nothing was changed: use that version, name "
-                "another folder with --state, or remove this one (local-sagemaker clean --all)"
-            )
+        if not is_new:
+            check_version(self._db, self.folder)
         if is_new and any(self.object_folder.iterdir()):
             raise StateError(
                 f"{self.folder} has object files but its database state.db is missing or empty. "

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.store import Store
 from local_sagemaker.hosting import capture, deployments, resources, variants
@@ -31,7 +32,7 @@ class Endpoints:
 
     def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
         self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / "endpoints"
+        self.folder = store.folder / state_files.ENDPOINTS
         self.models = Models(store, s3)
         # By endpoint: the variants in service, and those on their way there.
         self.hosted: dict[str, Fleet] = {}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from local_sagemaker.aws.cloudwatch import ENDPOINT_LOGS
+from local_sagemaker.core import state_files
 from local_sagemaker.hosting import model_data
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.runtime import container, isolation
@@ -136,7 +137,7 @@ class HostedInstance:
                 scratch,
                 self.ml,
                 self.container["Image"],
-                self.endpoints.store.folder / "environments",
+                self.endpoints.store.folder / state_files.ENVIRONMENTS,
             ),
             model_data.SUBMIT: code,
             "SAGEMAKER_PROGRAM": "inference.py",

@@ -17,6 +17,7 @@ from local_sagemaker.aws import log_lines
 from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
+from local_sagemaker.core import state_files
 from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.runtime import container, isolation, requirements
 from local_sagemaker.training import (
@@ -235,7 +236,7 @@ class TrainingJob:
         return ["python", "-m", "local_sagemaker.runtime.inside.train"]
 
     def _environment(self, instance: Instance) -> dict[str, str]:
-        job, shared = self.description, self.jobs.store.folder / "environments"
+        job, shared = self.description, self.jobs.store.folder / state_files.ENVIRONMENTS
         together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {

@@ -10,6 +10,7 @@ import time
 from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.listing import page
 from local_sagemaker.core.store import Store
@@ -37,7 +38,7 @@ class TrainingJobs:
 
     def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
         self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / "jobs"
+        self.folder = store.folder / state_files.JOBS
         self.slots = Slots(os.cpu_count() or 1)
         self.running: dict[str, TrainingJob] = {}
         self.rules = RuleEvaluations(store, s3, url)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from local_sagemaker.aws.s3.service import S3, split
 from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core import state_files
 from local_sagemaker.core.store import Store, is_disk_full
 from local_sagemaker.runtime import isolation
 from local_sagemaker.training import end_markers
@@ -46,7 +47,7 @@ class RuleEvaluations:
 
     def __init__(self, store: Store, s3: S3, url: str) -> None:
         self.store, self.s3, self.url = store, s3, url
-        self.folder = store.folder / "rules"
+        self.folder = store.folder / state_files.RULES
         self.running: dict[tuple[str, Kind], RuleEvaluation] = {}
 
     def restore(self) -> None:
