@@ -9,7 +9,7 @@ import re
 from moto.logs.models import logs_backends
 
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.aws import log_lines, logs, metrics
+from local_sagemaker.aws import log_text, logs, metrics
 from local_sagemaker.aws.journal import Journal
 from local_sagemaker.core.store import Store
 
@@ -45,7 +45,7 @@ class CloudWatch:
             [
                 {"timestamp": time, "message": piece}
                 for time, text in events
-                for piece in log_lines.pieces(log_lines.escaped(text))
+                for piece in log_text.pieces(log_text.escaped(text))
             ]
         )
 
@@ -97,7 +97,7 @@ def captures(line: str, definitions: list[dict]) -> dict[str, str | None]:
     As on SageMaker the first group of the expression is the value; None if there is none. Of a
     progress bar's line, what it showed last counts.
     """
-    found, states = {}, log_lines.segments(line)
+    found, states = {}, log_text.segments(line)
     texts = [*reversed(states), line] if len(states) > 1 else [line]
     for definition in definitions:
         tried = (re.search(definition["Regex"], text) for text in texts)

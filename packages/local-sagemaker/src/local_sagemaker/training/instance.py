@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from local_sagemaker.aws import log_lines
+from local_sagemaker.aws import log_text
 from local_sagemaker.runtime import container, isolation
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training.cluster import Host
@@ -96,8 +96,8 @@ class Instance:
             if chunk:
                 *complete, rest = (rest + chunk).split(b"\n")
                 lines += complete
-                while len(rest) > log_lines.EVENT_BYTES:  # a line that does not end
-                    end = log_lines.whole(rest[: log_lines.EVENT_BYTES])
+                while len(rest) > log_text.EVENT_BYTES:  # a line that does not end
+                    end = log_text.whole(rest[: log_text.EVENT_BYTES])
                     lines.append(rest[:end])
                     rest = rest[end:]
             if chunk == b"" and rest:

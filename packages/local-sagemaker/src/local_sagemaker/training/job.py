@@ -13,7 +13,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from local_sagemaker.aws import log_lines
+from local_sagemaker.aws import log_text
 from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
@@ -253,7 +253,7 @@ class TrainingJob:
     def _publish(self, instance: Instance, raw: list[bytes]) -> None:
         """Send lines of output to CloudWatch, and look for metrics in them."""
         now = time.time()
-        texts = [text for text in map(log_lines.decoded, raw) if text]
+        texts = [text for text in map(log_text.decoded, raw) if text]
         instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
         if texts:
             self._log(instance, texts, now)
