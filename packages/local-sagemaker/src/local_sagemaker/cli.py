@@ -15,7 +15,7 @@ from pathlib import Path
 
 from local_sagemaker import daemon, private_run
 from local_sagemaker.client import log_lines
-from local_sagemaker.client.environment import REMOVED, client_environment
+from local_sagemaker.client.environment import client_environment, removed
 from local_sagemaker.core import state_files, state_folder
 from local_sagemaker.core.store import StateError
 from local_sagemaker.daemon import DEFAULT_STATE, EngineError
@@ -120,8 +120,24 @@ def _start(options: argparse.Namespace) -> int:
         raise EngineError(_taken(running))
     daemon.start(options.state, options.port, options.idle)
     running = daemon.find(options.state)
-    print(f"{running.url}\nstate: {options.state}\nnext: eval $(local-sagemaker env)")
+    print(f"{running.url}\nstate: {options.state}\nnext: {_next(options.state)}")
     return 0
+
+
+def _next(state: Path) -> str:
+    """The line by which a shell, in whatever folder, uses the engine on `state`."""
+    words = [*_called_as(), "env"]
+    if state != DEFAULT_STATE:
+        words += ["--state", str(state.resolve())]
+    return f'eval "$({shlex.join(words)})"'
+
+
+def _called_as() -> list[str]:
+    """The words that run this program again from the caller's shell."""
+    found = shutil.which(PACKAGE)
+    if found and Path(found).parent.samefile(Path(sys.executable).parent):
+        return [PACKAGE]
+    return [sys.executable, "-m", "local_sagemaker.cli"]
 
 
 def _taken(running: daemon.Running) -> str:
@@ -201,8 +217,12 @@ def _clean(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
-    running = _found(options.state)
-    for name in REMOVED:
+    try:
+        running = _found(options.state)
+    except EngineError:
+        print("false")  # so that eval fails, and a script under set -e ends, before it reaches AWS
+        raise
+    for name in removed(os.environ):
         print(f"unset {name}")
     for name, value in client_environment(running.url, Path(running.state)).items():
         print(f"export {name}={shlex.quote(value)}")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from local_sagemaker.client.environment import REMOVED
+from local_sagemaker.client.environment import removed
 from local_sagemaker.core import state_files
 from local_sagemaker.core.store import is_held
 
@@ -96,7 +96,7 @@ def start(
             stdout=log,
             stderr=log,
             # The caller's profile means nothing here, and one that is gone would fail every job.
-            env={name: value for name, value in os.environ.items() if name not in REMOVED},
+            env=_without(removed(os.environ)),
             pass_fds=[tell] + ([life] if life is not None else []),
             start_new_session=True,
         )
@@ -109,6 +109,10 @@ def start(
         _end(process)
         raise EngineError(said or f"the engine did not start: see {state / state_files.LOG}")
     return process
+
+
+def _without(names: list[str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def _log_file(state: Path) -> IO[bytes]:

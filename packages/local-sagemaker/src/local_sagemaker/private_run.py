@@ -15,9 +15,9 @@ from urllib.request import getproxies_environment
 from local_sagemaker import daemon
 from local_sagemaker.client.environment import (
     LOCAL_ONLY,
-    REMOVED,
     client_environment,
     recorded_environment,
+    removed,
 )
 from local_sagemaker.client.identity_proxy import IdentityProxy, UnusableProxy
 from local_sagemaker.core import state_files
@@ -72,7 +72,8 @@ def run(
 
 def _environment(url: str, state: Path, recording: Recording | None) -> dict[str, str]:
     """The caller's environment, changed so that it leads to the engine and nowhere else."""
-    inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    gone = removed(os.environ)
+    inherited = {name: value for name, value in os.environ.items() if name not in gone}
     if recording is None:
         return inherited | client_environment(url, state) | _identity(url, state)
     from local_sagemaker.client.recording_proxy import RecordingProxy  # two seconds of imports

@@ -1,7 +1,5 @@
 """What a state takes on the disk, and what cleaning leaves."""
 
-import tempfile
-
 import pytest
 
 from engine_support.clients import BUCKET
@@ -82,13 +80,12 @@ def test_an_empty_state_folder_goes_with_its_state(state):
     assert not state.exists()
 
 
-def test_the_link_that_a_killed_engine_left_goes_as_well(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_the_link_that_a_killed_engine_left_goes_as_well(tmp_path):
     folder = tmp_path / "with a space"
     store = Store(folder)
     link = store.folder
     store.close()
-    link.parent.mkdir()
+    link.parent.mkdir(mode=0o700, exist_ok=True)
     link.symlink_to(folder)
     state_folder.remove(folder)
     assert not folder.exists() and not link.is_symlink()

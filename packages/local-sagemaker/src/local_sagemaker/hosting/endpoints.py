@@ -14,6 +14,7 @@ from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.store import Store
 from local_sagemaker.hosting import capture, deployments, resources, variants
+from local_sagemaker.hosting.first_describe import FirstDescribe
 from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
 from local_sagemaker.hosting.invocations import Invocations
 from local_sagemaker.hosting.model_data import HostingFailed
@@ -38,6 +39,7 @@ class Endpoints:
         self.hosted: dict[str, Fleet] = {}
         self.deploying: dict[str, Fleet] = {}
         self.closing = threading.Event()
+        self.first_describe = FirstDescribe()
         self.capture = capture.Capture(s3)
         self.invoke = Invocations(self).invoke
         self.handlers: dict[str, Callable[[dict], dict]] = {
@@ -82,6 +84,7 @@ class Endpoints:
 
     def close(self) -> None:
         self.closing.set()
+        self.first_describe.close()
         fleets = [*self.hosted.values(), *self.deploying.values()]
         variants.close(instance for fleet in fleets for instance in _instances(fleet))
         self.capture.flush()
@@ -94,6 +97,7 @@ class Endpoints:
         new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
         with self.store.lock:
             answer = resources.make(self.store, "Endpoint", request, **new)
+            self.first_describe.begins(request["EndpointName"])
             self._deploy(request["EndpointName"], "Creating", deployment)
         return answer
 
@@ -107,6 +111,7 @@ class Endpoints:
             if request.get("RetainAllVariantProperties"):
                 excluded = request.get("ExcludeRetainedVariantProperties", [])
                 deployments.retain(endpoint["Deployment"], deployment, excluded)
+            self.first_describe.begins(name)
             self._deploy(name, "Updating", deployment)
         return {"EndpointArn": endpoint["EndpointArn"]}
 
@@ -122,6 +127,7 @@ class Endpoints:
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def describe(self, request: dict) -> dict:
+        self.first_describe.wait(request["EndpointName"])
         endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
         fleet = self.hosted.get(endpoint["EndpointName"], {})
         served, pending = endpoint["Deployment"], endpoint["Pending"]
@@ -239,6 +245,8 @@ class Endpoints:
     def _note(self, name: str, status: str, **changes) -> None:
         changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
         self.store.update(KIND, name, **changes)
+        if status in AT_REST:
+            self.first_describe.ended(name)
 
     def give_up(self, failed: HostedInstance, reason: str) -> None:
         """Fail the endpoint of an instance whose process cannot be kept running."""

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from local_sagemaker.aws.cloudwatch import ENDPOINT_LOGS
 from local_sagemaker.core import state_files
+from local_sagemaker.core.shell_path import temporary
 from local_sagemaker.hosting import model_data
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.runtime import container, isolation
@@ -74,7 +75,7 @@ class HostedInstance:
         self.ml = self.folder / "ml"
         self.socket = self.folder / "socket"
         if len(str(self.socket)) > SOCKET_LENGTH:
-            self.socket = Path(tempfile.mkdtemp(prefix="endpoint-")) / "socket"
+            self.socket = Path(tempfile.mkdtemp(prefix="endpoint-", dir=temporary())) / "socket"
         self.tail: deque[str] = deque(maxlen=40)
         self.process = None
         self.in_service = False

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core.shell_path import TEMPORARY_LENGTH, TMP
 from local_sagemaker.runtime import environments
 from local_sagemaker.runtime.isolation import isolation
 
@@ -58,6 +59,8 @@ def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> 
     """
     (home := scratch / "home").mkdir(parents=True, exist_ok=True)
     variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    if "TMPDIR" in variables and len(os.fsencode(variables["TMPDIR"])) > TEMPORARY_LENGTH:
+        variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     variables |= {
         **environments.make(scratch / "environment", shared),
