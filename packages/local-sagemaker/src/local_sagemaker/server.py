@@ -20,7 +20,7 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local_sagemaker import REGION, iam, refusals
+from local_sagemaker import REGION, admission, iam, refusals
 from local_sagemaker.api import SageMakerApi
 from local_sagemaker.bodies import ERROR_XML
 from local_sagemaker.cloudwatch import CloudWatch
@@ -90,6 +90,8 @@ class Engine:
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
+        if error := admission.refused(environ):
+            return refusals.answer(error, admission.service(environ), environ, start_response)
         self.last_request = time.monotonic()
         try:
             if no_room := environ.get(NO_ROOM):
@@ -102,14 +104,9 @@ class Engine:
             return _refuse_for_room(environ, start_response, error)
 
     def _route(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        if not _is_loopback(environ.get("HTTP_HOST", "")):
-            start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [b"local_sagemaker serves 127.0.0.1 and localhost only\n"]
-        if environ["PATH_INFO"] == "/-/health":
+        if environ["PATH_INFO"] == admission.HEALTH:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"ok {os.getpid()}\n".encode()]
-        if not _is_signed(environ):
-            return _refuse_unsigned(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
         match = INVOCATION.fullmatch(environ["PATH_INFO"]) if service == "sagemaker" else None
@@ -149,20 +146,6 @@ class Engine:
         return chunks
 
 
-def _is_loopback(host: str) -> bool:
-    return host.rpartition(":")[0] in {"127.0.0.1", "localhost"} or host in {
-        "127.0.0.1",
-        "localhost",
-    }
-
-
-def _is_signed(environ: dict) -> bool:
-    """Whether a request names credentials: a web page that guesses the port cannot add them."""
-    query = environ.get("QUERY_STRING", "")
-    presigned = "X-Amz-Credential=" in query or "AWSAccessKeyId=" in query
-    return presigned or "Credential=" in environ.get("HTTP_AUTHORIZATION", "")
-
-
 def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) -> list[bytes]:
     """AWS has no such error; 507 is not asked again by its clients."""
     text = f"The disk of the state folder has no room: {error}. Free some; nothing is lost."
@@ -171,16 +154,6 @@ def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) 
     if is_json:
         return [json.dumps({"__type": code, "message": text}).encode()]
     return [ERROR_XML.format(code=code, message=escape(text)).encode()]
-
-
-def _refuse_unsigned(environ: dict, start_response: Callable) -> list[bytes]:
-    text = "The request is not signed: any access key and secret will do, such as 'local'"
-    if "HTTP_X_AMZ_TARGET" in environ:
-        start_response("403 Forbidden", [("Content-Type", "application/x-amz-json-1.1")])
-        answer = {"__type": "MissingAuthenticationTokenException", "message": text}
-        return [json.dumps(answer).encode()]
-    start_response("403 Forbidden", [("Content-Type", "application/xml")])
-    return [ERROR_XML.format(code="AccessDenied", message=text).encode()]
 
 
 def _credential_scope(authorization: str) -> str:
@@ -215,7 +188,7 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
     def application(environ, start_response):
         return holder["engine"](environ, start_response)
 
-    server = create_server(application, port, state / "incoming")
+    server = create_server(application, port, state / "incoming", admission.refused)
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)
