@@ -74,7 +74,7 @@ def launch(aws, tmp_path_factory):
         words += [CHECKPOINTS, json.dumps({**SETTINGS, **more})]
         done = subprocess.run(
             [sys.executable, "-c", LAUNCH, *words],
-            env={**os.environ, **client_environment(aws.url, folder)},
+            env={**os.environ, **client_environment(aws.url, aws.state)},
             capture_output=True,
             text=True,
         )

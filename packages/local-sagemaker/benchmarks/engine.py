@@ -28,7 +28,8 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from local_sagemaker import ROLE_ARN, engine
+from local_sagemaker import ROLE_ARN, access_key, engine
+from local_sagemaker.access_key import AccessKey
 from local_sagemaker.client_environment import REMOVED, client_environment
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
@@ -45,6 +46,9 @@ def predict_fn(body, model): return bytes(body)
 def output_fn(answer, accept): return answer
 """
 
+ANY = AccessKey("any", "any")  # moto's own server takes all of them
+_keys: dict[str, AccessKey] = {}  # of the engines, by their addresses
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
@@ -55,7 +59,9 @@ def running(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     seconds = time.perf_counter() - begun
     os.close(life)
     try:
-        yield engine.find(folder).url, psutil.Process(process.pid), seconds
+        url = engine.find(folder).url
+        _keys[url] = access_key.read(folder)
+        yield url, psutil.Process(process.pid), seconds
     finally:
         os.close(held)
         process.wait(timeout=60)
@@ -91,7 +97,8 @@ def _answers(port: int) -> bool:
 
 def client(service: str, url: str):
     """A boto3 client of the server at `url`."""
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    key = _keys.get(url, ANY)
+    keys = {"aws_access_key_id": key.id, "aws_secret_access_key": key.secret}
     config = Config(max_pool_connections=16, retries={"total_max_attempts": 1})
     return boto3.client(service, endpoint_url=url, region_name="us-east-1", config=config, **keys)
 

@@ -5,8 +5,8 @@ import http.client
 import pytest
 
 from engine_support.clients import BUCKET, unique
+from engine_support.signing import ask
 
-SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 FORM = "application/x-www-form-urlencoded"
 # For each protocol a request that the engine would otherwise carry out, and AWS's code.
 PROTOCOLS = {
@@ -27,15 +27,6 @@ PROTOCOLS = {
 SIGNED_FOR = {"form": "iam", "json": "sagemaker", "runtime": "sagemaker", "cbor": "monitoring"}
 
 
-def ask(aws, method, path, body=None, **headers):
-    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=10)
-    connection.request(method, path, body, headers)
-    answer = connection.getresponse()
-    said = answer.status, answer.read()
-    connection.close()
-    return said
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(
     "sign",
@@ -48,9 +39,8 @@ def ask(aws, method, path, body=None, **headers):
 def test_pages_of_other_origins_are_refused_in_every_protocol(aws, protocol, sign):
     method, path, body, headers, code = PROTOCOLS[protocol]
     key = unique("page")
-    signed = SIGNED.format(SIGNED_FOR.get(protocol, "s3"))
-    sent = {**headers, **sign, "Authorization": signed}
-    status, said = ask(aws, method, path.replace("KEY", key), body, **sent)
+    service = SIGNED_FOR.get(protocol, "s3")
+    status, said = ask(aws, method, path.replace("KEY", key), body, service, **headers, **sign)
     assert status == 403
     assert (code or "<Code>AccessDenied</Code>").encode() in said
     assert b"no web page of another origin" in said
@@ -61,7 +51,7 @@ def test_the_body_of_a_refused_request_is_not_kept(aws):
     """What a page sends must not fill the disk; a client that waits is not asked for it."""
     host = aws.url.removeprefix("http://")
     for headers, size in (({}, 3_000_000), ({"Expect": "100-continue"}, 0)):
-        connection = http.client.HTTPConnection(host, timeout=10)
+        connection = http.client.HTTPConnection(host, timeout=60)
         connection.putrequest("POST", f"/{BUCKET}")
         connection.putheader("Content-Length", "8000000")
         for name, value in {"Origin": "null", **headers}.items():

@@ -11,7 +11,7 @@ from smdebug_rulesconfig import ActionList, Email, StopTraining
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, Clients, running_engine, training_request, unique
 from engine_support.rules import HOOK, IMAGE, rule
-from local_sagemaker import engine, rule_evaluation, rule_statuses
+from local_sagemaker import access_key, engine, rule_evaluation, rule_statuses
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.rule_evaluation import RuleEvaluations
 from local_sagemaker.rule_kinds import KINDS, TENSOR_RULES
@@ -252,11 +252,11 @@ def test_an_issue_is_told_while_the_job_runs(aws, under_way):
     assert described["TrainingJobStatus"] == "InProgress"
 
 
-def test_an_evaluator_has_dummy_keys_only_and_listens_nowhere(aws, under_way):
+def test_an_evaluator_has_the_engines_key_only_and_listens_nowhere(aws, under_way):
     process = evaluator(under_way)
     environment = process.environ()
     keys = {key: value for key, value in environment.items() if "KEY" in key}
-    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    assert keys == aws.key.variables()
     assert environment["AWS_ENDPOINT_URL"] == aws.url
     assert environment["HOME"] != os.environ.get("HOME")
     assert not set(environment) & {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
@@ -376,7 +376,7 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials)
 def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     state = tmp_path / "state"
     process = engine.start(state, idle_s=3)
-    mine = Clients(engine.find(state).url)
+    mine = Clients(engine.find(state).url, access_key.read(state))
     mine.s3.create_bucket(Bucket=BUCKET)
     name = train(mine, trials[ILL], VANISHING)
     process.wait(timeout=60)  # nobody asks anything meanwhile

@@ -30,28 +30,34 @@ class AccessKey:
         return {"AWS_ACCESS_KEY_ID": self.id, "AWS_SECRET_ACCESS_KEY": self.secret}
 
 
+class NoAccessKey(RuntimeError):
+    """A state folder's access key cannot be had; the text says why and what to do."""
+
+
 def read(state: Path) -> AccessKey:
     """The key of the engine on `state`.
 
     Raises:
-        OSError: there is none, as no engine has run on this folder, or it is another user's.
-        ValueError: the file is damaged; the text says what to do.
+        NoAccessKey: there is none, it is another user's, or its file is damaged.
     """
     file = state / FILE
     try:
         pair = json.loads(file.read_text())
         return AccessKey(pair["AccessKeyId"], pair["SecretAccessKey"])
+    except OSError as error:
+        text = f"cannot read the engine's access key {file}: {error.strerror or error}"
+        raise NoAccessKey(f"{text}; only the user who started the engine can use it") from None
     except (ValueError, KeyError, TypeError):
         text = f"{file} holds no access key: remove it, and the next start makes a new one"
-        raise ValueError(text) from None
+        raise NoAccessKey(text) from None
 
 
 def make(state: Path) -> AccessKey:
     """The key of the engine on `state`, which this process holds; made if there is none.
 
     Raises:
-        OSError: the file cannot be written.
-        ValueError: as `read`.
+        NoAccessKey: the file is damaged.
+        OSError: it cannot be written.
     """
     file = state / FILE
     if not file.exists():
@@ -67,7 +73,7 @@ def write_private(file: Path, text: str) -> None:
     """Write `file` so that only its owner can read it, at no moment anyone else."""
     file.unlink(missing_ok=True)  # an old one keeps its mode
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w") as target:
+    with os.fdopen(descriptor, "w") as target:
         target.write(text)
 
 

@@ -1,8 +1,8 @@
 """Requests that a web page makes the browser send that shows it.
 
 A page of any origin can make a browser send a request to 127.0.0.1: by a form, a picture, a frame,
-``fetch`` in the mode "no-cors", a beacon, a WebSocket. The browser does not ask the server first; it
-only says, in headers that no page can set, where the request comes from.
+``fetch`` in the mode "no-cors", a beacon, a WebSocket. The browser does not ask the server first.
+It only says, in headers that no page can set, where the request comes from.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from local_sagemaker import disk, engine, private_run
+from local_sagemaker import access_key, disk, engine, private_run
 from local_sagemaker.client_environment import REMOVED, client_environment
 from local_sagemaker.engine import DEFAULT_STATE, EngineError
 from local_sagemaker.store import StateError
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.call(options)
-    except (EngineError, StateError) as error:
+    except (EngineError, StateError, access_key.NoAccessKey) as error:
         print(f"local-sagemaker: {error}", file=sys.stderr)
         return 1
 
@@ -129,12 +129,13 @@ def _client(running: engine.Running, service: str):
 
     from local_sagemaker import REGION
 
+    key = access_key.read(Path(running.state))
     return boto3.client(
         service,
         endpoint_url=running.url,
         region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
+        aws_access_key_id=key.id,
+        aws_secret_access_key=key.secret,
         config=Config(proxies={"http": ""}),  # an empty mapping would mean the environment's
     )
 

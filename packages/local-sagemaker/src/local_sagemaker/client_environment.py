@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from local_sagemaker import ACCOUNT, REGION, ROLE_ARN, profiles
-from local_sagemaker.profiles import DUMMY_KEY
+from local_sagemaker import ACCOUNT, REGION, ROLE_ARN, access_key, profiles
+from local_sagemaker.access_key import AccessKey
 
 # The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
 # does not move; its own configuration file turns both off.
@@ -48,16 +48,15 @@ LOCAL_ONLY = (
 LOOPBACK = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
-def aws_variables(url: str) -> dict[str, str]:
-    """What every AWS client in a container needs: the engine's address, dummy keys, a region."""
-    return {**_reaching(url), "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
+def aws_variables(url: str, key: AccessKey) -> dict[str, str]:
+    """What every AWS client in a container needs: the engine's address and key, a region."""
+    return {**_reaching(url, key), "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
 
 
-def _reaching(url: str) -> dict[str, str]:
+def _reaching(url: str, key: AccessKey) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": DUMMY_KEY,
-        "AWS_SECRET_ACCESS_KEY": DUMMY_KEY,
+        **key.variables(),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
@@ -66,12 +65,19 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
     """Variables for a client of the engine at `url`; writes the files they name into `state`.
 
     The region stands in a configuration file among them, beside the names of the caller's profiles.
+
+    Args:
+        state: the engine's folder, which holds its access key.
+
+    Raises:
+        NoAccessKey: it cannot be read there.
     """
+    key = access_key.read(state)
     sdk = state / "sdk.yaml"
     sdk.write_text(SDK_CONFIG)
     return {
-        **_reaching(url),
-        **profiles.variables(os.environ, state),
+        **_reaching(url, key),
+        **profiles.variables(os.environ, state, key),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_VALIDATE_ROLE": "false",
@@ -91,8 +97,7 @@ def stand_in_environment(proxy: str, certificate: Path, state: Path) -> dict[str
     trusted = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
     proxied = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
     return {
-        "AWS_ACCESS_KEY_ID": DUMMY_KEY,
-        "AWS_SECRET_ACCESS_KEY": DUMMY_KEY,
+        **access_key.read(state).variables(),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         **_empty_config(state),

@@ -15,6 +15,7 @@ from pathlib import Path
 from isal import igzip_threaded
 
 from local_sagemaker import environments, profiler_config
+from local_sagemaker.access_key import AccessKey
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.cluster import Host
 from local_sagemaker.isolation import isolation
@@ -71,8 +72,10 @@ def inside(ml: Path, path: str) -> str:
     return path if isolation().real_opt_ml else path.replace(ML, str(ml))
 
 
-def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> dict[str, str]:
-    """The variables of a container of `image`: tools, and dummy keys for the engine at `url`.
+def environment(
+    url: str, key: AccessKey, scratch: Path, ml: Path, image: str, shared: Path
+) -> dict[str, str]:
+    """The variables of a container of `image`: tools, address and key of the engine.
 
     Its home and its Python environment are made in `scratch`; `shared` is what all containers of
     the engine share of such environments.
@@ -93,7 +96,7 @@ def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> 
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         **_old_defaults(image),
-        **aws_variables(url),
+        **aws_variables(url, key),
     }
     if not isolation().real_opt_ml:
         variables["SAGEMAKER_BASE_DIR"] = str(ml)

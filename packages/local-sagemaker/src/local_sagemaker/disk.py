@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from local_sagemaker import access_key
 from local_sagemaker.store import StateError, StateInUse, Store, hold
 
 # Parts by the names that the engine gives its files and folders.
@@ -16,6 +17,7 @@ PARTS = {
     "environments": ["environments"],
     "uploads on their way": ["incoming"],
     "engine's log": ["engine.log", "engine.log.old"],
+    "access key": [access_key.FILE, f"{access_key.FILE}.new", "aws-credentials"],
     "other": [
         "engine.json",
         "run.json",

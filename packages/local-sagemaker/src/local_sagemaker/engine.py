@@ -114,7 +114,7 @@ def _log_file(state: Path) -> IO[bytes]:
     """The engine's log, to append to; a long one is put aside first."""
     file = state / "engine.log"
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
         if file.exists() and file.stat().st_size > LOG_SIZE:
             file.replace(state / "engine.log.old")
         return file.open("ab")

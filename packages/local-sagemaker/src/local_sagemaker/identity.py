@@ -23,6 +23,7 @@ from urllib.request import proxy_bypass_environment
 import certifi
 
 from local_sagemaker.authority import Authority
+from local_sagemaker.signatures import SIGNED_HOST
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")
@@ -177,6 +178,7 @@ class _Sts(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._pass_back(413, {}, b"")
         sent = {n: v for n, v in self.headers.items() if n.lower() not in PER_CONNECTION}
+        sent[SIGNED_HOST] = self.headers.get("Host", "")
         with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
             engine.request(self.command, self.path, self.rfile.read(length), sent)
             answer = engine.getresponse()

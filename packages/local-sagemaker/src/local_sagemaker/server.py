@@ -20,7 +20,8 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local_sagemaker import REGION, admission, iam, refusals
+from local_sagemaker import REGION, admission, iam, refusals, signatures
+from local_sagemaker.admission import Admission
 from local_sagemaker.api import SageMakerApi
 from local_sagemaker.bodies import ERROR_XML
 from local_sagemaker.cloudwatch import CloudWatch
@@ -58,6 +59,7 @@ class Engine:
             | self.endpoints.handlers
             | Tags(self.store).handlers
         )
+        self.admission = Admission(self._secret_of)
         self.last_request = time.monotonic()
         (state / "incoming").mkdir(exist_ok=True)
         try:
@@ -78,6 +80,10 @@ class Engine:
         self.tuning.restore()
         self.endpoints.restore()
 
+    def _secret_of(self, key: str) -> str | None:
+        own = self.store.access_key
+        return own.secret if key == own.id else iam.secret_of(key)
+
     def busy(self) -> bool:
         return self.training.busy() or self.tuning.busy()
 
@@ -90,7 +96,7 @@ class Engine:
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
-        if error := admission.refused(environ):
+        if error := self.admission.refused_by_head(environ):
             return refusals.answer(error, admission.service(environ), environ, start_response)
         self.last_request = time.monotonic()
         try:
@@ -104,6 +110,8 @@ class Engine:
             return _refuse_for_room(environ, start_response, error)
 
     def _route(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if error := self.admission.refused(environ):
+            return refusals.answer(error, admission.service(environ), environ, start_response)
         if environ["PATH_INFO"] == admission.HEALTH:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"ok {os.getpid()}\n".encode()]
@@ -142,6 +150,9 @@ class Engine:
             body = self.cloudwatch.with_streams(body)
         app = self.s3 if service == "s3" else self.moto
         status, headers, chunks = self.journal.perform(service, environ, body, app)
+        if service == "sts":
+            chunks = [iam.with_keys(b"".join(chunks))]
+            headers = [(n, v) for n, v in headers if n.lower() != "content-length"]
         start_response(status, headers)
         return chunks
 
@@ -156,19 +167,21 @@ def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) 
     return [ERROR_XML.format(code=code, message=escape(text)).encode()]
 
 
-def _credential_scope(authorization: str) -> str:
-    match = re.search(r"Credential=[^/]*/\d+/[^/]+/([^/]+)/aws4_request", authorization)
-    return match[1] if match else "s3"
-
-
 def _one_region(environ: dict) -> str:
-    """The service that a request is signed for; all regions become this engine's one."""
-    authorization = environ.get("HTTP_AUTHORIZATION", "")
-    if authorization:
-        environ["HTTP_AUTHORIZATION"] = re.sub(
-            r"(Credential=[^/]*/\d+/)[^/]+/", rf"\g<1>{REGION}/", authorization
-        )
-    return _credential_scope(authorization)
+    """The service that a request is signed for; all regions become this engine's one.
+
+    moto reads both from the header, so an address that is signed in its query gets one.
+    """
+    claim = signatures.claim(environ)
+    if (
+        claim is None
+        or claim.headers is None
+        or (claim.expires is not None and claim.service == "s3")
+    ):
+        return "s3"
+    scope = f"{claim.key}/{claim.date[:8] or '20260101'}/{REGION}/{claim.service}/aws4_request"
+    environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host"
+    return claim.service
 
 
 def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | None) -> None:
@@ -188,7 +201,10 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
     def application(environ, start_response):
         return holder["engine"](environ, start_response)
 
-    server = create_server(application, port, state / "incoming", admission.refused)
+    def refuses(environ):
+        return holder["engine"].admission.refused_by_head(environ)
+
+    server = create_server(application, port, state / "incoming", refuses)
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)

@@ -1,0 +1,54 @@
+"""Raw requests, signed as botocore signs them."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from local_sagemaker import REGION
+
+
+class _Signer(SigV4Auth):
+    def _normalize_url_path(self, path: str) -> str:
+        return path
+
+
+def signed(
+    aws, method: str, path: str, body: bytes | None = None, service: str = "s3", **headers: str
+) -> dict[str, str]:
+    """The headers of a request, with a signature by the engine's key.
+
+    Args:
+        path: as it goes over the wire, with its query.
+        headers: all of them are signed.
+    """
+    if service == "s3":
+        digest = hashlib.sha256(body or b"").hexdigest()
+        headers = {"x-amz-content-sha256": digest, **headers}
+    request = AWSRequest(method, aws.url + path, headers=headers, data=body or b"")
+    _Signer(Credentials(aws.key.id, aws.key.secret), service, REGION).add_auth(request)
+    return dict(request.headers.items())
+
+
+def ask(
+    aws, method: str, path: str, body: bytes | None = None, service: str = "s3", **headers: str
+) -> tuple[int, bytes]:
+    """Send a signed request; status and body of the answer."""
+    return send(aws, method, path, body, **signed(aws, method, path, body, service, **headers))
+
+
+def send(
+    aws, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes]:
+    """Send a request as it is; status and body of the answer."""
+    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=60)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
