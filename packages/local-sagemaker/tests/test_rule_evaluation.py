@@ -207,7 +207,7 @@ def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
     found = ends(aws, name)
     managed = {rule: (s["RuleEvaluationStatus"], s["StatusDetails"]) for rule, s in found.items()}
     assert {status for status, _ in managed.values()} == {"NoIssuesFound", "IssuesFound", "Error"}
-    for variable, value in aws_variables(aws.url).items():
+    for variable, value in aws_variables(aws.url, aws.key).items():
         monkeypatch.setenv(variable, value)
     for place in (f"s3://{BUCKET}/tensors/{name}/debug-output", folder):
         results = evaluate(place, rules)
