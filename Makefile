@@ -80,7 +80,7 @@ grade: $(READY) ## What the checking cells said in the notebooks of a folder (SU
 lint-lessons: $(READY) ## What is wrong with the form of the notebooks; never fails
 	$(BIN)/python -m tools.lint_lessons
 sync: ## Copy open_debugger's sampler to entry_points/debugger, which is shipped alone
-	cp packages/open-debugger/src/open_debugger/profiler/sampler.py entry_points/debugger/sampler.py
+	cd packages/open-debugger/src/open_debugger/profiler && cp sampler.py sampling.py "$(CURDIR)/entry_points/debugger"
 lock: ## Compile requirements.txt anew from the three pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-emit-index-url \
 	    --no-annotate --no-emit-package open-debugger --no-emit-package local-sagemaker pyproject.toml -o requirements.txt

@@ -3,8 +3,8 @@
     python sampler.py FOLDER [--interval-ms 500] [--pid PID] [--node algo-1]
 
 ends with 0 when its standard input (if that is a pipe) closes, at SIGTERM, or when the process PID
-has ended; with 1 and one line on standard error if it cannot go on. `running` starts it beside a
-training script. It needs psutil, and for GPUs nvidia-ml-py; PyTorch is not imported.
+has ended; with 1 and one line on standard error if it cannot go on. `sampling.running` starts it
+beside a training script. It needs psutil, and for GPUs nvidia-ml-py; PyTorch is not imported.
 
 Below FOLDER come `system/incremental/<YYYYMMDDHH>/<minute>.<node>.json`, the hour in UTC and the
 minute by the Unix time of its start. Each line is a JSON object with Type, Name, Dimension, Value,
@@ -32,19 +32,15 @@ import os
 import select
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 INTERVALS_MS = (100, 60_000)  # the shortest and the longest of the API's
 DEFAULT_INTERVAL_MS = 500  # the API's
 LOOK_S = 1.0  # how often, at least, to look whether the process has ended
-STOP_S = 5.0
-NVIDIA = Path("/proc/driver/nvidia")  # where its driver is loaded
 Row = tuple[str, str, str, float]  # Type, Name, Dimension, Value
 
 
@@ -322,64 +318,6 @@ def run(folder: Path, interval_ms: int, pid: int | None, node: str) -> None:
     written = files(folder, node)
     for _ in ticks(interval_ms / 1000, Lifeline(process)):
         written.write(sample(sources, node))
-
-
-@contextlib.contextmanager
-def running(
-    folder: Path,
-    interval_ms: int = DEFAULT_INTERVAL_MS,
-    node: str = "algo-1",
-    pid: int | None = None,
-) -> Iterator[None]:
-    """Sample the machine and the tree of `pid` (this process) while the context lasts.
-
-    In a process of its own, on which the training's Python has no hold, and which ends with this
-    one however that ends. Whatever fails is told in one printed line, and never raised.
-    """
-    process = _start(folder, interval_ms, node, pid or os.getpid())
-    try:
-        yield
-    finally:
-        if process is not None:
-            _stop(process)
-
-
-def _start(folder: Path, interval_ms: int, node: str, pid: int) -> subprocess.Popen | None:
-    if find_spec("psutil") is None:
-        _say("psutil is missing: name requirements-debugger.txt as the job's requirements")
-        return None
-    command = [sys.executable, Path(__file__).absolute(), folder, "--node", node, "--pid", pid]
-    command += ["--interval-ms", interval_ms]
-    # Read only when it has ended: it writes a line at most.
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    try:
-        process = subprocess.Popen(list(map(str, command)), text=True, **streams)
-    except OSError as error:
-        _say(error)
-        return None
-    blind = NVIDIA.exists() and find_spec("pynvml") is None
-    besides = " (without GPUs: nvidia-ml-py is missing)" if blind else ""
-    print(f"monitor=on metrics={folder} interval={interval_ms}ms{besides}", flush=True)
-    return process
-
-
-def _stop(process: subprocess.Popen) -> None:
-    early = process.poll() is not None
-    # Its standard input need not close: loader processes may have inherited the other end.
-    process.terminate()
-    try:
-        _, errors = process.communicate(timeout=STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        _, errors = process.communicate()
-    # By the signal itself it ends where it had not come to wait for one.
-    if early or process.returncode not in (0, -signal.SIGTERM):
-        reason = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        _say(f"it ended before the training: {reason}")
-
-
-def _say(reason: object) -> None:
-    print(f"monitor=off: {reason}", flush=True)
 
 
 def _interval(text: str) -> int:

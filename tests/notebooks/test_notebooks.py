@@ -11,7 +11,7 @@ import pytest
 
 from course import exercises
 from engine_support.clients import running_engine
-from local_sagemaker.client_environment import client_environment
+from local_sagemaker.client.environment import client_environment
 from tools import lint_lessons, run
 
 NOTEBOOKS = sorted(run.NOTEBOOKS.glob("[0-9]*.ipynb"))

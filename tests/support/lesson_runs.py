@@ -21,7 +21,7 @@ from course.dataset import SPLITS
 from course.workspace import ROOT
 from engine_support.clients import running_engine
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker.client.environment import REMOVED, client_environment
 from tests.support import drawn_as_text
 from tools import run
 

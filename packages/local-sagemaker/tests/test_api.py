@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from engine_support.clients import training_request, unique
 from engine_support.signing import ask
 from local_sagemaker.api import SageMakerApi
-from local_sagemaker.validation import ApiError
+from local_sagemaker.core.errors import ApiError
 
 
 def post(aws, body: bytes, target: str = "SageMaker.CreateTrainingJob", **headers):

@@ -16,8 +16,9 @@ import pytest
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import training_request, unique
-from local_sagemaker import access_key, private_run
-from local_sagemaker.authority import Authority
+from local_sagemaker import private_run
+from local_sagemaker.client.certificates import Authority
+from local_sagemaker.core import access_key
 
 RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]
 

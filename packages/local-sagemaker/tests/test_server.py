@@ -18,7 +18,7 @@ from engine_support.clients import BUCKET, running_engine
 from engine_support.endpoints import deploy, invoke, make_config, make_model, store_model
 from engine_support.signing import ask, send, signed
 from engine_support.tuning_requests import jobs_of, start, tuning_request
-from local_sagemaker import engine
+from local_sagemaker import daemon
 
 MB = 1024 * 1024
 
@@ -74,9 +74,9 @@ def test_it_listens_on_loopback_only(aws):
 
 
 def test_it_ends_by_itself_when_idle(tmp_path):
-    process = engine.start(tmp_path, idle_s=0.5)
+    process = daemon.start(tmp_path, idle_s=0.5)
     assert process.wait(timeout=10) == 0
-    assert engine.find(tmp_path) is None
+    assert daemon.find(tmp_path) is None
 
 
 def test_what_was_acknowledged_is_there_after_restarts(tmp_path):

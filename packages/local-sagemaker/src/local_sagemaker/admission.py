@@ -11,10 +11,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 
-from local_sagemaker import post_forms, signatures
-from local_sagemaker.browsers import foreign_origin
-from local_sagemaker.signatures import Claim
-from local_sagemaker.validation import ApiError
+from local_sagemaker.aws.s3 import post_forms
+from local_sagemaker.core import signatures
+from local_sagemaker.core.browsers import foreign_origin
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.signatures import Claim
 
 HEALTH = "/-/health"
 KEYLESS = {HEALTH}  # paths that need no key: who starts or finds an engine asks there

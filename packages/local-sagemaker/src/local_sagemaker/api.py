@@ -7,9 +7,10 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from local_sagemaker.store import is_disk_full
-from local_sagemaker.tags import check_tags
-from local_sagemaker.validation import ApiError, check, operation, shaped
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.store import is_disk_full
+from local_sagemaker.core.tags import check_tags
+from local_sagemaker.core.validation import check, operation, shaped
 
 log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/x-amz-json-1.1"

@@ -12,10 +12,11 @@ import sys
 import threading
 from pathlib import Path
 
-from local_sagemaker import access_key, disk, engine, private_run
-from local_sagemaker.client_environment import REMOVED, client_environment
-from local_sagemaker.engine import DEFAULT_STATE, EngineError
-from local_sagemaker.store import StateError
+from local_sagemaker import daemon, private_run
+from local_sagemaker.client.environment import REMOVED, client_environment
+from local_sagemaker.core import access_key, state_folder
+from local_sagemaker.core.store import StateError
+from local_sagemaker.daemon import DEFAULT_STATE, EngineError
 
 IDLE_S = 3600
 
@@ -96,15 +97,15 @@ def _recording(options: argparse.Namespace) -> private_run.Recording | None:
 
 
 def _start(options: argparse.Namespace) -> int:
-    if running := engine.find(options.state):
+    if running := daemon.find(options.state):
         raise EngineError(_taken(running))
-    engine.start(options.state, options.port, options.idle)
-    running = engine.find(options.state)
+    daemon.start(options.state, options.port, options.idle)
+    running = daemon.find(options.state)
     print(f"{running.url}\nstate: {options.state}\nnext: eval $(local-sagemaker env)")
     return 0
 
 
-def _taken(running: engine.Running) -> str:
+def _taken(running: daemon.Running) -> str:
     return (
         f"an engine runs on {running.state} already, at {running.url}: use it, stop it "
         "(local-sagemaker stop), or name another folder with --state"
@@ -112,18 +113,18 @@ def _taken(running: engine.Running) -> str:
 
 
 def _stop(options: argparse.Namespace) -> int:
-    print("stopped" if engine.stop(options.state) else f"no engine runs on {options.state}")
+    print("stopped" if daemon.stop(options.state) else f"no engine runs on {options.state}")
     return 0
 
 
-def _found(state: Path) -> engine.Running:
-    running = engine.find(state)
+def _found(state: Path) -> daemon.Running:
+    running = daemon.find(state)
     if running is None:
         raise EngineError(f"no engine runs on {state}: local-sagemaker start --state {state}")
     return running
 
 
-def _client(running: engine.Running, service: str):
+def _client(running: daemon.Running, service: str):
     import boto3
     from botocore.config import Config
 
@@ -141,17 +142,17 @@ def _client(running: engine.Running, service: str):
 
 
 def _status(options: argparse.Namespace) -> int:
-    running = engine.find(options.state)
+    running = daemon.find(options.state)
     if running is None:
         print(f"no engine runs on {options.state}")
-        used = disk.usage(options.state)
+        used = state_folder.usage(options.state)
         if any(used.values()):
             print(f"  disk          {_megabytes(used)}")
         return 1
     sagemaker = _client(running, "sagemaker")
     jobs = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
     endpoints = sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
-    used = disk.usage(options.state)
+    used = state_folder.usage(options.state)
     print(f"{running.url}  process {running.pid}  state {options.state}")
     print(f"  disk          {_megabytes(used)}")
     for job in jobs:
@@ -169,12 +170,12 @@ def _megabytes(sizes: dict[str, int]) -> str:
 def _clean(options: argparse.Namespace) -> int:
     state = options.state
     if options.all:
-        freed, foreign = disk.remove(state)
+        freed, foreign = state_folder.remove(state)
         if foreign:
             print(f"left in {state}, as no engine made them: {', '.join(foreign)}")
     else:
-        freed = disk.clean(state)
-        if running := engine.find(state):
+        freed = state_folder.clean(state)
+        if running := daemon.find(state):
             print(f"an engine runs on {running.state}: stop it to free more than its old log")
     print(f"freed: {_megabytes(freed)}")
     return 0
@@ -211,7 +212,7 @@ def _run(options: argparse.Namespace) -> int:
         raise EngineError("run needs a command: local-sagemaker run -- python SCRIPT")
     if shutil.which(command[0]) is None:
         raise EngineError(f"there is no command '{command[0]}'")
-    if options.state and (running := engine.find(options.state)):
+    if options.state and (running := daemon.find(options.state)):
         raise EngineError(_taken(running))
     return private_run.run(command, options.state, options.port, _recording(options))
 
@@ -224,7 +225,7 @@ def _serve(options: argparse.Namespace) -> int:
         threading.Thread(target=_end_with, args=(options.life,), daemon=True).start()
 
     def ready(url: str) -> None:
-        engine.note(options.state, url)
+        daemon.note(options.state, url)
         _tell(options.tell, url)
 
     from local_sagemaker.server import serve

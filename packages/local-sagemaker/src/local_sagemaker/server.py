@@ -20,18 +20,20 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local_sagemaker import REGION, admission, iam, refusals, signatures
+from local_sagemaker import REGION, admission
 from local_sagemaker.admission import Admission
 from local_sagemaker.api import SageMakerApi
-from local_sagemaker.bodies import ERROR_XML
-from local_sagemaker.cloudwatch import CloudWatch
-from local_sagemaker.endpoints import Endpoints
-from local_sagemaker.journal import Journal
-from local_sagemaker.s3 import S3
-from local_sagemaker.store import StateError, Store, is_disk_full
-from local_sagemaker.tags import Tags
-from local_sagemaker.training import TrainingJobs
-from local_sagemaker.tuning import TuningJobs
+from local_sagemaker.aws import iam, refusals
+from local_sagemaker.aws.cloudwatch import CloudWatch
+from local_sagemaker.aws.journal import Journal
+from local_sagemaker.aws.s3.bodies import ERROR_XML
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import signatures
+from local_sagemaker.core.store import StateError, Store, is_disk_full
+from local_sagemaker.core.tags import Tags
+from local_sagemaker.hosting.endpoints import Endpoints
+from local_sagemaker.training.operations import TrainingJobs
+from local_sagemaker.tuning.operations import TuningJobs
 from local_sagemaker.wsgi import NO_ROOM, create_server
 
 log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from engine_support.answers import faults
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, running_engine, served
 from engine_support.shapes import broken, good
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.validation import operation
+from local_sagemaker.core.validation import operation
 
 REQUESTS = [150, pytest.param(2000, marks=pytest.mark.slow)]
 if asked := os.environ.get("FUZZ_REQUESTS"):

@@ -137,7 +137,8 @@ def world(tmp_path_factory):
         sagemaker.create_hyper_parameter_tuning_job(**tuning)
         aws.tuning_job("tuned")
         assert aws.endpoint("e")["EndpointStatus"] == "Failed"  # that is no model, and well so
-        aws.train("sleep 600", TrainingJobName="busy")
+        lasting = {"MaxRuntimeInSeconds": 3600}  # longer than all requests, on a busy machine
+        aws.train("sleep 3600", TrainingJobName="busy", StoppingCondition=lasting)
         while sagemaker.describe_training_job(TrainingJobName="busy")["SecondaryStatus"] != (
             "Training"
         ):

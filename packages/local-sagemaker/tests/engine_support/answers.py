@@ -6,7 +6,7 @@ import json
 
 from botocore.model import OperationModel
 
-from local_sagemaker.validation import check_types, problems
+from local_sagemaker.core.validation import check_types, problems
 
 # Beside those that the model lists for an operation; InternalFailure, a defect, is not among them.
 COMMON_ERRORS = {

@@ -19,8 +19,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from engine_support.answers import check_answer
-from local_sagemaker import REGION, ROLE_ARN, access_key, engine
-from local_sagemaker.access_key import AccessKey
+from local_sagemaker import REGION, ROLE_ARN, daemon
+from local_sagemaker.core import access_key
+from local_sagemaker.core.access_key import AccessKey
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 TRAINING_IMAGE = f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
@@ -180,12 +181,12 @@ def running_engine(state: Path, **environment: str):
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        process = engine.start(state, life=life)
+        process = daemon.start(state, life=life)
     finally:
         os.close(life)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    clients = Clients(engine.find(state).url, access_key.read(state))
+    clients = Clients(daemon.find(state).url, access_key.read(state))
     clients.process, clients.state = process, state.resolve()
     try:
         yield clients

@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from local_sagemaker import REGION
-from local_sagemaker.access_key import AccessKey
+from local_sagemaker.core.access_key import AccessKey
 
 
 class _Signer(SigV4Auth):

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/sampler.py`: what it samples, in AWS's files, and that it always ends."""
+"""`profiler/sampler.py`: what it samples, in AWS's files, and that it always ends."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from debugger_support.processes import processes_with, wait_until
+from debugger_support.processes import wait_until
+from debugger_support.samples import at_least, files, moments, rows, values
 from open_debugger.profiler import sampler
 
 PROGRAM = Path(sampler.__file__)
@@ -58,29 +59,9 @@ def busy():
                 each.kill()
 
 
-def files(folder):
-    return sorted(folder.glob("system/incremental/*/*.json"))
-
-
-def rows(folder):
-    return [json.loads(line) for file in files(folder) for line in file.read_text().splitlines()]
-
-
-def moments(folder):
-    return sorted({row["Timestamp"] for row in rows(folder)})
-
-
-def at_least(folder, samples):
-    return wait_until(lambda: len(moments(folder)) >= samples)
-
-
 def names(found):
     of_one = ("cpu", "gpu", "process")  # of others, the name is the metric's
     return {row["Dimension" if row["Type"] in of_one else "Name"] for row in found}
-
-
-def values(found, dimension, kind):
-    return [r["Value"] for r in found if (r["Dimension"], r["Type"]) == (dimension, kind)]
 
 
 @pytest.fixture(scope="module")
@@ -524,111 +505,3 @@ def test_without_a_gpu_or_its_library_there_are_none(tmp_path, monkeypatch, libr
     monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     assert sampler.Gpus()() == []
     sys.modules.pop("pynvml", None)
-
-
-# --- beside a training script ------------------------------------------------------------------
-
-# A training with a loader process, which inherits the pipe to the sampler.
-TRAINING = f"""
-import os, sys, time
-sys.path.insert(0, {str(PROGRAM.parent)!r})
-from pathlib import Path
-import sampler
-with sampler.running(Path(sys.argv[1]), 100, "algo-1"):
-    if os.fork() == 0:
-        time.sleep(600)
-    time.sleep(600)
-"""
-
-
-def test_beside_a_training_it_samples_its_tree_and_ends_with_it(tmp_path, capsys):
-    with sampler.running(tmp_path, 100, "algo-3"):
-        at_least(tmp_path, 2)
-        assert processes_with(str(tmp_path))
-    assert not processes_with(str(tmp_path))
-    found = rows(tmp_path)
-    assert {r["NodeId"] for r in found} == {"algo-3"}
-    assert min(values(found, "Processes", "process")) >= 1
-    assert capsys.readouterr().out == f"monitor=on metrics={tmp_path} interval=100ms\n"
-
-
-def test_a_training_that_is_killed_leaves_no_sampler(tmp_path):
-    training = subprocess.Popen([sys.executable, "-c", TRAINING, tmp_path], stdout=-3)
-    at_least(tmp_path, 2)
-    (sampling,) = processes_with(str(PROGRAM) + " " + str(tmp_path))
-    (loader,) = [p for p in psutil.Process(training.pid).children() if p != sampling]
-    training.kill()  # nobody asks after it: it is a zombie, and its loader holds the pipe
-    try:
-        sampling.wait(timeout=30)
-        assert loader.is_running()
-    finally:
-        loader.kill()
-        training.wait()
-
-
-def test_a_training_whose_loader_lives_on_ends_its_sampler_cleanly(tmp_path):
-    briefly, _, _ = TRAINING.rpartition("    time.sleep(600)")
-    training = subprocess.Popen(
-        [sys.executable, "-c", briefly, tmp_path],
-        stdout=(tmp_path / "said").open("w"),
-    )
-    try:
-        assert training.wait(timeout=60) == 0
-        assert len((tmp_path / "said").read_text().splitlines()) == 1  # it need not be killed
-    finally:
-        for process in processes_with(str(tmp_path)):
-            process.kill()
-
-
-def test_a_training_that_fails_fails_by_itself(tmp_path):
-    with pytest.raises(ZeroDivisionError), sampler.running(tmp_path, 100):
-        raise ZeroDivisionError
-    assert not processes_with(str(tmp_path))
-
-
-def test_a_sampler_that_fails_is_one_line(tmp_path, capsys):
-    (tmp_path / "system").write_text("")
-    before = set(psutil.Process().children())
-    with sampler.running(tmp_path, 100):
-        (sampling,) = set(psutil.Process().children()) - before
-        wait_until(lambda: sampling.status() == psutil.STATUS_ZOMBIE)
-    on, off = capsys.readouterr().out.splitlines()
-    assert on.startswith("monitor=on")
-    assert off.startswith("monitor=off: it ended before the training: monitor: ")
-
-
-def test_a_sampler_that_is_killed_is_one_line(tmp_path, capsys):
-    with sampler.running(tmp_path, 100):
-        at_least(tmp_path, 1)
-        (process,) = processes_with(str(tmp_path))
-        process.kill()
-        wait_until(lambda: not processes_with(str(tmp_path)))
-    assert capsys.readouterr().out.splitlines()[1:] == [
-        "monitor=off: it ended before the training: exit code -9"
-    ]
-
-
-def test_without_psutil_there_is_one_line_and_no_sampler(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sampler, "find_spec", lambda name: None)
-    with sampler.running(tmp_path, 100):
-        assert not processes_with(str(tmp_path))
-    assert capsys.readouterr().out == (
-        "monitor=off: psutil is missing: name requirements-debugger.txt as the job's requirements\n"
-    )
-
-
-def test_where_no_process_can_be_started_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
-    with sampler.running(tmp_path, 100):
-        pass
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("monitor=off: ") and "nowhere" in line
-
-
-def test_a_gpu_without_its_library_is_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sampler, "NVIDIA", tmp_path)
-    spec = sampler.find_spec
-    monkeypatch.setattr(sampler, "find_spec", lambda name: None if name == "pynvml" else spec(name))
-    with sampler.running(tmp_path / "out", 100):
-        pass
-    assert "(without GPUs: nvidia-ml-py is missing)" in capsys.readouterr().out

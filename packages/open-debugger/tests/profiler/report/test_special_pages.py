@@ -8,7 +8,7 @@ import pytest
 from debugger_support import recordings
 from debugger_support.browser import opening
 from open_debugger.profiler import report
-from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.findings import Diagnosis, Finding
 from open_debugger.profiler.recording import PARTS, Job, Metric, Recording
 
 DATA = Diagnosis(

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/rules/base.py`: patience that fits the run, and runs without a GPU."""
+"""`profiler/rules/base.py`: patience that fits the run, and runs without a GPU."""
 
 import pytest
 

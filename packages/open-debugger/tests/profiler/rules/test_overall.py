@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/rules/overall.py`: the tables of the system and of the loop."""
+"""`profiler/rules/overall.py`: the tables of the system and of the loop."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/rules/steps.py`: outliers, the loader, the time to the first step."""
+"""`profiler/rules/steps.py`: outliers, the loader, the time to the first step."""
 
 import numpy as np
 import pandas as pd

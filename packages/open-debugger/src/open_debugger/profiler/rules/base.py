@@ -8,7 +8,7 @@ import numpy as np
 
 from open_debugger.parameters import require
 from open_debugger.profiler import samples
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.recording import Recording
 from open_debugger.profiler.samples import NotRecorded
 

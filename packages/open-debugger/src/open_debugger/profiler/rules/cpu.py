@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from open_debugger.profiler import samples
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.recording import Recording
 from open_debugger.profiler.rules.base import MONITOR, PatientRule, counts, gpus, percentages
 from open_debugger.profiler.samples import NotRecorded

@@ -8,16 +8,9 @@ import numpy as np
 
 from open_debugger.parameters import require
 from open_debugger.profiler import samples
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.recording import Recording, Series
-from open_debugger.profiler.rules.base import (
-    LEAST,
-    MONITOR,
-    PatientRule,
-    counts,
-    gpus,
-    percentages,
-)
+from open_debugger.profiler.rules.base import LEAST, MONITOR, PatientRule, counts, gpus, percentages
 from open_debugger.profiler.samples import NotRecorded
 
 MICROSECONDS = 1_000_000

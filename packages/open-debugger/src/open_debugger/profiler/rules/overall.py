@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from open_debugger.profiler import samples
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.recording import Recording
 from open_debugger.profiler.rules.base import MONITOR, STEPS, ProfilerRule
 from open_debugger.profiler.rules.steps import GENERAL, LABELS, MODE_OF, part_shares, statistics

@@ -11,7 +11,7 @@ import pandas as pd
 
 from open_debugger.parameters import require
 from open_debugger.profiler import samples
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.recording import PARTS, Recording
 from open_debugger.profiler.rules.base import STEPS, ProfilerRule, counts
 from open_debugger.profiler.samples import NotRecorded

@@ -1,0 +1,266 @@
+"""Endpoints: the operations, and the way from one status to the next."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+
+from local_sagemaker.aws.cloudwatch import CloudWatch
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.store import Store
+from local_sagemaker.hosting import capture, deployments, resources, variants
+from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
+from local_sagemaker.hosting.invocations import Invocations
+from local_sagemaker.hosting.model_data import HostingFailed
+from local_sagemaker.hosting.models import Models
+from local_sagemaker.hosting.variants import HostedVariant
+
+log = logging.getLogger(__name__)
+KIND = "endpoint"
+AT_REST = {"InService", "Failed"}
+
+Fleet = dict[str, HostedVariant]  # by the variant's name
+
+
+class Endpoints:
+    """All models, configurations and endpoints of one engine."""
+
+    def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
+        self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
+        self.folder = store.folder / "endpoints"
+        self.models = Models(store, s3)
+        # By endpoint: the variants in service, and those on their way there.
+        self.hosted: dict[str, Fleet] = {}
+        self.deploying: dict[str, Fleet] = {}
+        self.closing = threading.Event()
+        self.capture = capture.Capture(s3)
+        self.invoke = Invocations(self).invoke
+        self.handlers: dict[str, Callable[[dict], dict]] = {
+            **self.models.handlers,
+            **resources.handlers(store, "Endpoint"),
+            "CreateEndpoint": self.create,
+            "UpdateEndpoint": self.update,
+            "UpdateEndpointWeightsAndCapacities": self.rescale,
+            "DescribeEndpoint": self.describe,
+            "DeleteEndpoint": self.delete,
+        }
+
+    def restore(self) -> None:
+        """Serve again what was served when the engine ended, and end what was being deleted."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for endpoint in self.store.all(KIND):
+            name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
+            if status == "Deleting":
+                self.store.remove(KIND, name)
+                continue
+            if "Deployment" not in endpoint:
+                endpoint = self._of_older_engine(endpoint)
+            if endpoint["EndpointStatus"] != "Failed":
+                self._serve_again(name, endpoint["Deployment"], endpoint["Pending"])
+
+    def _of_older_engine(self, endpoint: dict) -> dict:
+        """An endpoint's description that does not hold yet what the endpoint serves."""
+        name, config = endpoint["EndpointName"], endpoint["EndpointConfigName"]
+        changes: dict = {"Deployment": None}
+        try:
+            changes["Pending"] = self.models.deployment(config)
+        except ApiError as error:
+            nothing = {"EndpointConfigName": config, "Variants": [], "DataCaptureConfig": None}
+            changes |= {"Pending": nothing, "EndpointStatus": "Failed", "FailureReason": str(error)}
+        return self.store.update(KIND, name, **changes)
+
+    def _serve_again(self, name: str, served: dict | None, pending: dict | None) -> None:
+        if served is None:
+            self._deploy(name, "Creating", pending)
+        else:  # an update that was under way follows once the endpoint is as it was
+            self._deploy(name, "SystemUpdating", served, following=pending)
+
+    def close(self) -> None:
+        self.closing.set()
+        fleets = [*self.hosted.values(), *self.deploying.values()]
+        variants.close(instance for fleet in fleets for instance in _instances(fleet))
+        self.capture.flush()
+
+    # Operations
+
+    def create(self, request: dict) -> dict:
+        resources.refuse(request, "", deployments.NOT_IN_DEPLOYMENTS)
+        deployment = self.models.deployment(request["EndpointConfigName"])
+        new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
+        with self.store.lock:
+            answer = resources.make(self.store, "Endpoint", request, **new)
+            self._deploy(request["EndpointName"], "Creating", deployment)
+        return answer
+
+    def update(self, request: dict) -> dict:
+        resources.refuse(request, "", deployments.NOT_IN_DEPLOYMENTS)
+        name = request["EndpointName"]
+        with self.store.lock:
+            resources.get(self.store, "Endpoint", name)
+            deployment = self.models.deployment(request["EndpointConfigName"])
+            endpoint = self._in_service(name)
+            if request.get("RetainAllVariantProperties"):
+                excluded = request.get("ExcludeRetainedVariantProperties", [])
+                deployments.retain(endpoint["Deployment"], deployment, excluded)
+            self._deploy(name, "Updating", deployment)
+        return {"EndpointArn": endpoint["EndpointArn"]}
+
+    def rescale(self, request: dict) -> dict:
+        """UpdateEndpointWeightsAndCapacities."""
+        name = request["EndpointName"]
+        with self.store.lock:
+            endpoint = self._in_service(name)
+            deployment = deployments.rescaled(endpoint, request["DesiredWeightsAndCapacities"])
+            self._note(name, "Updating", Pending=deployment)
+            fleet = self.hosted[name]
+        threading.Thread(target=self._rescale, args=(name, fleet, deployment), daemon=True).start()
+        return {"EndpointArn": endpoint["EndpointArn"]}
+
+    def describe(self, request: dict) -> dict:
+        endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
+        fleet = self.hosted.get(endpoint["EndpointName"], {})
+        served, pending = endpoint["Deployment"], endpoint["Pending"]
+        shown = served or pending
+        endpoint["ProductionVariants"] = [
+            deployments.variant_summary(spec, fleet.get(spec["VariantName"]), endpoint)
+            for spec in shown["Variants"]
+        ]
+        if pending and endpoint["EndpointStatus"] not in AT_REST:
+            endpoint["PendingDeploymentSummary"] = {
+                "EndpointConfigName": pending["EndpointConfigName"],
+                "ProductionVariants": [
+                    deployments.variant_summary(spec, None, endpoint)
+                    for spec in pending["Variants"]
+                ],
+                "StartTime": endpoint["LastModifiedTime"],
+            }
+        endpoint["DataCaptureConfig"] = capture.summary(shown["DataCaptureConfig"], bool(fleet))
+        return endpoint
+
+    def delete(self, request: dict) -> dict:
+        """DeleteEndpoint; answered when the processes have ended. AWS answers at once."""
+        name = request["EndpointName"]
+        with self.store.lock:
+            self._not_in_progress(name)
+            self._note(name, "Deleting")
+            fleet = self.hosted.pop(name, {})
+        variants.close(_instances(fleet))
+        self.store.remove(KIND, name)
+        return {}
+
+    def _in_service(self, name: str) -> dict:
+        endpoint = self._not_in_progress(name)
+        if endpoint["EndpointStatus"] == "Failed":
+            text = f'Cannot update failed endpoint "{endpoint["EndpointArn"]}": '
+            raise invalid(text + "DeleteEndpoint is the only operation on a failed endpoint.")
+        return endpoint
+
+    def _not_in_progress(self, name: str) -> dict:
+        endpoint = resources.get(self.store, "Endpoint", name)
+        if endpoint["EndpointStatus"] not in AT_REST:
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
+        return endpoint
+
+    # What follows an operation, in threads
+
+    def _deploy(
+        self,
+        name: str,
+        status: str,
+        deployment: dict,
+        following: dict | None = None,
+    ) -> None:
+        """Start `deployment` beside what serves; `following` is deployed after it."""
+        with self.store.lock:
+            fleet = {
+                spec["VariantName"]: HostedVariant(self, name, spec)
+                for spec in deployment["Variants"]
+            }
+            self.deploying[name] = fleet
+            self._note(name, status, Pending=following or deployment)
+        arguments = (name, fleet, deployment, following)
+        threading.Thread(target=self._run, args=arguments, daemon=True).start()
+
+    def _run(self, name: str, fleet: Fleet, deployment: dict, following: dict | None) -> None:
+        """Put the fleet in service when all its instances answer; then end the former one."""
+        reason = _attempt(lambda: variants.start(_instances(fleet)))
+        with self.store.lock:
+            del self.deploying[name]
+            if self.closing.is_set():
+                return
+            former = self.hosted.get(name)
+            if reason is None:
+                self.hosted[name] = fleet
+        if reason is not None:
+            self._fail(name, reason, in_service=former is not None)
+            return
+        variants.close(_instances(former or {}))
+        if not self.closing.is_set():
+            self._serve(name, deployment)
+            if following:
+                self._deploy(name, "Updating", following)
+
+    def _serve(self, name: str, deployment: dict) -> None:
+        config = deployment["EndpointConfigName"]
+        changes = {"EndpointConfigName": config, "Deployment": deployment, "Pending": None}
+        with self.store.lock:
+            if name in self.hosted:  # else it was given up meanwhile
+                self._note(name, "InService", FailureReason=None, **changes)
+
+    def _fail(self, name: str, reason: str, in_service: bool) -> None:
+        """A deployment failed: what served before it serves on, as on SageMaker."""
+        status = "InService" if in_service else "Failed"
+        pending = {"Pending": None} if in_service else {}
+        self._note(name, status, FailureReason=reason[:REASON_LENGTH], **pending)
+
+    def _rescale(self, name: str, fleet: Fleet, deployment: dict) -> None:
+        former = {variant.name: len(variant.instances) for variant in fleet.values()}
+
+        def scale() -> None:
+            for spec in deployment["Variants"]:
+                fleet[spec["VariantName"]].scale(spec["Count"])
+
+        reason = _attempt(scale)
+        if reason is None:
+            for spec in deployment["Variants"]:
+                fleet[spec["VariantName"]].weight = spec["Weight"]
+            self._serve(name, deployment)
+        elif not self.closing.is_set():
+            self._note(name, "RollingBack")
+            for variant in fleet.values():
+                variant.scale(min(len(variant.instances), former[variant.name]))
+            self._fail(name, reason, in_service=True)
+
+    def _note(self, name: str, status: str, **changes) -> None:
+        changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
+        self.store.update(KIND, name, **changes)
+
+    def give_up(self, failed: HostedInstance, reason: str) -> None:
+        """Fail the endpoint of an instance whose process cannot be kept running."""
+        with self.store.lock:
+            fleet = self.hosted.get(failed.endpoint, {})
+            if failed not in _instances(fleet):  # replaced or deleted meanwhile
+                return
+            del self.hosted[failed.endpoint]
+            self._fail(failed.endpoint, reason, in_service=False)
+        variants.close(_instances(fleet))
+
+
+def _attempt(action: Callable[[], None]) -> str | None:
+    """Why `action` failed, or None."""
+    try:
+        action()
+    except (HostingFailed, ApiError) as error:
+        return str(error)
+    except Exception as error:
+        log.exception("a deployment failed")
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _instances(fleet: Fleet) -> list[HostedInstance]:
+    return [instance for variant in fleet.values() for instance in variant.instances]
