@@ -43,7 +43,7 @@ def uploaded(aws, tmp_path_factory):
     arguments = [f"s3://{BUCKET}/trained/model.tar.gz", INFERENCE_IMAGE, ROLE_ARN]
     subprocess.run(
         [sys.executable, "-c", BUILD, *arguments, str(ROOT / "entry_points")],
-        env={**os.environ, **client_environment(aws.url, folder)},
+        env={**os.environ, **client_environment(aws.url, aws.state)},
         check=True,
         capture_output=True,
     )

@@ -87,7 +87,7 @@ def test_run_out_of_order_each_names_the_notebook_to_run_first(tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", RUN, *EARLIER],
             cwd=run.NOTEBOOKS,
-            env=here | client_environment(clients.url, tmp_path),
+            env=here | client_environment(clients.url, clients.state),
             capture_output=True,
             text=True,
             timeout=120,

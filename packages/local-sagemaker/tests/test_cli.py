@@ -10,6 +10,7 @@ import pytest
 
 from engine_support.clients import Clients
 from local_sagemaker import cli, daemon
+from local_sagemaker.core import access_key
 from local_sagemaker.core.store import Store
 
 
@@ -18,7 +19,7 @@ def state(tmp_path_factory):
     """The state folder of an engine that was started by the command line."""
     folder = tmp_path_factory.mktemp("cli")
     assert cli.main(["start", "--state", str(folder)]) == 0
-    aws = Clients(daemon.find(folder).url)
+    aws = Clients(daemon.find(folder).url, access_key.read(folder))
     aws.s3.create_bucket(Bucket="work")
     aws.trained("echo hello; echo world", TrainingJobName="done")
     aws.trained("echo other", TrainingJobName="done2")
@@ -133,7 +134,8 @@ def test_run_on_a_state_in_use(state, capsys):
 
 
 def test_status_tells_what_the_disk_holds(state, capsys):
-    Clients(daemon.find(state).url).s3.put_object(Bucket="work", Key="k", Body=bytes(100_000))
+    aws = Clients(daemon.find(state).url, access_key.read(state))
+    aws.s3.put_object(Bucket="work", Key="k", Body=bytes(100_000))
     _, out, _ = said(capsys, "status", "--state", state)
     (line,) = [line for line in out.splitlines() if line.split()[:1] == ["disk"]]
     for part in ("objects", "database", "in all"):

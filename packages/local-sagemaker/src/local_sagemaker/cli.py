@@ -16,7 +16,7 @@ from pathlib import Path
 from local_sagemaker import daemon, private_run
 from local_sagemaker.client import log_lines
 from local_sagemaker.client.environment import client_environment, removed
-from local_sagemaker.core import state_files, state_folder
+from local_sagemaker.core import access_key, state_files, state_folder
 from local_sagemaker.core.store import StateError
 from local_sagemaker.daemon import DEFAULT_STATE, EngineError
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _reader_has_gone()
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (EngineError, StateError) as error:
+    except (EngineError, StateError, access_key.NoAccessKey) as error:
         print(f"local-sagemaker: {error}", file=sys.stderr)
         return 1
 
@@ -165,12 +165,13 @@ def _client(running: daemon.Running, service: str):
 
     from local_sagemaker import REGION
 
+    key = access_key.read(Path(running.state))
     return boto3.client(
         service,
         endpoint_url=running.url,
         region_name=REGION,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
+        aws_access_key_id=key.id,
+        aws_secret_access_key=key.secret,
         config=Config(proxies={"http": ""}),  # an empty mapping would mean the environment's
     )
 

@@ -119,7 +119,7 @@ def _log_file(state: Path) -> IO[bytes]:
     """The engine's log, to append to; a long one is put aside first."""
     file = state / state_files.LOG
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
         if file.exists() and file.stat().st_size > LOG_SIZE:
             file.replace(state / state_files.OLD_LOG)
         return file.open("ab")

@@ -33,13 +33,18 @@ class BodyBuffer(OverflowableBuffer):
     """A request's body; one for which the disk has no room is read to its end, and not kept."""
 
     full: OSError | None = None
+    dropped = False
+
+    def drop(self) -> None:
+        """Read the body to its end, and keep nothing of it."""
+        self.dropped = True
 
     def _set_large_buffer(self) -> None:
         self.buf = FileBuffer(self.buf)
         self.overflowed = True
 
     def append(self, data: bytes) -> None:
-        if self.full is None:
+        if self.full is None and not self.dropped:
             try:
                 super().append(data)
             except OSError as error:
@@ -54,12 +59,36 @@ waitress.parser.OverflowableBuffer = BodyBuffer
 
 
 class Parser(HTTPRequestParser):
-    """Does not wait for a body of no bytes after ``Expect: 100-continue``, as boto3 sends it."""
+    """Does not wait for a body of no bytes after ``Expect: 100-continue``, as boto3 sends it.
+
+    The body of a request that will be refused is not kept, or, if the client waits to be asked for
+    it, not asked for.
+    """
+
+    refuses: Callable[[dict], object]  # set by create_server()
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.content_length == 0 and not self.chunked:
             self.expect_continue = False
+        if self.body_rcv is not None and self.refuses(self._head()):
+            if self.expect_continue:
+                self.body_rcv, self.content_length, self.chunked = None, 0, False
+                self.expect_continue, self.headers["CONNECTION"] = False, "close"
+                self.headers.pop("CONTENT_LENGTH", None)
+            else:
+                self.body_rcv.getbuf().drop()
+
+    def _head(self) -> dict:
+        """The request's head, as WSGI names its parts."""
+        head = {f"HTTP_{name}": value for name, value in self.headers.items()}
+        head["CONTENT_TYPE"] = self.headers.get("CONTENT_TYPE", "")
+        return {
+            **head,
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": self.path,
+            "QUERY_STRING": self.query,
+        }
 
 
 class Held:
@@ -111,16 +140,20 @@ class PortTaken(RuntimeError):
     """The server cannot listen; the text says where and what to do."""
 
 
-def create_server(application: Callable, port: int, folder: Path):
+def create_server(
+    application: Callable, port: int, folder: Path, refuses: Callable[[dict], object]
+):
     """A server of `application` on 127.0.0.1; `run()` it, and `close()` it.
 
     Args:
         folder: for large bodies on their way in; must exist when the server runs.
+        refuses: whether `application` refuses a request with this head (a WSGI environment).
 
     Raises:
         PortTaken: the port is taken.
     """
     FileBuffer.folder = folder
+    Parser.refuses = staticmethod(refuses)
     try:
         server = _server(application, port)
     except OSError as error:

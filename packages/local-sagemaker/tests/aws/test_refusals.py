@@ -1,14 +1,12 @@
 """What is not there is refused by its name, in whatever protocol the client speaks."""
 
-import http.client
-
 import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, unique
+from engine_support.signing import ask
 from local_sagemaker.aws.refusals import BUCKET_WORDS, KEY_WORDS, s3_operations
 
-SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 ROLE = "arn:aws:iam::123456789012:role/local-sagemaker"
 
 
@@ -66,17 +64,13 @@ def test_clients_of_cloudwatch_may_speak_json_or_forms(aws):
         ("GraniteServiceVersion20100801.ListMetricStreams", "/", b"{}", b'"__type"'),
         (None, "/", b"Action=ListMetricStreams&Version=2010-08-01", b"<Code>UnknownOperation"),
     ]:
-        headers = {"Authorization": SIGNED.format("monitoring")}
+        headers = {}
         if target:
             headers |= {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.0"}
         else:
             headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
-        connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=10)
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        assert answer.status == 400
+        status, content = ask(aws, "POST", path, body, "monitoring", **headers)
+        assert status == 400
         assert words in content and b"does not do ListMetricStreams" in content
 
 
@@ -147,9 +141,5 @@ def test_what_s3_keeps_is_given_back(aws, name, members, member):
 
 
 def test_an_object_whose_query_means_nothing_to_s3_is_still_an_object(aws):
-    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=10)
-    headers = {"Authorization": SIGNED.format("s3")}
-    connection.request("PUT", f"/{BUCKET}/plain?x-id=PutObject", b"body", headers)
-    assert connection.getresponse().read() is not None
-    connection.close()
+    assert ask(aws, "PUT", f"/{BUCKET}/plain?x-id=PutObject", b"body")[0] == 200
     assert aws.s3.get_object(Bucket=BUCKET, Key="plain")["Body"].read() == b"body"

@@ -9,20 +9,27 @@ import pytest
 import yaml
 
 from local_sagemaker.client.environment import REMOVED, client_environment, removed
+from local_sagemaker.core import access_key
 
 URL = "http://127.0.0.1:1234"
 
 
-def test_every_variable_leads_to_the_engine_or_nowhere(tmp_path):
+@pytest.fixture
+def key(tmp_path):
+    """The access key of a state folder."""
+    return access_key.make(tmp_path)
+
+
+def test_every_variable_leads_to_the_engine_or_nowhere(tmp_path, key):
     found = client_environment(URL, tmp_path)
     assert found["AWS_ENDPOINT_URL"] == found["LOCAL_SAGEMAKER_URL"] == URL
-    assert found["AWS_ACCESS_KEY_ID"] == found["AWS_SECRET_ACCESS_KEY"] == "local"
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == (key.id, key.secret)
     assert not set(found) & set(REMOVED)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         assert Path(found[name]).is_relative_to(tmp_path)
 
 
-def test_the_sdk_reads_its_bucket_and_sends_no_telemetry(tmp_path):
+def test_the_sdk_reads_its_bucket_and_sends_no_telemetry(tmp_path, key):
     found = client_environment(URL, tmp_path)
     for name in ("SAGEMAKER_USER_CONFIG_OVERRIDE", "SAGEMAKER_ADMIN_CONFIG_OVERRIDE"):
         modules = yaml.safe_load(Path(found[name]).read_text())["SageMaker"]["PythonSDK"]["Modules"]
@@ -30,7 +37,7 @@ def test_the_sdk_reads_its_bucket_and_sends_no_telemetry(tmp_path):
         assert modules["Session"]["DefaultS3Bucket"] == "sagemaker-us-east-1-123456789012"
 
 
-def test_boto3_goes_to_the_engine_whatever_the_caller_had(tmp_path):
+def test_boto3_goes_to_the_engine_whatever_the_caller_had(tmp_path, key):
     code = (
         "import boto3; c = boto3.client('s3');"
         "print(c.meta.endpoint_url, c._get_credentials().access_key, c.meta.region_name)"
@@ -45,7 +52,7 @@ def test_boto3_goes_to_the_engine_whatever_the_caller_had(tmp_path):
     environment = {k: v for k, v in (os.environ | hostile).items() if k not in REMOVED}
     environment |= client_environment(URL, tmp_path)
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
-    assert said.split() == [URL, "local", "us-east-1"]
+    assert said.split() == [URL, key.id, "us-east-1"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,6 @@ from botocore.config import Config
 from local_sagemaker import ROLE_ARN
 from local_sagemaker.client.identity_proxy import STS, IdentityProxy, UnusableProxy
 
-KEYS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-
 
 @pytest.fixture(scope="module")
 def proxy_for(aws):
@@ -107,7 +105,7 @@ def sent_back(proxy: IdentityProxy, port: int) -> bytes:
         ("cn-north-1", "sts.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_sts_tells_the_role_at_its_own_hosts(proxy_for, tmp_path, region, host):
+def test_sts_tells_the_role_at_its_own_hosts(aws, proxy_for, tmp_path, region, host):
     proxy = proxy_for()
     trusted = proxy.environment(tmp_path, None)["AWS_CA_BUNDLE"]
     sts = boto3.client(
@@ -116,7 +114,8 @@ def test_sts_tells_the_role_at_its_own_hosts(proxy_for, tmp_path, region, host):
         region_name=region,
         verify=trusted,
         config=Config(proxies={"https": address(proxy)}, retries={"max_attempts": 0}),
-        **KEYS,
+        aws_access_key_id=aws.key.id,
+        aws_secret_access_key=aws.key.secret,
     )
     found = sts.get_caller_identity()
     name = ROLE_ARN.rpartition("/")[2]

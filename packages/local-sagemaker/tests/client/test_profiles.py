@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from local_sagemaker.client import profiles
+from local_sagemaker.core.access_key import AccessKey
 
 CONFIG = """\
 [default]
@@ -40,6 +41,7 @@ aws_access_key_id = AKIAOTHERKEY
 aws_secret_access_key = other-secret
 region = us-west-2
 """
+KEY = AccessKey("LOCALKEY", "a-secret")
 NAMES = {"default", "dogs", "two words", "odd", "udacity"}
 
 
@@ -61,8 +63,8 @@ def sessions(monkeypatch, found: dict[str, str]):
     return boto3.Session
 
 
-def test_every_profile_is_found_with_its_region_and_a_dummy_key(home, tmp_path, monkeypatch):
-    session = sessions(monkeypatch, profiles.variables({"HOME": str(home)}, tmp_path))
+def test_every_profile_is_found_with_its_region_and_the_engines_key(home, tmp_path, monkeypatch):
+    session = sessions(monkeypatch, profiles.variables({"HOME": str(home)}, tmp_path, KEY))
     assert set(session().available_profiles) == NAMES
     regions = {name: session(profile_name=name).region_name for name in NAMES}
     assert regions == {
@@ -74,21 +76,22 @@ def test_every_profile_is_found_with_its_region_and_a_dummy_key(home, tmp_path, 
     }
     for name in NAMES:
         keys = session(profile_name=name).get_credentials().get_frozen_credentials()
-        assert (keys.access_key, keys.secret_key, keys.token) == ("local", "local", None)
+        assert (keys.access_key, keys.secret_key, keys.token) == (KEY.id, KEY.secret, None)
 
 
 def test_nothing_but_names_and_regions_comes_along(home, tmp_path):
-    found = profiles.variables({"HOME": str(home)}, tmp_path)
+    found = profiles.variables({"HOME": str(home)}, tmp_path, KEY)
     text = "".join(Path(file).read_text() for file in found.values())
     for secret in ("REAL", "real", "OTHER", "999999999999", "sso", "steal", "example", "smuggled"):
         assert secret not in text
-    assert text.count("aws_access_key_id = local\n") == len(NAMES)
+    assert Path(found["AWS_SHARED_CREDENTIALS_FILE"]).stat().st_mode & 0o777 == 0o600
+    assert text.count(f"aws_access_key_id = {KEY.id}\n") == len(NAMES)
 
 
 def test_files_named_by_variables_count_and_those_in_the_home_folder_do_not(home, tmp_path):
     (tmp_path / "mine").write_text("[profile only]\nregion = eu-north-1\n")
     caller = {"HOME": str(home), "AWS_CONFIG_FILE": str(tmp_path / "mine")}
-    found = profiles.variables(caller, tmp_path)
+    found = profiles.variables(caller, tmp_path, KEY)
     text = Path(found["AWS_CONFIG_FILE"]).read_text()
     assert "[profile only]\nregion = eu-north-1\n" in text and "two words" not in text
     assert "[profile udacity]" in text  # from the credentials, which stay the home folder's
@@ -101,14 +104,14 @@ def test_a_caller_without_readable_files_has_the_default_profile(tmp_path, monke
     (tmp_path / ".aws").mkdir()
     if text:
         (tmp_path / ".aws/config").write_text(text)
-    session = sessions(monkeypatch, profiles.variables({"HOME": str(tmp_path)}, tmp_path))
+    session = sessions(monkeypatch, profiles.variables({"HOME": str(tmp_path)}, tmp_path, KEY))
     assert session().available_profiles == ["default"]
 
 
 def test_bytes_that_are_no_text_are_no_profiles(tmp_path, monkeypatch):
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws/credentials").write_bytes(b"[caf\xe9]\naws_access_key_id = A\n")
-    session = sessions(monkeypatch, profiles.variables({"HOME": str(tmp_path)}, tmp_path))
+    session = sessions(monkeypatch, profiles.variables({"HOME": str(tmp_path)}, tmp_path, KEY))
     assert session().available_profiles == ["default"]
 
 

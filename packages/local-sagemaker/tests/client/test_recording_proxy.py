@@ -20,25 +20,25 @@ from engine_support.clients import BUCKET, TRAINING_IMAGE, training_request, uni
 from local_sagemaker import REGION, ROLE_ARN
 from local_sagemaker.client.recording_proxy import RecordingProxy
 
-KEYS = {"aws_access_key_id": "AKIAOWNKEY", "aws_secret_access_key": "own-secret"}
-
 
 class Recorded:
     """A stand-in before the run's engine, clients of it, and what it has recorded."""
 
-    def __init__(self, engine: str, folder, **options) -> None:
+    def __init__(self, aws, folder, **options) -> None:
         self.file = folder / "record.jsonl"
-        self.proxy = RecordingProxy(engine, self.file, **options)
+        self.keys = {"aws_access_key_id": aws.key.id, "aws_secret_access_key": aws.key.secret}
+        self.proxy = RecordingProxy(aws.url, self.file, **options)
         self.certificate = self.proxy.authority.write(folder / "ca.pem")
 
     def on_aws(self, service: str, **config):
         """A client as a student on AWS has it, but for the proxy in its network."""
         config = Config(proxies={"https": self.proxy.url}, retries={"max_attempts": 0}, **config)
         where = {"region_name": REGION, "verify": str(self.certificate)}
-        return boto3.client(service, config=config, **where, **KEYS)
+        return boto3.client(service, config=config, **where, **self.keys)
 
     def at_its_address(self, service: str):
-        return boto3.client(service, endpoint_url=self.proxy.url, region_name=REGION, **KEYS)
+        where = {"endpoint_url": self.proxy.url, "region_name": REGION}
+        return boto3.client(service, **where, **self.keys)
 
     def calls(self) -> list[dict]:
         return [json.loads(line) for line in self.file.read_text().splitlines()]
@@ -67,7 +67,7 @@ def recorded(aws, proxies, tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def start(**options) -> Recorded:
-        made = Recorded(aws.url, tmp_path, **options)
+        made = Recorded(aws, tmp_path, **options)
         proxies.append(made.proxy)
         return made
 
@@ -126,8 +126,9 @@ def test_no_body_of_an_object_is_held_in_memory(recorded, tmp_path):
         "proxy = RecordingProxy(sys.argv[1], pathlib.Path(sys.argv[2]) / 'r.jsonl')\n"
         "big = open(sys.argv[3], 'rb')\n"
         "ca = str(proxy.authority.write(pathlib.Path(sys.argv[2]) / 'ca.pem'))\n"
-        "s3 = boto3.client('s3', region_name='us-east-1', verify=ca, aws_access_key_id='a',\n"
-        "    aws_secret_access_key='b', config=Config(proxies={'https': proxy.url}))\n"
+        "keys = dict(aws_access_key_id=sys.argv[4], aws_secret_access_key=sys.argv[5])\n"
+        "s3 = boto3.client('s3', region_name='us-east-1', verify=ca, **keys,\n"
+        "    config=Config(proxies={'https': proxy.url}))\n"
         "s3.put_object(Bucket='work', Key='warm', Body=b'x')\n"
         "start = before(); s3.put_object(Bucket='work', Key='big', Body=big)\n"
         "print(before() - start)\n"
@@ -137,6 +138,7 @@ def test_no_body_of_an_object_is_held_in_memory(recorded, tmp_path):
         file.truncate(150_000_000)
     engine = f"http://{recorded().proxy.engine}"
     words = [sys.executable, "-c", code, engine, str(tmp_path), str(big)]
+    words += recorded().keys.values()
     grown = int(subprocess.check_output(words, text=True))
     assert grown < 60_000  # kilobytes, of both ends in one process
 
@@ -187,7 +189,7 @@ def test_a_host_that_only_looks_like_aws_is_refused(recorded):
         endpoint_url="https://sts.amazonaws.com.example.org",
         region_name=REGION,
         config=config,
-        **KEYS,
+        **recording.keys,
     )
     with pytest.raises(ProxyConnectionError):
         client.get_caller_identity()
@@ -266,7 +268,7 @@ def test_the_record_holds_no_keys_and_no_bodies(recorded):
     recording.on_aws("sts").get_caller_identity()
     text = recording.file.read_text()
     assert text.count("\n") == 2
-    for secret in ("AKIAOWNKEY", "own-secret", "Signature", "the-photo-itself"):
+    for secret in (*recording.keys.values(), "Signature", "the-photo-itself"):
         assert secret not in text
 
 

@@ -18,7 +18,7 @@ def v3(aws):
     patch.setenv("AWS_ENDPOINT_URL", aws.url)
     from sagemaker.core import resources, shapes
 
-    session = boto3.Session("local", "local", region_name=REGION)
+    session = boto3.Session(aws.key.id, aws.key.secret, region_name=REGION)
     yield resources, shapes, {"session": session, "region": REGION}
     patch.undo()
 

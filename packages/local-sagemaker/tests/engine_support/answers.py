@@ -9,7 +9,13 @@ from botocore.model import OperationModel
 from local_sagemaker.core.validation import check_types, problems
 
 # Beside those that the model lists for an operation; InternalFailure, a defect, is not among them.
-COMMON_ERRORS = {"ValidationException", "SerializationException", "UnknownOperationException"}
+COMMON_ERRORS = {
+    "ValidationException",
+    "SerializationException",
+    "UnknownOperationException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+}
 
 
 def check_answer(http_response, model: OperationModel, **_) -> None:

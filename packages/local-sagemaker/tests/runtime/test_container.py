@@ -5,8 +5,10 @@ from importlib import metadata
 
 import pytest
 
+from local_sagemaker.core.access_key import AccessKey
 from local_sagemaker.runtime import container, isolation
 
+KEY = AccessKey("LOCALKEY", "a-secret")
 IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.10.0-cpu"
 
 
@@ -75,7 +77,7 @@ def test_the_first_line_says_what_was_asked_for_and_what_runs():
 )
 def test_old_images_load_whole_pickled_models(tmp_path, image, whole):
     found = container.environment(
-        "http://127.0.0.1:1", tmp_path / "scratch", tmp_path, f"1.d/{image}", tmp_path
+        "http://127.0.0.1:1", KEY, tmp_path / "scratch", tmp_path, f"1.d/{image}", tmp_path
     )
     assert ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" in found) is whole
 
@@ -84,10 +86,11 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_PROFILE", "MY_TOKEN"):
         monkeypatch.setenv(name, "the caller's")
     found = container.environment(
-        "http://127.0.0.1:1", tmp_path / "scratch", tmp_path, IMAGE, tmp_path
+        "http://127.0.0.1:1", KEY, tmp_path / "scratch", tmp_path, IMAGE, tmp_path
     )
     assert "the caller's" not in found.values()
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+    assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == (KEY.id, KEY.secret)
     assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")
     own = {key: value for key, value in found.items() if key.endswith("_CONFIG_PATH")}
     if how == "relocated":
@@ -97,7 +100,7 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
 
 
 def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):
-    arguments = "http://127.0.0.1:1", tmp_path, tmp_path, IMAGE, tmp_path
+    arguments = "http://127.0.0.1:1", KEY, tmp_path, tmp_path, IMAGE, tmp_path
     monkeypatch.delenv("TORCH_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/mine")
     assert container.environment(*arguments)["TORCH_HOME"] == "/mine/torch"

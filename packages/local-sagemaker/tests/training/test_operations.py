@@ -172,14 +172,14 @@ def test_the_configuration_names_the_host_and_the_channels(aws):
     assert inputs["train"]["TrainingInputMode"] == "File"
 
 
-def test_environment_and_dummy_keys_only(aws):
+def test_environment_and_the_engines_key_only(aws):
     job = aws.trained("env", Environment={"MINE": "yes", "OMP_NUM_THREADS": "7"})
     environment = dict(line.split("=", 1) for line in aws.log(job["TrainingJobName"]))
     assert environment["MINE"] == "yes"
     assert environment["OMP_NUM_THREADS"] == "7"
     assert environment["TRAINING_JOB_NAME"] == job["TrainingJobName"]
     keys = {name: value for name, value in environment.items() if "KEY" in name}
-    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    assert keys == aws.key.variables()
     assert environment["AWS_ENDPOINT_URL"] == aws.url
     assert environment["HOME"] != os.environ.get("HOME")
 

@@ -73,7 +73,7 @@ def test_samples_come_to_s3_while_the_job_runs_and_smdebug_reads_them(aws, job, 
     # The job's whole tree, though it is in a PID namespace of its own: the shell and its sleepers
     counts = [line["Value"] for line in found if line["Dimension"] == "Processes"]
     assert max(counts) >= 3
-    for variable, value in aws_variables(aws.url).items():
+    for variable, value in aws_variables(aws.url, aws.key).items():
         monkeypatch.setenv(variable, value)
     from smdebug.profiler.system_metrics_reader import S3SystemMetricsReader
 

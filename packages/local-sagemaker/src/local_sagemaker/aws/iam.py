@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from moto.sts.models import sts_backends
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
 from local_sagemaker.aws.journal import Journal
 
+# What moto's GetSessionToken and GetFederationToken give out.
+MOTO_KEY = b"<AccessKeyId>AKIAIOSFODNN7EXAMPLE<"
+MOTO_SECRET = b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY"
+HOURS_12 = 12 * 3600  # their default
 NO_KEY = "AKIAEXAMPLE"  # what moto reads from a request whose key has not the form of AWS's
 TRUST = {
     "Version": "2012-10-17",
@@ -49,7 +54,7 @@ def make_role(journal: Journal) -> None:
 
 
 def _assume_role() -> None:
-    """Let dummy keys be a session of the role: GetCallerIdentity tells the role's name.
+    """Let the engine's key be a session of the role: GetCallerIdentity tells the role's name.
 
     From there both SDKs' ``get_execution_role()`` come to the role, as on a notebook instance.
     """
@@ -57,6 +62,35 @@ def _assume_role() -> None:
     if sts.get_assumed_role_from_access_key(NO_KEY) is None:
         session = sts.assume_role(REGION, "SageMaker", ROLE_ARN, "", 3600, "")
         session.access_key_id = NO_KEY
+
+
+def secret_of(key: str) -> str | None:
+    """The secret of a key that IAM or STS gave out and that is valid; None for any other."""
+    for account in list(iam_backends.values()):
+        found = account["aws"].access_keys.get(key)
+        if found and found.status == "Active" and not _is_expired(key):
+            return found.secret_access_key
+    return None
+
+
+def _is_expired(key: str) -> bool:
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    roles = [role for account in sts_backends.values() for role in account["aws"].assumed_roles]
+    return any(role.access_key_id == key and role.expiration < now for role in roles)
+
+
+def with_keys(answer: bytes) -> bytes:
+    """STS's answer with keys that work, where moto gives out those of AWS's documentation.
+
+    Everybody knows them, so they must not open the engine.
+    """
+    if MOTO_KEY not in answer:
+        return answer
+    session = sts_backends[ACCOUNT]["aws"].assume_role(
+        REGION, "session", ROLE_ARN, "", HOURS_12, ""
+    )
+    answer = answer.replace(MOTO_KEY, f"<AccessKeyId>{session.access_key_id}<".encode())
+    return answer.replace(MOTO_SECRET, session.secret_access_key.encode())
 
 
 def asks_simulation(body: bytes) -> bool:

@@ -25,7 +25,7 @@ SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
     "sagemaker-metrics",
     "sagemaker-edge",
 )
-XML_SERVICES = {"s3", "s3-outposts", "s3express", "route53", "cloudfront"}
+XML_SERVICES = {"s3", "s3-outposts", "s3express", "route53", "cloudfront", "iam", "sts"}
 # What moto really does below a bucket and below a key, by the word after the question mark.
 _SETTINGS = {
     "acl",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
 from local_sagemaker.client import profiles
-from local_sagemaker.client.profiles import DUMMY_KEY
-from local_sagemaker.core import state_files
+from local_sagemaker.core import access_key, state_files
+from local_sagemaker.core.access_key import AccessKey
 
 # The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
 # does not move; its own configuration file turns both off.
@@ -69,16 +69,15 @@ def past_proxies(caller: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": past, "no_proxy": past}
 
 
-def aws_variables(url: str) -> dict[str, str]:
-    """What every AWS client in a container needs: the engine's address, dummy keys, a region."""
-    return {**_reaching(url), "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
+def aws_variables(url: str, key: AccessKey) -> dict[str, str]:
+    """What every AWS client in a container needs: the engine's address and key, a region."""
+    return {**_reaching(url, key), "AWS_DEFAULT_REGION": REGION, "AWS_REGION": REGION}
 
 
-def _reaching(url: str) -> dict[str, str]:
+def _reaching(url: str, key: AccessKey) -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": DUMMY_KEY,
-        "AWS_SECRET_ACCESS_KEY": DUMMY_KEY,
+        **key.variables(),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
@@ -87,12 +86,19 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
     """Variables for a client of the engine at `url`; writes the files they name into `state`.
 
     The region stands in a configuration file among them, beside the names of the caller's profiles.
+
+    Args:
+        state: the engine's folder, which holds its access key.
+
+    Raises:
+        NoAccessKey: it cannot be read there.
     """
+    key = access_key.read(state)
     sdk = state / state_files.SDK_CONFIG
     sdk.write_text(SDK_CONFIG)
     return {
-        **_reaching(url),
-        **profiles.variables(os.environ, state),
+        **_reaching(url, key),
+        **profiles.variables(os.environ, state, key),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_VALIDATE_ROLE": "false",
@@ -112,8 +118,7 @@ def recorded_environment(proxy: str, certificate: Path, state: Path) -> dict[str
     trusted = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
     proxied = ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy")
     return {
-        "AWS_ACCESS_KEY_ID": DUMMY_KEY,
-        "AWS_SECRET_ACCESS_KEY": DUMMY_KEY,
+        **access_key.read(state).variables(),
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         **_empty_config(state),

@@ -23,6 +23,7 @@ from urllib.request import proxy_bypass_environment
 import certifi
 
 from local_sagemaker.client.certificates import Authority
+from local_sagemaker.core.signatures import SIGNED_HOST
 from local_sagemaker.core.state_files import AUTHORITIES
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
@@ -178,6 +179,7 @@ class _Sts(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._pass_back(413, {}, b"")
         sent = {n: v for n, v in self.headers.items() if n.lower() not in PER_CONNECTION}
+        sent[SIGNED_HOST] = self.headers.get("Host", "")
         with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
             engine.request(self.command, self.path, self.rfile.read(length), sent)
             answer = engine.getresponse()

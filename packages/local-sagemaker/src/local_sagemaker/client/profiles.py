@@ -1,7 +1,7 @@
 """The caller's AWS profiles, as names without what they stand for.
 
 Scripts name a profile (``boto3.Session(profile_name="dogs")``, ``aws --profile dogs``) and must
-find one. Here each name leads to the engine by a dummy key; of the caller's own files nothing but
+find one. Here each name leads to the engine by its own key; of the caller's own files nothing but
 names and regions is taken, so no key, role, single sign-on or command of theirs comes along.
 """
 
@@ -14,24 +14,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local_sagemaker import REGION
+from local_sagemaker.core.access_key import AccessKey, write_private
 from local_sagemaker.core.state_files import AWS_CONFIG, AWS_CREDENTIALS
 
-DUMMY_KEY = "local"
 NAME_OF_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 
 
-def variables(caller: Mapping[str, str], folder: Path) -> dict[str, str]:
+def variables(caller: Mapping[str, str], folder: Path, key: AccessKey) -> dict[str, str]:
     """Write the two files of an AWS configuration into `folder`; the variables that name them.
 
     Args:
         caller: the environment whose profiles are named: ``AWS_CONFIG_FILE``,
             ``AWS_SHARED_CREDENTIALS_FILE``, else those in ``HOME``.
+        key: the engine's, which each profile gets.
     """
     # The default profile's region is the engine's: what names no region runs alike everywhere.
     regions = {**_regions(caller), "default": REGION}
     config, credentials = folder / AWS_CONFIG, folder / AWS_CREDENTIALS
     config.write_text("".join(_config(name, region) for name, region in regions.items()))
-    credentials.write_text("".join(map(_credentials, regions)))
+    write_private(credentials, "".join(_credentials(name, key) for name in regions))
     return {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
 
 
@@ -40,8 +41,8 @@ def _config(name: str, region: str) -> str:
     return f"[{section}]\nregion = {region}\n"
 
 
-def _credentials(name: str) -> str:
-    return f"[{name}]\naws_access_key_id = {DUMMY_KEY}\naws_secret_access_key = {DUMMY_KEY}\n"
+def _credentials(name: str, key: AccessKey) -> str:
+    return f"[{name}]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n"
 
 
 def _regions(caller: Mapping[str, str]) -> dict[str, str]:

@@ -29,6 +29,7 @@ from local_sagemaker.client.recording import (
     recognise,
     with_length,
 )
+from local_sagemaker.core.signatures import SIGNED_HOST
 
 AWS = re.compile(r"[a-z0-9.-]+\.amazonaws\.com")
 # S3's addresses: https://BUCKET.s3.REGION.amazonaws.com/KEY, also without bucket or region.
@@ -162,8 +163,9 @@ class _Handler(BaseHTTPRequestHandler):
         engine.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
         engine.putheader("Host", self.server.engine)
         for name, value in self.headers.items():
-            if name.lower() not in PER_CONNECTION | {"host"}:
+            if name.lower() not in PER_CONNECTION | {"host", SIGNED_HOST.lower()}:
                 engine.putheader(name, value)
+        engine.putheader(SIGNED_HOST, self.headers.get("Host", ""))
         chunked = "Transfer-Encoding" in self.headers
         if chunked:
             engine.putheader("Transfer-Encoding", "chunked")

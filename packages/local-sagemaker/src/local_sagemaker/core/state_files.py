@@ -13,6 +13,7 @@ INCOMING = "incoming"
 LOG, OLD_LOG = "engine.log", "engine.log.old"
 RUNNING, RUNNING_DRAFT = "engine.json", "engine.json.new"
 COMMAND = "run.json"
+ACCESS_KEY, ACCESS_KEY_DRAFT = "access-key.json", "access-key.json.new"
 CERTIFICATE, AUTHORITIES = "stand-in.pem", "authorities.pem"
 SDK_CONFIG = "sdk.yaml"
 NO_AWS_CONFIG, AWS_CONFIG, AWS_CREDENTIALS = "no-aws-config", "aws-config", "aws-credentials"
@@ -26,6 +27,7 @@ PARTS = {
     "environments": [ENVIRONMENTS],
     "uploads on their way": [INCOMING],
     "engine's log": [LOG, OLD_LOG],
+    "access key": [ACCESS_KEY, ACCESS_KEY_DRAFT, AWS_CREDENTIALS],
     "other": [
         RUNNING,
         RUNNING_DRAFT,
@@ -35,6 +37,5 @@ PARTS = {
         SDK_CONFIG,
         NO_AWS_CONFIG,
         AWS_CONFIG,
-        AWS_CREDENTIALS,
     ],
 }

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from local_sagemaker.core import shell_path
+from local_sagemaker.core import access_key, shell_path
 from local_sagemaker.core.state_files import DATABASE, LOCK, OBJECTS
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
@@ -138,7 +138,8 @@ class Store:
         self.object_folder = self.folder / OBJECTS
         self.lock = threading.RLock()  # held over what must be read and written as one
         try:
-            self.object_folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
+            self.object_folder.mkdir(exist_ok=True)
             self._held = hold(self.folder)
         except OSError as error:
             raise StateError(
@@ -147,6 +148,7 @@ class Store:
             ) from None
         try:
             self._open()
+            self.access_key = self._access_key()
             self.folder = self._quotable()
         except BaseException:
             self._held.close()
@@ -167,6 +169,13 @@ class Store:
                 f"cannot open the database {file}: {error}. Nothing was changed: put back a copy "
                 "of it, or name another folder with --state"
             ) from None
+
+    def _access_key(self) -> access_key.AccessKey:
+        try:
+            return access_key.make(self.folder)
+        except (OSError, access_key.NoAccessKey) as error:
+            self._db.close()
+            raise StateError(str(error)) from None
 
     def _quotable(self) -> Path:
         try:

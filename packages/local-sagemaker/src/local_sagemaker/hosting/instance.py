@@ -135,6 +135,7 @@ class HostedInstance:
         environment = {
             **container.environment(
                 self.endpoints.url,
+                self.endpoints.store.access_key,
                 scratch,
                 self.ml,
                 self.container["Image"],

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core.access_key import AccessKey
 from local_sagemaker.core.shell_path import TEMPORARY_LENGTH, TMP
 from local_sagemaker.runtime import environments
 from local_sagemaker.runtime.isolation import isolation
@@ -51,8 +52,10 @@ def inside(ml: Path, path: str) -> str:
     return path if isolation().real_opt_ml else path.replace(ML, str(ml))
 
 
-def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> dict[str, str]:
-    """The variables of a container of `image`: tools, and dummy keys for the engine at `url`.
+def environment(
+    url: str, key: AccessKey, scratch: Path, ml: Path, image: str, shared: Path
+) -> dict[str, str]:
+    """The variables of a container of `image`: tools, address and key of the engine.
 
     Its home and its Python environment are made in `scratch`; `shared` is what all containers of
     the engine share of such environments.
@@ -75,7 +78,7 @@ def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> 
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         **_old_defaults(image),
-        **aws_variables(url),
+        **aws_variables(url, key),
     }
     if not isolation().real_opt_ml:
         variables["SAGEMAKER_BASE_DIR"] = str(ml)

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from local_sagemaker.core.access_key import write_private
+
 log = logging.getLogger(__name__)
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 VARIABLE = "LOCAL_SAGEMAKER_ISOLATION"
@@ -111,7 +113,7 @@ def start(
         "read_only": list(read_only),
     }
     spec_file = scratch / "supervisor.json"
-    spec_file.write_text(json.dumps(spec))
+    write_private(spec_file, json.dumps(spec))  # the environment holds the engine's key
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(SUPERVISOR), str(spec_file), str(_life_read)],
         stdin=subprocess.PIPE if errors else subprocess.DEVNULL,

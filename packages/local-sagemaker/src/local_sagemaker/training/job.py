@@ -241,7 +241,12 @@ class TrainingJob:
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
             **container.environment(
-                self.jobs.url, instance.scratch, instance.ml, self.image, shared
+                self.jobs.url,
+                self.jobs.store.access_key,
+                instance.scratch,
+                instance.ml,
+                self.image,
+                shared,
             ),
             "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
             "TRAINING_JOB_NAME": self.name,

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import http.client
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, running_engine, unique
+from engine_support.signing import ask
 from local_sagemaker.aws.s3.service import split
 
 MB = 1024 * 1024
@@ -182,13 +182,7 @@ def test_chunked_uploads_with_a_trailing_checksum(aws, key, tmp_path, algorithm)
 
 
 def raw_put(aws, key, body, **headers):
-    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=10)
-    signed = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/s3/aws4_request"
-    connection.request("PUT", f"/{BUCKET}/{key}", body, {"Authorization": signed, **headers})
-    answer = connection.getresponse()
-    said = answer.read()
-    connection.close()
-    return answer.status, said
+    return ask(aws, "PUT", f"/{BUCKET}/{key}", body, **headers)
 
 
 def test_a_body_that_is_not_what_its_checksum_says_is_refused(aws, key):

@@ -14,6 +14,7 @@ from engine_support.rules import HOOK, IMAGE, rule
 from local_sagemaker import daemon
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core import access_key
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.rules import evaluation as rule_evaluation
 from local_sagemaker.training.rules import statuses as rule_statuses
@@ -215,7 +216,7 @@ def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
     found = ends(aws, name)
     managed = {rule: (s["RuleEvaluationStatus"], s["StatusDetails"]) for rule, s in found.items()}
     assert {status for status, _ in managed.values()} == {"NoIssuesFound", "IssuesFound", "Error"}
-    for variable, value in aws_variables(aws.url).items():
+    for variable, value in aws_variables(aws.url, aws.key).items():
         monkeypatch.setenv(variable, value)
     for place in (f"s3://{BUCKET}/tensors/{name}/debug-output", folder):
         results = evaluate(place, rules)
@@ -260,11 +261,11 @@ def test_an_issue_is_told_while_the_job_runs(aws, under_way):
     assert described["TrainingJobStatus"] == "InProgress"
 
 
-def test_an_evaluator_has_dummy_keys_only_and_listens_nowhere(aws, under_way):
+def test_an_evaluator_has_the_engines_key_only_and_listens_nowhere(aws, under_way):
     process = evaluator(under_way)
     environment = process.environ()
     keys = {key: value for key, value in environment.items() if "KEY" in key}
-    assert keys == {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    assert keys == aws.key.variables()
     assert environment["AWS_ENDPOINT_URL"] == aws.url
     assert environment["HOME"] != os.environ.get("HOME")
     assert not set(environment) & {"PYTEST_CURRENT_TEST", "PYTHONPATH"}
@@ -384,7 +385,7 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials)
 def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     state = tmp_path / "state"
     process = daemon.start(state, idle_s=3)
-    mine = Clients(daemon.find(state).url)
+    mine = Clients(daemon.find(state).url, access_key.read(state))
     mine.s3.create_bucket(Bucket=BUCKET)
     name = train(mine, trials[ILL], VANISHING)
     process.wait(timeout=60)  # nobody asks anything meanwhile

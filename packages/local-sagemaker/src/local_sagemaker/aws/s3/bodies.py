@@ -12,6 +12,7 @@ from pathlib import Path
 
 CHUNK = 1024 * 1024
 CHECKSUMS = {"crc32": None, "sha1": hashlib.sha1, "sha256": hashlib.sha256}
+SHA256 = re.compile(r"[0-9a-f]{64}")
 ERROR_XML = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
 
 
@@ -62,12 +63,15 @@ def _written(environ: dict, file: Path) -> Body:
     chunked = "STREAMING" in environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
     chunks = _aws_chunks(environ, trailers) if chunked else _plain_chunks(environ)
     digests = {name: new() for name, new in CHECKSUMS.items() if new}
+    payload = hashlib.sha256() if SHA256.fullmatch(_payload(environ)) else None
     md5, crc, size = hashlib.md5(), 0, 0
     with file.open("wb") as target:
         for chunk in chunks:
             target.write(chunk)
             md5.update(chunk)
             crc = zlib.crc32(chunk, crc)
+            if payload:
+                payload.update(chunk)
             size += len(chunk)
             for name in _asked_checksums(environ) & set(digests):
                 digests[name].update(chunk)
@@ -76,7 +80,15 @@ def _written(environ: dict, file: Path) -> Body:
     for name, value in trailers.items():
         environ["HTTP_" + name.upper().replace("-", "_")] = value
     _compare(environ, actual, md5.digest())
+    if payload and payload.hexdigest() != _payload(environ):
+        text = "The provided 'x-amz-content-sha256' header does not match what was computed."
+        raise BadBody("XAmzContentSHA256Mismatch", text)
     return Body(file, size, md5.hexdigest())
+
+
+def _payload(environ: dict) -> str:
+    """The digest of the body that the request's signature covers, or a word that there is none."""
+    return environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
 
 
 def _asked_checksums(environ: dict) -> set[str]:

@@ -200,7 +200,7 @@ class RuleEvaluation:
         return True
 
     def _environment(self) -> dict[str, str]:
-        """The machine's settings and dummy keys; nothing else of the caller's."""
+        """The machine's settings and the engine's key; nothing else of the caller's."""
         for name in ("home", "tmp"):
             (self.scratch / name).mkdir()
         return {
@@ -213,7 +213,7 @@ class RuleEvaluation:
             # The job is to have the machine.
             "OMP_NUM_THREADS": "1",
             "OMP_WAIT_POLICY": "PASSIVE",
-            **aws_variables(self.evaluations.url),
+            **aws_variables(self.evaluations.url, self.evaluations.store.access_key),
         }
 
     @property
