@@ -46,7 +46,7 @@ def test_help_names_the_commands_and_not_the_inner_one(capsys):
 def test_start_stop_and_start_again(tmp_path, capsys):
     code, out, _ = said(capsys, "start", "--state", tmp_path)
     assert code == 0
-    assert daemon.find(tmp_path).url in out and "local-sagemaker env" in out
+    assert daemon.find(tmp_path).url in out and " env --state " in out
     code, _, err = said(capsys, "start", "--state", tmp_path)
     assert (code, "runs on" in err, "local-sagemaker stop" in err) == (1, True, True)
     assert said(capsys, "stop", "--state", tmp_path)[:2] == (0, "stopped\n")

@@ -5,7 +5,8 @@ from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, unique
 from engine_support.endpoints import make_config, make_model, store_archive
-from local_sagemaker import ROLE_ARN, model_data
+from local_sagemaker import ROLE_ARN
+from local_sagemaker.hosting import model_data
 
 PRIMARY = {"Image": INFERENCE_IMAGE}
 SOURCE = {"S3Uri": f"s3://{BUCKET}/m", "S3DataType": "S3Prefix", "CompressionType": "None"}
