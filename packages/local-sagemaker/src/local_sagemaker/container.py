@@ -14,7 +14,7 @@ from pathlib import Path
 
 from isal import igzip_threaded
 
-from local_sagemaker import environments, profiler_config
+from local_sagemaker import environments, profiler_config, startup
 from local_sagemaker.client_environment import aws_variables
 from local_sagemaker.cluster import Host
 from local_sagemaker.isolation import isolation
@@ -104,9 +104,14 @@ def environment(url: str, scratch: Path, ml: Path, image: str, shared: Path) -> 
 
 
 def _old_defaults(image: str) -> dict[str, str]:
-    """What an older PyTorch does by itself and the one here only when it is told."""
-    version = pytorch_version(image)
-    return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if version and version < WHOLE_PICKLES else {}
+    """What an older PyTorch does by itself and the one here only when it is told.
+
+    `startup` does the rest in each process, by the version that it is told.
+    """
+    if not (version := pytorch_version(image)):
+        return {}
+    pickles = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if version < WHOLE_PICKLES else {}
+    return {startup.VERSION: ".".join(map(str, version)), **pickles}
 
 
 def write_configuration(ml: Path, job: dict, host: Host, hosts: list[Host]) -> None:
