@@ -9,7 +9,14 @@ from botocore.exceptions import ClientError
 from smdebug_rulesconfig import ActionList, Email, StopTraining
 
 from debugger_support.processes import wait_until
-from engine_support.clients import BUCKET, Clients, running_engine, training_request, unique
+from engine_support.clients import (
+    BUCKET,
+    ECR,
+    Clients,
+    running_engine,
+    training_request,
+    unique,
+)
 from engine_support.rules import HOOK, IMAGE, rule
 from local_sagemaker import daemon
 from local_sagemaker.aws.s3.service import S3
@@ -135,6 +142,29 @@ def test_a_job_that_was_stopped_before_it_saved_anything(aws):
 
 
 # Verdicts
+
+
+UNTOUCHED = """
+import torch, torch.nn.functional as F
+network = torch.nn.Linear(4, 3)
+for _ in range(12):
+    F.nll_loss(network(torch.ones(2, 4)), torch.tensor([0, 1])).backward()
+"""
+
+
+def test_a_script_that_knows_nothing_of_debugger_is_judged_in_an_old_image(aws):
+    losses = {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}}
+    request = training_request(TrainingJobName=unique("Untouched"))
+    request["AlgorithmSpecification"] |= {
+        "TrainingImage": f"{ECR}/pytorch-training:1.8.1-cpu-py36-ubuntu18.04",
+        "ContainerEntrypoint": ["python", "-c", UNTOUCHED],
+    }
+    request["DebugHookConfig"] = {**HOOK, "CollectionConfigurations": [losses]}
+    request["DebugRuleConfigurations"] = [built_in("LossNotDecreasing", num_steps="5")]
+    aws.sagemaker.create_training_job(**request)
+    found = ends(aws, request["TrainingJobName"])["LossNotDecreasing"]
+    assert found["RuleEvaluationStatus"] == "IssuesFound", found
+    assert "nll_loss_output_0" in found["StatusDetails"]
 
 
 @pytest.fixture(scope="module")
