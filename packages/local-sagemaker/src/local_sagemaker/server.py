@@ -71,9 +71,8 @@ class Engine:
             ) from None
 
     def _restore(self) -> None:
+        self.journal.after_replay += [self.s3.restore, self.cloudwatch.restore]
         self.journal.replay()
-        self.s3.restore()
-        self.cloudwatch.restore()
         iam.make_role(self.journal)
         self.training.restore()
         self.tuning.restore()

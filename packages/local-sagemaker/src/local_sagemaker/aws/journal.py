@@ -36,23 +36,38 @@ class Journal:
     def __init__(self, store: Store, lock: threading.RLock, moto_app: Callable) -> None:
         """`lock` is held while moto, which has no locks of its own, performs a request."""
         self.store, self.lock, self._moto = store, lock, moto_app
+        self.after_replay: list[Callable[[], None]] = []  # what gives moto the rest
+        self._is_replayed = False
 
     def perform(self, service: str, environ: dict, body: bytes, app: Callable) -> tuple:
         """Let `app` answer; return status, headers and chunks.
 
-        When this returns, what the request changed is committed.
+        When this returns, what the request changed is committed. If it cannot be, this raises, and
+        moto no longer knows of it either.
         """
         request = _remembered(environ, body)
-        if not _changes_state(service, environ, body):
-            with self.lock:
+        with self.lock:
+            if not self._is_replayed:
+                self.replay()
+            if not _changes_state(service, environ, body):
                 return _answer(app, request)
+            try:
+                return self._change(service, request, app)
+            except NotImplementedError:  # said before anything was done
+                raise
+            except BaseException:
+                self._is_replayed = False
+                self.replay()
+                raise
+
+    def _change(self, service: str, request: Request, app: Callable) -> tuple:
         moment, seed = time.time(), secrets.randbits(62)
-        with self.lock, self.store.transaction():
+        with self.store.transaction():
             with moto_seams.as_of(moment, seed):
-                status, headers, chunks = _answer(app, request)
-            if status.startswith("2"):
+                answer = _answer(app, request)
+            if answer[0].startswith("2"):
                 self._write(service, moment, seed, request)
-        return status, headers, chunks
+        return answer
 
     def tell(self, service: str, body: bytes, **headers: str) -> None:
         """Perform a request of the engine's own."""
@@ -89,11 +104,23 @@ class Journal:
         )
 
     def replay(self) -> None:
-        """Tell moto again what it was told; nothing is written."""
+        """Let moto forget all, and tell it again what it was told; nothing is written.
+
+        So it is at start, and after a request whose changes moto made and the store could not keep.
+        If this fails, it is tried again before the next request.
+        """
+        with self.lock:
+            moto_seams.reset()
+            self._tell_again()
+            for restore in self.after_replay:
+                restore()
+            self._is_replayed = True
+
+    def _tell_again(self) -> None:
         rows = self.store.query(
             "SELECT moment, seed, method, path, query, headers, body FROM journal ORDER BY id"
         )
-        with self.lock, moto_seams.replay():
+        with moto_seams.replay():
             for moment, seed, *request in rows:
                 with moto_seams.as_of(moment, seed):
                     status, _, said = _answer(self._moto, tuple(request))

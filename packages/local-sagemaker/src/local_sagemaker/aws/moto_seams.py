@@ -10,8 +10,12 @@ import moto.cloudwatch.models
 import moto.iam.models
 import moto.logs.models
 import moto.s3.models
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.common_models import BaseModel
+from moto.iam.models import iam_backends
+from moto.logs.models import logs_backends
 from moto.moto_api._internal import mock_random
+from moto.s3.models import s3_backends
 
 # moto keeps every instance of every model for its reset(): log lines, metrics, deleted objects.
 BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)
@@ -41,6 +45,13 @@ class DatedBucket(moto.s3.models.FakeBucket):
 
 
 moto.s3.models.FakeBucket = DatedBucket
+
+
+def reset() -> None:
+    """Let moto forget everything but the sessions of roles, which are in no journal."""
+    for backends in (s3_backends, iam_backends, logs_backends, cloudwatch_backends):
+        for account in list(backends.values()):
+            account.reset()
 
 
 @contextmanager

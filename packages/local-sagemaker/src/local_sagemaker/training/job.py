@@ -105,6 +105,8 @@ class TrainingJob:
 
     def _record(self, status: str, **changes) -> None:
         if not self.jobs.closing:  # else the next start tells what happened
+            if self.final:  # there may have been no room for the last of them
+                changes["FinalMetricDataList"] = list(self.final.values())
             transition(self.jobs.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
@@ -241,9 +243,14 @@ class TrainingJob:
         texts = [line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2] for line in raw]
         texts = [text[:LINE_LENGTH] for text in texts if text]
         instance.tail.extend(texts)
-        if texts:
-            self._log(instance, texts, now)
-        self._scrape(texts, now)
+        try:
+            if texts:
+                self._log(instance, texts, now)
+        finally:  # a log that cannot be written costs no final metric
+            try:
+                self._scrape(texts, now)
+            except sqlite3.OperationalError:
+                log.warning("metrics of %s are lost", self.name, exc_info=True)
 
     def _log(self, instance: Instance, texts: list[str], now: float) -> None:
         created = int(self.description["CreationTime"])
@@ -258,14 +265,14 @@ class TrainingJob:
         if not found:
             return
         values = [(name, value, "None") for name, value in found]
-        self.jobs.cloudwatch.put_metrics(
-            TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
-        )
         with self.jobs.store.lock:  # other instances print metrics too
             for name, value in found:
                 self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
             metrics = list(self.final.values())
             self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+        self.jobs.cloudwatch.put_metrics(
+            TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
+        )
 
     def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""
