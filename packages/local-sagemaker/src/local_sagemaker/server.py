@@ -71,7 +71,7 @@ class Engine:
             ) from None
 
     def _restore(self) -> None:
-        self.journal.after_replay += [self.s3.restore, self.cloudwatch.restore]
+        self.journal.after_replay = {True: self.s3.restore, False: self.cloudwatch.restore}
         self.journal.replay()
         iam.make_role(self.journal)
         self.training.restore()
@@ -136,6 +136,7 @@ class Engine:
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
+            self.journal.make_ready(s3=True)
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         refusals.note_action(environ, body)

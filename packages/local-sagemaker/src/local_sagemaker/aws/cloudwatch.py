@@ -51,8 +51,10 @@ class CloudWatch:
         except (ValueError, AttributeError):
             return body  # moto refuses it
         if prefix is not None:
-            group = self.backend.groups.get(request.get("logGroupName"))
-            names = [name for name in (group.streams if group else ()) if name.startswith(prefix)]
+            with self.journal.lock:  # streams are made meanwhile
+                group = self.backend.groups.get(request.get("logGroupName"))
+                streams = list(group.streams) if group else []
+            names = [name for name in streams if name.startswith(prefix)]
             request["logStreamNames"] = names or [prefix]  # an empty list would mean every stream
         return json.dumps(request).encode()
 

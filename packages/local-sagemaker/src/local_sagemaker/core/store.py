@@ -23,7 +23,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import IO
 
 from local_sagemaker.core import shell_path
+from local_sagemaker.core.locks import OrderedLock
 
 LOCK = "engine.lock"  # held by the engine's process, whose number it holds
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
@@ -107,8 +107,9 @@ def hold(folder: Path) -> IO[str]:
 
 
 def _release(held: IO[str]) -> None:
-    held.truncate(0)
-    held.close()
+    if not held.closed:
+        held.truncate(0)
+        held.close()
 
 
 def holder(folder: Path) -> int | None:
@@ -175,7 +176,7 @@ class Store:
         """
         self.folder = folder.resolve()
         self.object_folder = self.folder / "objects"
-        self.lock = threading.RLock()  # held over what must be read and written as one
+        self.lock = OrderedLock("store")  # held over what must be read and written as one
         self._current: _Transaction | None = None
         try:
             self.object_folder.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,8 @@ class TrainingJob:
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.jobs.rules.job_ended(self.name)
-            self.jobs.running.pop(self.name, None)
+            if self.jobs.running.get(self.name) is self:
+                del self.jobs.running[self.name]
 
     def _fail(self, reason: str) -> None:
         """End as Failed; on a full disk that may wait until there is room to write it down."""
@@ -167,7 +168,7 @@ class TrainingJob:
         """Fail now rather than after the training if there is no place for its results."""
         for member, uri in outputs.places(self.description).items():
             bucket = split(uri)[0]
-            if bucket not in self.jobs.s3.backend.buckets:
+            if not self.jobs.s3.has_bucket(bucket):
                 raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
 
     # The container

@@ -12,7 +12,6 @@ import hashlib
 import logging
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from local_sagemaker import ACCOUNT
 from local_sagemaker.aws.s3 import index, objects
 from local_sagemaker.aws.s3.bodies import ERROR_XML, BadBody, Body, send_file, write_body
 from local_sagemaker.aws.s3.objects import StoredS3, Transaction
+from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ class S3:
     def __init__(self, store: Store, moto_app: Callable) -> None:
         """Put moto's S3 on `store`; `moto_app` is moto's WSGI application."""
         self.store, self._moto = store, moto_app
-        objects.install(store)
-        self.lock = threading.RLock()  # one at a time: moto has no locks of its own
+        self.lock = OrderedLock("s3")  # one at a time: moto has no locks of its own
+        objects.install(store, self.lock)
 
     @property
     def backend(self) -> StoredS3:
@@ -140,6 +140,10 @@ class S3:
                 dict.pop(buckets[bucket].multiparts, upload, None)
                 self._restore_uploads("WHERE id = ?", (upload,))
         _unlink(transaction.created)
+
+    def has_bucket(self, name: str) -> bool:
+        with self.lock:
+            return name in self.backend.buckets
 
     def restore(self) -> None:
         """Rebuild moto's objects and uploads from the index (their buckets must be there)."""
