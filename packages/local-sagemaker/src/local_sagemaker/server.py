@@ -153,7 +153,8 @@ class Engine:
         app = self.s3 if service == "s3" else self.moto
         status, headers, chunks = self.journal.perform(service, environ, body, app)
         if service == "sts":
-            chunks = [iam.with_keys(b"".join(chunks))]
+            with self.journal.lock:
+                chunks = [iam.with_keys(b"".join(chunks))]
             headers = [(n, v) for n, v in headers if n.lower() != "content-length"]
         start_response(status, headers)
         return chunks

@@ -5,8 +5,9 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from engine_support.clients import ROLE_ARN, TRAINING_IMAGE
+from engine_support.clients import ROLE_ARN, TRAINING_IMAGE, Clients
 from engine_support.in_process import FullAt, engine_here
+from local_sagemaker.core.access_key import AccessKey
 
 GROUP = "group"
 
@@ -182,3 +183,21 @@ def check_restart(aws, before: dict) -> None:
     """What another start would read is what clients saw before the failure."""
     aws.engine.journal.replay()
     assert survey(aws) == before
+
+
+def test_the_keys_of_a_session_outlive_a_write_that_fails(tmp_path):
+    with engine_here(tmp_path) as aws:
+        session = {"RoleArn": ROLE_ARN, "RoleSessionName": "mine"}
+        keys = aws.sts.assume_role(**session)["Credentials"]
+        aws.iam.create_user(UserName="me")
+        own = aws.iam.create_access_key(UserName="me")["AccessKey"]
+        aws.engine.store._db = database = FullAt(aws.engine.store._db, rolls_back=True)
+        database.full = "INSERT INTO"
+        with pytest.raises(ClientError) as refused:
+            REQUESTS["CreateRole"](aws)
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 507
+        database.full = None
+        for key in (keys, own):
+            client = Clients(aws.url, AccessKey(key["AccessKeyId"], key["SecretAccessKey"]))
+            assert client.s3.list_buckets()["Buckets"] == []
+            assert client.iam.list_users()["Users"]

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from debugger_support.processes import wait_until
+from local_sagemaker.runtime.log_text import EVENT_BYTES
 from local_sagemaker.runtime.output import Output
 
 
@@ -40,6 +41,19 @@ def test_lines_come_whole_and_the_last_one_without_its_end(printing):
     os.close(end)
     reader.join(5)
     assert log.lines == ["one", "two", "", "three"]
+
+
+def test_a_line_that_does_not_end_is_cut_between_characters(printing):
+    log, end, reader = printing
+    text = "é" * EVENT_BYTES  # two bytes each
+    with os.fdopen(os.dup(end), "wb") as file:
+        file.write(b"-" + text.encode())
+        file.flush()
+        wait_until(lambda: log.lines, 5)
+    os.close(end)
+    reader.join(5)
+    assert "".join(log.lines) == "-" + text
+    assert max(len(line.encode()) for line in log.lines) <= EVENT_BYTES
 
 
 def test_a_log_that_cannot_be_written_stops_nothing_and_says_what_is_lost(printing):

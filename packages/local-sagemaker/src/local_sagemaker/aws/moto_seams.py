@@ -78,9 +78,23 @@ moto.s3.models.FakeBucket = DatedBucket
 
 def reset(s3: bool) -> None:
     """Let moto forget S3, or all else but the sessions of roles, which are in no journal."""
-    for backends in [s3_backends] if s3 else [iam_backends, logs_backends, cloudwatch_backends]:
+    for backends in [s3_backends] if s3 else [logs_backends, cloudwatch_backends]:
         for account in list(backends.values()):
             account.reset()
+    for account in [] if s3 else list(iam_backends.values()):
+        for backend in account.values():
+            _reset_iam(backend)
+
+
+def _reset_iam(backend: moto.iam.models.IAMBackend) -> None:
+    """As `reset` does it, but all at once, for requests are admitted meanwhile by the keys in it.
+
+    The keys of sessions are kept, as the sessions are.
+    """
+    new = type(backend)(backend.region_name, backend.account_id)
+    kept = {name: key for name, key in backend.access_keys.items() if key.user_name is None}
+    new.access_keys.update(kept)
+    backend.__dict__ = new.__dict__
 
 
 @contextmanager
