@@ -46,6 +46,16 @@ def test_word_left_by_a_killed_engine_deceives_nobody(tmp_path):
     assert daemon.find(tmp_path) is None
 
 
+def test_an_engine_that_has_no_time_to_answer_is_found_and_can_be_stopped(tmp_path):
+    process = daemon.start(tmp_path)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        assert daemon.find(tmp_path).pid == process.pid
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert daemon.stop(tmp_path) is True
+
+
 def test_another_engine_on_the_old_port_is_not_taken_for_the_dead_one(tmp_path, aws):
     gone = subprocess.Popen(["true"])
     gone.wait()

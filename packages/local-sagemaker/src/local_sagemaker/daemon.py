@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -10,22 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from local_sagemaker.client.environment import removed
 from local_sagemaker.core import state_files
-from local_sagemaker.core.store import is_held
+from local_sagemaker.core.store import holder, is_alive, is_held
 
 DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60
 STOP_LIMIT_S = 30
 LOG_SIZE = 10_000_000  # bytes, from which on an engine begins a new log
-# An engine is on this machine, whatever proxy the environment names.
-_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 class EngineError(RuntimeError):
@@ -34,7 +29,7 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Running:
-    """An engine that answers: process, address and state folder."""
+    """An engine that runs: process, address and state folder."""
 
     pid: int
     url: str
@@ -42,26 +37,12 @@ class Running:
 
 
 def find(state: Path) -> Running | None:
-    """The engine that runs on `state`, if one does."""
+    """The engine that runs on `state`, if one does; it need not have time to answer."""
     try:
         known = Running(**json.loads((state / state_files.RUNNING).read_text()))
-        with _open(known.url + "/-/health", timeout=5) as answer:
-            # Its own number: another engine may answer there by now.
-            is_it = answer.read() == f"ok {known.pid}\n".encode()
-        return known if is_it and _is_alive(known.pid) else None
-    except (OSError, ValueError, TypeError, urllib.error.URLError):
+    except (OSError, ValueError, TypeError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):  # of this process: then it is ours to reap
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return known if holder(state) == known.pid else None
 
 
 def start(
@@ -174,7 +155,7 @@ def stop(state: Path) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_LIMIT_S
-    while _is_alive(running.pid):
+    while is_alive(running.pid):
         if time.monotonic() > deadline:
             os.kill(running.pid, signal.SIGKILL)
         time.sleep(0.05)

@@ -74,9 +74,8 @@ class Engine:
             ) from None
 
     def _restore(self) -> None:
+        self.journal.after_replay = {True: self.s3.restore, False: self.cloudwatch.restore}
         self.journal.replay()
-        self.s3.restore()
-        self.cloudwatch.restore()
         iam.make_role(self.journal)
         self.training.restore()
         self.tuning.restore()
@@ -143,6 +142,7 @@ class Engine:
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
+            self.journal.make_ready(s3=True)
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         refusals.note_action(environ, body)
@@ -153,7 +153,8 @@ class Engine:
         app = self.s3 if service == "s3" else self.moto
         status, headers, chunks = self.journal.perform(service, environ, body, app)
         if service == "sts":
-            chunks = [iam.with_keys(b"".join(chunks))]
+            with self.journal.lock:
+                chunks = [iam.with_keys(b"".join(chunks))]
             headers = [(n, v) for n, v in headers if n.lower() != "content-length"]
         start_response(status, headers)
         return chunks

@@ -1,11 +1,15 @@
 """Logs and metrics as CloudWatch's readers see them."""
 
+import json
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import unique
+from engine_support.in_process import engine_here
 from local_sagemaker.aws.cloudwatch import as_number, captures
 
 
@@ -90,3 +94,21 @@ def test_a_filter_without_prefix_reads_the_group(aws):
     aws.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
     events = aws.logs.filter_log_events(logGroupName=group)["events"]
     assert [e["message"] for e in events] == ["mine"]
+
+
+def test_a_log_is_read_while_streams_are_made(tmp_path):
+    asked = json.dumps({"logGroupName": "group", "logStreamNamePrefix": "s"}).encode()
+    with engine_here(tmp_path) as aws, ThreadPoolExecutor(1) as pool:
+        cloudwatch, interval = aws.engine.cloudwatch, sys.getswitchinterval()
+        for number in range(300):
+            cloudwatch.put_log_events("group", f"s{number}", [])
+        sys.setswitchinterval(1e-6)
+        try:
+            making = pool.submit(
+                lambda: [cloudwatch.put_log_events("group", f"t{n}", []) for n in range(300)]
+            )
+            while not making.done():
+                names = json.loads(cloudwatch.with_streams(asked))["logStreamNames"]
+                assert len(names) == 300
+        finally:
+            sys.setswitchinterval(interval)

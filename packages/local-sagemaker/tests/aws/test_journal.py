@@ -1,11 +1,16 @@
 """What moto is told again at the next start, and what need not be."""
 
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from moto.moto_api._internal import mock_random
 
 from engine_support.clients import BUCKET
+from engine_support.in_process import engine_here
+from local_sagemaker.aws import moto_seams
 
 
 def rows(aws) -> int:
@@ -71,3 +76,32 @@ def test_a_deleted_bucket_takes_its_lines_along(aws):
         aws.s3.delete_bucket(Bucket="brief")
 
     assert grown(aws, live_and_die) == 0
+
+
+def test_an_upload_that_is_being_joined_holds_up_no_log(tmp_path):
+    with engine_here(tmp_path) as aws, aws.engine.s3.lock:
+        event = (int(time.time() * 1000), "line")
+        tell = aws.engine.cloudwatch.put_log_events
+        telling = threading.Thread(target=tell, args=("group", "stream", [event]), daemon=True)
+        telling.start()
+        telling.join(timeout=30)
+        assert aws.engine.cloudwatch.lines("stream", "group") == ["line"]
+
+
+def test_what_other_threads_draw_changes_no_identifier():
+    def drawn():
+        with moto_seams.as_of(1.0, seed=7):
+            return [mock_random.get_random_hex(8) for _ in range(200)]
+
+    alone, stop = drawn(), threading.Event()
+
+    def draw():
+        while not stop.is_set():
+            mock_random.get_random_hex(8)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(draw)
+        try:
+            assert all(drawn() == alone for _ in range(20))
+        finally:
+            stop.set()

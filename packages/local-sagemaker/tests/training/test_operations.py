@@ -4,8 +4,11 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -15,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE, toolkit_request, training_request, unique
+from engine_support.in_process import engine_here
 from engine_support.sources import archive_of, source_archive
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core.store import Store
@@ -605,3 +609,30 @@ def test_a_job_that_has_trained_waits_for_room_to_say_so(tmp_path):
     ending.join(timeout=30)
     assert store.get(KIND, name)["TrainingJobStatus"] == "Completed"
     store.close()
+
+
+def test_a_deleted_jobs_name_is_free_when_its_folder_is_gone(tmp_path, monkeypatch):
+    ended, go_on = threading.Event(), threading.Event()
+
+    def slow_removal(folder, **how):
+        if Path(folder).parent == tmp_path / "jobs":
+            ended.set()
+            assert go_on.wait(60)
+        real_removal(folder, **how)
+
+    real_removal = shutil.rmtree
+    with engine_here(tmp_path) as aws, ThreadPoolExecutor(1) as pool:
+        aws.s3.create_bucket(Bucket=BUCKET)
+        monkeypatch.setattr(shutil, "rmtree", slow_removal)
+        name = aws.train("true")
+        try:
+            assert ended.wait(60)
+            aws.job(name)
+            deleting = pool.submit(aws.sagemaker.delete_training_job, TrainingJobName=name)
+            time.sleep(1)
+            with pytest.raises(aws.sagemaker.exceptions.ResourceInUse):
+                aws.train("true", TrainingJobName=name)
+        finally:
+            go_on.set()
+        deleting.result(timeout=30)
+        assert aws.trained("true", TrainingJobName=name)["TrainingJobStatus"] == "Completed"

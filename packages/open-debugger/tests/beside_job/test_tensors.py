@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from debugger_support.flaky import flaky
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from debugger_support.services import BUCKET, unique
 from open_debugger.beside_job.tensors import run, write
 from open_debugger.results import RuleResult, Verdict
+from open_debugger.tensors import trials
 
 GRADIENT = "gradient/Net_fc.weight"
 
@@ -201,3 +203,32 @@ def test_the_process_follows_a_job_in_s3_and_ends_when_its_input_does(aws, tmp_p
     assert json.loads(report.read_text())["Violations"] == 2
     names = {file.parent.name for file in (tmp_path / "results").rglob("*.json")}
     assert names == {each["RuleConfigurationName"] for each in RULES}
+
+
+@pytest.mark.parametrize("part", ["list-type", "/index/", "/events/"])
+def test_s3_that_does_not_answer_for_a_while_costs_no_verdict(aws, tmp_path, monkeypatch, part):
+    """A few refusals are overcome at once; a longer silence waits for the next look."""
+    saved, prefix = SavedTensors(tmp_path / "trial"), f"{unique()}/debug-output"
+
+    def save():
+        saved.save({GRADIENT: [0], LOSS: 1})
+        for file in saved.folder.rglob("*_*.*"):
+            key = f"{prefix}/{file.relative_to(saved.folder)}"
+            aws.s3.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+
+    with flaky(aws.url) as server:
+        refusals = trials.ATTEMPTS - 1 if part == "/events/" else 3 * trials.ATTEMPTS
+
+        def fail():
+            save()
+            server.refusing = lambda path: part in path and len(server.refused) < refusals
+
+        for name, value in {**aws.environment, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setattr(trials, "PAUSE_S", 0.01)
+        save()
+        looks = Looks(nothing, fail, *[nothing] * 4)
+        evaluation = run(f"s3://{BUCKET}/{prefix}", RULES[:2], looks.wait, looks.tell)
+        assert len(server.refused) == refusals
+        assert [r.status for r in evaluation.results] == ["IssuesFound", "IssuesFound"]

@@ -9,9 +9,10 @@ import re
 from moto.logs.models import logs_backends
 
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.aws import log_text, logs, metrics
+from local_sagemaker.aws import logs, metrics
 from local_sagemaker.aws.journal import Journal
 from local_sagemaker.core.store import Store
+from local_sagemaker.runtime import log_text
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
@@ -57,8 +58,10 @@ class CloudWatch:
         except (ValueError, AttributeError):
             return body  # moto refuses it
         if prefix is not None:
-            group = self.backend.groups.get(request.get("logGroupName"))
-            names = [name for name in (group.streams if group else ()) if name.startswith(prefix)]
+            with self.journal.lock:  # streams are made meanwhile
+                group = self.backend.groups.get(request.get("logGroupName"))
+                streams = list(group.streams) if group else []
+            names = [name for name in streams if name.startswith(prefix)]
             request["logStreamNames"] = names or [prefix]  # an empty list would mean every stream
         return json.dumps(request).encode()
 

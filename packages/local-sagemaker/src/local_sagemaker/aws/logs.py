@@ -168,9 +168,9 @@ class StoredGroup(moto_logs.LogGroup):
     """moto's log group, filtered in the store."""
 
     def delete_log_stream(self, log_stream_name: str) -> None:
-        stream = self.streams.get(log_stream_name)
+        if stream := self.streams.get(log_stream_name):
+            delete_streams([stream])  # first: if that cannot be written, moto keeps the stream
         super().delete_log_stream(log_stream_name)
-        delete_streams([stream])
 
     def filter_log_events(
         self,

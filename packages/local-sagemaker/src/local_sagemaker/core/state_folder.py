@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from local_sagemaker.core import shell_path
-from local_sagemaker.core.state_files import LOCK, OLD_LOG, PARTS
+from local_sagemaker.core.state_files import DATABASE, LOCK, OLD_LOG, PARTS
 from local_sagemaker.core.store import StateError, StateInUse, Store, hold
 
 # What no start needs: it is made again, or was of use only while the engine ran.
@@ -83,7 +83,7 @@ def remove(state: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def _check(state: Path) -> None:
-    if not (state / "state.db").exists() and not (state / LOCK).exists():
+    if not (state / DATABASE).exists() and not (state / LOCK).exists():
         raise StateError(f"{state} holds no state of an engine: name its folder with --state")
 
 

@@ -17,18 +17,21 @@ Tables
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
+import os
 import sqlite3
-import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from local_sagemaker.core import access_key, shell_path
+from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.state_files import DATABASE, LOCK, OBJECTS
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
@@ -56,6 +59,14 @@ CREATE TABLE metrics (
 CREATE INDEX metrics_in_time ON metrics (namespace, name, timestamp);
 """
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# How SQLite tells it: of the database, of its log, and of the memory that it shares in a file.
+FULL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
 
 
 class StateError(RuntimeError):
@@ -69,7 +80,7 @@ class StateInUse(StateError):
 def is_disk_full(error: BaseException) -> bool:
     """Whether `error`, of a file or of the database, says that there is no room left."""
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+        return error.sqlite_errorcode in FULL
     return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
@@ -80,7 +91,7 @@ def hold(folder: Path) -> IO[str]:
         StateInUse: if another process holds it.
         OSError: if the folder cannot be written.
     """
-    held = (folder / LOCK).open("w")
+    held = (folder / LOCK).open("a")  # it may be another's: nothing is written yet
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,7 +100,40 @@ def hold(folder: Path) -> IO[str]:
             f"{folder} is in use by a running engine: stop that one "
             "(local-sagemaker stop) or name another folder with --state"
         ) from None
+    held.truncate(0)
+    held.write(f"{os.getpid()}\n")
+    held.flush()
     return held
+
+
+def _release(held: IO[str]) -> None:
+    if not held.closed:
+        held.truncate(0)
+        held.close()
+
+
+def holder(folder: Path) -> int | None:
+    """The number of the process that holds the state in `folder`, or None."""
+    try:
+        pid = int((folder / LOCK).read_text())
+    except (OSError, ValueError):
+        return None
+    # The number first: a process that is about to take the lock must not find it taken by this.
+    return pid if is_alive(pid) and is_held(folder) else None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process; an ended child of this one is reaped."""
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def is_held(folder: Path) -> bool:
@@ -124,6 +168,22 @@ def check_version(connection: sqlite3.Connection, folder: Path) -> None:
         )
 
 
+@dataclass
+class _Transaction:
+    """The outermost transaction under way: why it cannot be kept, and what follows its commit."""
+
+    failure: sqlite3.Error | None = None
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self.failure = error
+            raise
+
+
 class Store:
     """The database and the object files below one state folder, held by one process at a time."""
 
@@ -136,7 +196,8 @@ class Store:
         """
         self.folder = folder.resolve()
         self.object_folder = self.folder / OBJECTS
-        self.lock = threading.RLock()  # held over what must be read and written as one
+        self.lock = OrderedLock("store")  # held over what must be read and written as one
+        self._current: _Transaction | None = None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
             self.object_folder.mkdir(exist_ok=True)
@@ -151,7 +212,7 @@ class Store:
             self.access_key = self._access_key()
             self.folder = self._quotable()
         except BaseException:
-            self._held.close()
+            _release(self._held)
             raise
 
     def _open(self) -> None:
@@ -211,7 +272,7 @@ class Store:
         with self.lock:
             self._db.close()
         shell_path.forget(self.folder)
-        self._held.close()
+        _release(self._held)
 
     def query(self, sql: str, arguments: Iterable = ()) -> list[tuple]:
         with self.lock:
@@ -221,16 +282,29 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All writes inside the block are kept when it ends, or, if it raises, none of them."""
         with self.lock:
-            if self._db.in_transaction:  # part of a larger one
-                yield
+            if self._current:  # part of a larger one
+                with self._current.noting_failure():
+                    yield
                 return
-            self._db.execute("BEGIN")
+            self._current = current = _Transaction()
             try:
-                yield
+                with current.noting_failure():
+                    self._db.execute("BEGIN")
+                    yield
+                if current.failure:  # of a part, whose caller went on
+                    raise current.failure
                 self._db.execute("COMMIT")
             finally:
+                self._current = None
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+            for action in current.afterwards:
+                action()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Call `action` when the outermost transaction is committed; never, if it is not."""
+        with self.lock:
+            self._current.afterwards.append(action) if self._current else action()
 
     def write(self, sql: str, rows: Iterable[Iterable]) -> None:
         """Execute `sql` once for each of `rows`, in one transaction."""
@@ -240,6 +314,8 @@ class Store:
         """Several `write`s of which all are kept, or none."""
         with self.transaction():
             for sql, rows in writes:
+                if self._current.failure:  # SQLite may have ended the transaction by itself
+                    raise self._current.failure
                 self._db.executemany(sql, rows)
 
     def new_object_file(self) -> Path:

@@ -41,13 +41,14 @@ def exists(s3: S3, source: dict) -> bool:
         ValueError: the address is none.
     """
     bucket, key = split(source["S3Uri"])
-    found = s3.backend.buckets.get(bucket)
-    if found is None:
-        return False
-    if source["S3DataType"] == "S3Object":
-        return key in found.keys
-    below = key.rstrip("/") + "/" if key else ""
-    return any(name.startswith(below) for name in list(found.keys))
+    with s3.lock:
+        found = s3.backend.buckets.get(bucket)
+        if found is None:
+            return False
+        if source["S3DataType"] == "S3Object":
+            return key in found.keys
+        below = key.rstrip("/") + "/" if key else ""
+        return any(name.startswith(below) for name in found.keys)
 
 
 def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | None) -> None:

@@ -35,9 +35,10 @@ def put(s3: S3, job: dict) -> None:
     for uri in places(job):
         bucket, key = split(uri)
         try:
-            if bucket in s3.backend.buckets:
-                with s3.transaction():
-                    s3.backend.put_object(bucket, key, b"")
+            with s3.lock:
+                if s3.has_bucket(bucket):
+                    with s3.transaction():
+                        s3.backend.put_object(bucket, key, b"")
         except Exception as error:
             if is_disk_full(error):
                 raise
@@ -48,6 +49,7 @@ def remove(s3: S3, job: dict) -> None:
     """Take away what a deleted job of the same name has left: this one is only to start."""
     for uri in places(job):
         bucket, key = split(uri)
-        if bucket in s3.backend.buckets and key in s3.backend.buckets[bucket].keys:
-            with s3.transaction():
-                s3.backend.delete_object(bucket, key)
+        with s3.lock:
+            if s3.has_bucket(bucket) and key in s3.backend.buckets[bucket].keys:
+                with s3.transaction():
+                    s3.backend.delete_object(bucket, key)

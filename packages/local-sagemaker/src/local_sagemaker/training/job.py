@@ -13,13 +13,12 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from local_sagemaker.aws import log_text
 from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
 from local_sagemaker.core import state_files
 from local_sagemaker.core.store import is_disk_full
-from local_sagemaker.runtime import container, isolation, requirements
+from local_sagemaker.runtime import container, isolation, log_text, requirements
 from local_sagemaker.training import (
     channels,
     cluster,
@@ -98,7 +97,8 @@ class TrainingJob:
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.jobs.rules.job_ended(self.name)
-            self.jobs.running.pop(self.name, None)
+            if self.jobs.running.get(self.name) is self:
+                del self.jobs.running[self.name]
 
     def _fail(self, reason: str) -> None:
         for instance in self.instances:
@@ -120,6 +120,7 @@ class TrainingJob:
 
     def _record(self, status: str, **changes) -> None:
         if not self.jobs.closing:  # else the next start tells what happened
+            changes.update(self._printed())  # there may have been no room for the last of them
             transition(self.jobs.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
@@ -181,7 +182,7 @@ class TrainingJob:
         """Fail now rather than after the training if there is no place for its results."""
         for member, uri in outputs.places(self.description).items():
             bucket = split(uri)[0]
-            if bucket not in self.jobs.s3.backend.buckets:
+            if not self.jobs.s3.has_bucket(bucket):
                 raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
 
     # The container
@@ -260,9 +261,14 @@ class TrainingJob:
         now = time.time()
         texts = [text for text in map(log_text.decoded, raw) if text]
         instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
-        if texts:
-            self._log(instance, texts, now)
-        self._scrape(texts, now)
+        try:
+            if texts:
+                self._log(instance, texts, now)
+        finally:  # a log that cannot be written costs no final metric
+            try:
+                self._scrape(texts, now)
+            except sqlite3.OperationalError:
+                log.warning("metrics of %s are lost", self.name, exc_info=True)
 
     def _log(self, instance: Instance, texts: list[str], now: float) -> None:
         created = int(self.description["CreationTime"])
@@ -275,27 +281,24 @@ class TrainingJob:
         definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
         captured = [item for text in texts for item in captures(text, definitions).items()]
         found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
-        self._note_unread({name: text for name, text in captured if as_number(text) is None})
-        if not found:
-            return
-        values = [(name, value, "None") for name, value in found]
-        self.jobs.cloudwatch.put_metrics(
-            TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
-        )
+        unread = {name: text for name, text in captured if as_number(text) is None}
         with self.jobs.store.lock:  # other instances print metrics too
+            if not found and not unread.keys() - self.unread.keys():
+                return
             for name, value in found:
                 self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-            metrics = list(self.final.values())
-            self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+            self.unread = {**unread, **self.unread}  # what was captured first is kept
+            self.jobs.store.update(KIND, self.name, **self._printed())
+        if found:
+            values = [(name, value, "None") for name, value in found]
+            self.jobs.cloudwatch.put_metrics(
+                TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
+            )
 
-    def _note_unread(self, captured: dict[str, str | None]) -> None:
-        """Keep what a metric's expression captured first that is no number."""
-        if not captured:
-            return
-        with self.jobs.store.lock:  # other instances print metrics too
-            if captured.keys() - self.unread.keys():
-                self.unread = {**captured, **self.unread}
-                self.jobs.store.update(KIND, self.name, **{UNREAD: self.unread})
+    def _printed(self) -> dict:
+        """What the description has of metrics: final values, and captures that are no number."""
+        members = {"FinalMetricDataList": list(self.final.values()), UNREAD: self.unread}
+        return {name: value for name, value in members.items() if value}
 
     def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""

@@ -130,21 +130,25 @@ class TrainingJobs:
     def delete(self, request: dict) -> dict:
         """DeleteTrainingJob: its description goes; logs, metrics and what lies in S3 stay."""
         name = request["TrainingJobName"]
-        with self.store.lock:
-            job = self.store.get(KIND, name)
-            if job is None:
-                raise ApiError("ResourceNotFound", "Requested resource not found.")
-            if job["TrainingJobStatus"] not in ENDED:
-                text = f"The training job {name} is in status {job['TrainingJobStatus']}: only "
-                raise ApiError("ResourceInUse", text + "jobs that have ended can be deleted.")
-            if tuning := job.get("TuningJobArn"):
-                raise ApiError("ResourceInUse", f"The training job {name} belongs to {tuning}.")
-            self.store.remove(KIND, name)
-            runner = self.running.get(name)
-        if runner:  # it is removing the job's folder, and then its own entry
-            runner.thread.join(timeout=10)
+        self._check_deletable(name)
+        # Until its threads have removed the job's folders, the name is not free for another job.
+        if runner := self.running.get(name):
+            runner.thread.join()
         self.rules.drop(name)
+        with self.store.lock:
+            self._check_deletable(name)
+            self.store.remove(KIND, name)
         return {}
+
+    def _check_deletable(self, name: str) -> None:
+        job = self.store.get(KIND, name)
+        if job is None:
+            raise ApiError("ResourceNotFound", "Requested resource not found.")
+        if job["TrainingJobStatus"] not in ENDED:
+            text = f"The training job {name} is in status {job['TrainingJobStatus']}: only "
+            raise ApiError("ResourceInUse", text + "jobs that have ended can be deleted.")
+        if tuning := job.get("TuningJobArn"):
+            raise ApiError("ResourceInUse", f"The training job {name} belongs to {tuning}.")
 
 
 def check_definition(request: dict) -> None:

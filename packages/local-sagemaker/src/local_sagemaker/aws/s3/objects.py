@@ -20,6 +20,7 @@ from pathlib import Path
 import moto.s3.models as moto_s3
 
 from local_sagemaker.aws.s3.bodies import CHUNK, Body, cut_body
+from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
 
 
@@ -296,8 +297,17 @@ for _name in (
     setattr(StoredS3, _name, _touching(_name))
 
 
-def install(store: Store) -> None:
-    """Put moto's S3 on `store`."""
+_metrics = moto_s3.S3Backend.get_cloudwatch_metrics
+
+
+def install(store: Store, lock: OrderedLock) -> None:
+    """Put moto's S3 on `store`; `lock` is held while its CloudWatch looks at the buckets."""
+
+    def metrics(account_id: str, region: str) -> list:
+        with lock:
+            return _metrics(account_id, region)
+
+    moto_s3.S3Backend.get_cloudwatch_metrics = staticmethod(metrics)
     StoredKey.store = store
     moto_s3.FakeKey, moto_s3.FakeMultipart = StoredKey, StoredMultipart
     moto_s3.s3_backends.backend = StoredS3

@@ -76,7 +76,10 @@ class RuleEvaluations:
 
     def drop(self, name: str) -> None:
         """End the evaluations of a job at once; nothing more is told of its rules."""
-        _end(self._of(name))
+        evaluations = self._of(name)
+        _end(evaluations)
+        for evaluation in evaluations:  # a folder of the same name may be made next
+            evaluation.thread.join()
 
     def close(self) -> None:
         """End all evaluations; the next start tells what happened."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_sagemaker.aws.log_text import EVENT_BYTES, decoded, escaped, pieces, segments, whole
+from local_sagemaker.runtime.log_text import EVENT_BYTES, decoded, escaped, pieces, segments, whole
 
 
 def test_control_characters_are_told_in_octal_and_other_text_is_left():
