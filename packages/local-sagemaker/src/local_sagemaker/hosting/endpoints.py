@@ -11,11 +11,10 @@ from collections.abc import Callable
 
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
-from local_sagemaker.core import state_files
+from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.store import Store, is_disk_full
 from local_sagemaker.hosting import capture, deployments, resources, variants
-from local_sagemaker.hosting.first_describe import FirstDescribe
 from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
 from local_sagemaker.hosting.invocations import Invocations
 from local_sagemaker.hosting.model_data import HostingFailed
@@ -40,7 +39,6 @@ class Endpoints:
         self.hosted: dict[str, Fleet] = {}
         self.deploying: dict[str, Fleet] = {}
         self.closing = threading.Event()
-        self.first_describe = FirstDescribe()
         self.capture = capture.Capture(s3)
         self.invoke = Invocations(self).invoke
         self.handlers: dict[str, Callable[[dict], dict]] = {
@@ -85,7 +83,6 @@ class Endpoints:
 
     def close(self) -> None:
         self.closing.set()
-        self.first_describe.close()
         fleets = [*self.hosted.values(), *self.deploying.values()]
         variants.close(instance for fleet in fleets for instance in _instances(fleet))
         self.capture.flush()
@@ -98,7 +95,6 @@ class Endpoints:
         new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
         with self.store.lock:
             answer = resources.make(self.store, "Endpoint", request, **new)
-            self.first_describe.begins(request["EndpointName"])
             self._deploy(request["EndpointName"], "Creating", deployment)
         return answer
 
@@ -112,7 +108,6 @@ class Endpoints:
             if request.get("RetainAllVariantProperties"):
                 excluded = request.get("ExcludeRetainedVariantProperties", [])
                 deployments.retain(endpoint["Deployment"], deployment, excluded)
-            self.first_describe.begins(name)
             self._deploy(name, "Updating", deployment)
         return {"EndpointArn": endpoint["EndpointArn"]}
 
@@ -128,7 +123,7 @@ class Endpoints:
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def describe(self, request: dict) -> dict:
-        self.first_describe.wait(request["EndpointName"])
+        waiters.hold(lambda: self._is_at_rest(request["EndpointName"]))
         endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
         fleet = self.hosted.get(endpoint["EndpointName"], {})
         served, pending = endpoint["Deployment"], endpoint["Pending"]
@@ -159,6 +154,10 @@ class Endpoints:
         variants.close(_instances(fleet))
         self.store.remove(KIND, name)
         return {}
+
+    def _is_at_rest(self, name: str) -> bool:
+        endpoint = self.store.get(KIND, name)
+        return endpoint is None or endpoint["EndpointStatus"] in AT_REST or self.closing.is_set()
 
     def _in_service(self, name: str) -> dict:
         endpoint = self._not_in_progress(name)
@@ -266,8 +265,6 @@ class Endpoints:
     def _note(self, name: str, status: str, **changes) -> None:
         changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
         self.store.update(KIND, name, **changes)
-        if status in AT_REST:
-            self.first_describe.ended(name)
 
     def give_up(self, failed: HostedInstance, reason: str) -> None:
         """Fail the endpoint of an instance whose process cannot be kept running."""

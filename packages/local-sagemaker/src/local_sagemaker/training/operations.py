@@ -10,7 +10,7 @@ import time
 from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
-from local_sagemaker.core import state_files
+from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.listing import page
 from local_sagemaker.core.store import Store
@@ -107,10 +107,15 @@ class TrainingJobs:
         return {"TrainingJobArn": arn}
 
     def describe(self, request: dict) -> dict:
+        waiters.hold(lambda: self._has_ended(request["TrainingJobName"]))
         job = self.store.get(KIND, request["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
         return description.completed(described(job))
+
+    def _has_ended(self, name: str) -> bool:
+        job = self.store.get(KIND, name)
+        return job is None or job["TrainingJobStatus"] in ENDED or self.closing
 
     def list(self, request: dict) -> dict:
         return page(self.store.all(KIND), request, "TrainingJob")
