@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 # moto reads these at import.
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
@@ -26,9 +25,9 @@ from local_sagemaker.api import SageMakerApi
 from local_sagemaker.aws import iam, refusals
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.journal import Journal
-from local_sagemaker.aws.s3.bodies import ERROR_XML
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core import signatures, state_files
+from local_sagemaker.core.errors import error_xml
 from local_sagemaker.core.store import StateError, Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
 from local_sagemaker.hosting.endpoints import Endpoints
@@ -167,7 +166,7 @@ def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) 
     start_response("507 Insufficient Storage", [("Content-Type", "application/xml")])
     if is_json:
         return [json.dumps({"__type": code, "message": text}).encode()]
-    return [ERROR_XML.format(code=code, message=escape(text)).encode()]
+    return [error_xml(code, text)]
 
 
 def _one_region(environ: dict) -> str:

@@ -7,13 +7,13 @@ import json
 import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlencode
-from xml.sax.saxutils import escape
 
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
 from local_sagemaker.aws.journal import Journal
+from local_sagemaker.core.errors import xml_text
 
 # What moto's GetSessionToken and GetFederationToken give out.
 MOTO_KEY = b"<AccessKeyId>AKIAIOSFODNN7EXAMPLE<"
@@ -102,6 +102,6 @@ def simulate(body: bytes, start_response: Callable) -> list[bytes]:
     """Answer SimulatePrincipalPolicy (WSGI): this engine allows every action to everyone."""
     asked = parse_qs(body.decode("utf-8", "replace"))
     actions = [value[0] for name, value in asked.items() if name.startswith("ActionNames.member.")]
-    results = "".join(RESULT.format(action=escape(action)) for action in actions)
+    results = "".join(RESULT.format(action=xml_text(action)) for action in actions)
     start_response("200 OK", [("Content-Type", "text/xml")])
     return [SIMULATION.format(results=results).encode()]

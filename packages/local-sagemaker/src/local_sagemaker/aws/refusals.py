@@ -13,9 +13,8 @@ import json
 import re
 from collections.abc import Callable
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
-from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.errors import ApiError, xml_text
 from local_sagemaker.core.validation import service_model
 
 SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
@@ -180,7 +179,7 @@ def _encoded(error: ApiError, service: str, environ: dict) -> tuple[str, bytes, 
     members = {"__type": error.code, "message": error.message}
     if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
         return "application/cbor", _cbor(members), [("smithy-protocol", "rpc-v2-cbor")]
-    code, message = escape(error.code), escape(error.message)
+    code, message = xml_text(error.code), xml_text(error.message)
     inner = f"<Code>{code}</Code><Message>{message}</Message>"
     is_form = "urlencoded" in environ.get("CONTENT_TYPE", "")
     if service == "s3":

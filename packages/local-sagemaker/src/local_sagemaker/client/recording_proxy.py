@@ -29,11 +29,13 @@ from local_sagemaker.client.recording import (
     recognise,
     with_length,
 )
+from local_sagemaker.core.errors import xml_text
 from local_sagemaker.core.signatures import SIGNED_HOST
 
 AWS = re.compile(r"[a-z0-9.-]+\.amazonaws\.com")
 # S3's addresses: https://BUCKET.s3.REGION.amazonaws.com/KEY, also without bucket or region.
 S3 = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z]{2}-[a-z-]+-\d)?\.amazonaws\.com")
+LOOPBACK = {"127.0.0.1", "localhost"}
 TRUSTED = "AWS_CA_BUNDLE and its like"
 PIECE = 1024 * 1024
 MOST_READ = 64 * 1024 * 1024  # bytes of a body that is read whole: all but objects are small
@@ -104,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         if self.path.startswith("http://"):  # asked as a proxy, without TLS
             return self._refuse_host(urlsplit(self.path).hostname or "")
+        named = self.headers.get("Host", "").rpartition(":")[0]
+        if not self.tls_host and named not in LOOPBACK:  # a foreign name that was made to lead here
+            return self._refuse_host(named)
         pieces = self._pieces()
         whole = _joined(pieces) if is_rpc(self.headers) else b""
         target = self._target()
@@ -199,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, "application/x-amz-json-1.1", text, "AccessDeniedException")
         else:
             form = ERROR_XML["s3" if call.service == "s3" else "query"]
-            self._answer(403, "text/xml", form.format(code="AccessDenied", message=message))
+            text = form.format(code="AccessDenied", message=xml_text(message))
+            self._answer(403, "text/xml", text)
 
     def _answer(self, status: int, content_type: str, text: str, error: str = "") -> None:
         content = text.encode()

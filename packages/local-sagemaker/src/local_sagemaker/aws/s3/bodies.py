@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import io
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_sagemaker.aws.s3.checksums import HEADER, BadBody, Claimed
+from local_sagemaker.core.errors import error_xml
+
 CHUNK = 1024 * 1024
-CHECKSUMS = {"crc32": None, "sha1": hashlib.sha1, "sha256": hashlib.sha256}
 SHA256 = re.compile(r"[0-9a-f]{64}")
-ERROR_XML = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"
 
 
 @dataclass
@@ -23,14 +23,6 @@ class Body:
     file: Path
     size: int
     md5: str | None
-
-
-class BadBody(ValueError):
-    """The body is not what its headers or checksums say; `code` is S3's for it."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def write_body(environ: dict, file: Path) -> Body:
@@ -62,24 +54,20 @@ def _written(environ: dict, file: Path) -> Body:
     trailers: dict[str, str] = {}
     chunked = "STREAMING" in environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
     chunks = _aws_chunks(environ, trailers) if chunked else _plain_chunks(environ)
-    digests = {name: new() for name, new in CHECKSUMS.items() if new}
+    claimed = Claimed(environ)
     payload = hashlib.sha256() if SHA256.fullmatch(_payload(environ)) else None
-    md5, crc, size = hashlib.md5(), 0, 0
+    md5, size = hashlib.md5(), 0
     with file.open("wb") as target:
         for chunk in chunks:
             target.write(chunk)
             md5.update(chunk)
-            crc = zlib.crc32(chunk, crc)
+            claimed.update(chunk)
             if payload:
                 payload.update(chunk)
             size += len(chunk)
-            for name in _asked_checksums(environ) & set(digests):
-                digests[name].update(chunk)
-    actual = {name: digest.digest() for name, digest in digests.items()}
-    actual["crc32"] = crc.to_bytes(4, "big")
     for name, value in trailers.items():
         environ["HTTP_" + name.upper().replace("-", "_")] = value
-    _compare(environ, actual, md5.digest())
+    claimed.check(trailers)
     if payload and payload.hexdigest() != _payload(environ):
         text = "The provided 'x-amz-content-sha256' header does not match what was computed."
         raise BadBody("XAmzContentSHA256Mismatch", text)
@@ -91,20 +79,20 @@ def _payload(environ: dict) -> str:
     return environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
 
 
-def _asked_checksums(environ: dict) -> set[str]:
-    names = {name.removeprefix("HTTP_X_AMZ_CHECKSUM_").lower() for name in environ}
-    names.add(environ.get("HTTP_X_AMZ_TRAILER", "").removeprefix("x-amz-checksum-").lower())
-    return names & set(CHECKSUMS)
+def check_body(environ: dict) -> None:
+    """Check a small body, if a checksum was sent in a header with it; it stays where it is.
 
-
-def _compare(environ: dict, actual: dict[str, bytes], md5: bytes) -> None:
-    sent = {"md5": environ.get("HTTP_CONTENT_MD5")}
-    sent |= {n: environ.get("HTTP_X_AMZ_CHECKSUM_" + n.upper()) for n in _asked_checksums(environ)}
-    for name, value in sent.items():
-        found = md5 if name == "md5" else actual[name]
-        if value and base64.b64encode(found).decode() != value:
-            text = f"The {name} you specified did not match the calculated checksum."
-            raise BadBody("BadDigest", text)
+    Raises:
+        BadBody: it differs from the checksum.
+    """
+    said = any(name.startswith((HEADER, "HTTP_CONTENT_MD5")) for name in environ)
+    if not said or "HTTP_X_AMZ_TRAILER" in environ or "HTTP_X_AMZ_COPY_SOURCE" in environ:
+        return
+    claimed, stream = Claimed(environ), environ["wsgi.input"]
+    content = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(content)
+    claimed.update(content)
+    claimed.check({})
 
 
 def _plain_chunks(environ: dict) -> Iterator[bytes]:
@@ -150,13 +138,17 @@ def send_file(file, headers: dict[str, str], wanted: str | None, start_response:
             file.close()
             start_response("416 Range Not Satisfiable", [("Content-Type", "application/xml")])
             message = "The requested range is not satisfiable"
-            return [ERROR_XML.format(code="InvalidRange", message=message).encode()]
+            return [error_xml("InvalidRange", message)]
         status = "206 Partial Content"
         headers["content-range"] = f"bytes {first}-{last}/{size}"
         headers = {n: v for n, v in headers.items() if not n.startswith("x-amz-checksum-")}
     headers["content-length"] = str(last - first + 1)
     start_response(status, list(headers.items()))
     return _read(file, first, last - first + 1)
+
+
+def read_chunks(file: Path) -> Iterator[bytes]:
+    return _read(file.open("rb"), 0, file.stat().st_size)
 
 
 def _read(file, start: int, count: int) -> Iterator[bytes]:

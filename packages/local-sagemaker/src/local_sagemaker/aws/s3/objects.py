@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import moto.s3.models as moto_s3
+import moto.s3.responses as moto_s3_responses
 
+from local_sagemaker.aws.s3 import checksums
 from local_sagemaker.aws.s3.bodies import CHUNK, Body, cut_body
 from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
@@ -309,6 +311,8 @@ def install(store: Store, lock: OrderedLock) -> None:
 
     moto_s3.S3Backend.get_cloudwatch_metrics = staticmethod(metrics)
     StoredKey.store = store
+    for module in (moto_s3, moto_s3_responses):
+        module.compute_checksum = checksums.compute
     moto_s3.FakeKey, moto_s3.FakeMultipart = StoredKey, StoredMultipart
     moto_s3.s3_backends.backend = StoredS3
 

@@ -21,8 +21,10 @@ import moto.s3.models as moto_s3
 
 from local_sagemaker import ACCOUNT
 from local_sagemaker.aws.s3 import index, objects
-from local_sagemaker.aws.s3.bodies import ERROR_XML, BadBody, Body, send_file, write_body
+from local_sagemaker.aws.s3.bodies import Body, check_body, read_chunks, send_file, write_body
+from local_sagemaker.aws.s3.checksums import BadBody, check_whole, require_known
 from local_sagemaker.aws.s3.objects import StoredS3, Transaction
+from local_sagemaker.core.errors import error_xml
 from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
 
@@ -49,22 +51,35 @@ class S3:
         _bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
         if environ["REQUEST_METHOD"] == "GET" and key and not _asked(environ) - PLAIN_GET:
             return self._get(environ, start_response)
-        try:
-            body = self._receive(environ)
-        except BadBody as error:
-            start_response("400 Bad Request", [("Content-Type", "application/xml")])
-            return [ERROR_XML.format(code=error.code, message=error).encode()]
         told: list = []
-        with self.transaction(body):
-            chunks = list(self._moto(environ, lambda *answer: told.append(answer)))
+        try:
+            require_known(environ)
+            body = self._receive(environ)
+            with self.transaction(body) as mine:
+                chunks = list(self._moto(environ, lambda *answer: told.append(answer)))
+                if told[-1][0].startswith("200"):
+                    self._check_whole(environ, mine)
+        except BadBody as error:
+            start_response(error.status, [("Content-Type", "application/xml")])
+            return [error_xml(error.code, error)]
         start_response(*told[-1])
         return chunks
+
+    def _check_whole(self, environ: dict, completing: Transaction) -> None:
+        """Check what was said of an object that was joined from its parts, if anything was."""
+        if "uploadId" not in _asked(environ) or environ["REQUEST_METHOD"] != "POST":
+            return
+        for bucket, key in completing.touched:
+            file = self.backend.buckets[bucket].keys[key].file
+            check_whole(environ, lambda file=file: read_chunks(file))
 
     def _receive(self, environ: dict) -> Body | None:
         """Stream an upload's body (object or part) into a file; leave moto an empty one."""
         is_copy = "HTTP_X_AMZ_COPY_SOURCE" in environ
         key = environ["PATH_INFO"].lstrip("/").partition("/")[2]
         if environ["REQUEST_METHOD"] != "PUT" or is_copy or not key or _asked(environ) - PLAIN_PUT:
+            if "uploadId" not in _asked(environ):  # what is said there is of the joined object
+                check_body(environ)
             return None
         body = write_body(environ, self.store.new_object_file())
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = _Empty(), "0"
