@@ -89,9 +89,11 @@ class CloudWatch:
         metrics.write(self.store, rows)
 
     def restore(self) -> None:
-        """Give moto the streams that the store remembers."""
+        """Give moto the streams that the store remembers; forget what no query can reach."""
         with self.journal.lock:
+            metrics.prune(self.store)
             logs.restore(self.backend)
+            logs.prune(self.backend)
 
 
 def captures(line: str, definitions: list[dict]) -> dict[str, str | None]:

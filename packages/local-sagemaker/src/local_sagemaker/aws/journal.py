@@ -104,6 +104,9 @@ class Journal:
             sql = "DELETE FROM journal WHERE path IN (?, ?) AND method IN ('PUT', 'DELETE')"
             self.store.write(sql, [(bare, bare + "/")])
             return
+        if service == "logs" and _operation(json.loads(_headers), body) == "DeleteLogGroup":
+            self._drop_group(json.loads(body)["logGroupName"])
+            return
         if service == "s3" and method == "PUT" and query:  # said once more: nothing new
             last = self.store.query(
                 f"SELECT body {same} ORDER BY id DESC LIMIT 1", (method, path, query)
@@ -115,6 +118,15 @@ class Journal:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(moment, seed, *request)],
         )
+
+    def _drop_group(self, name: str) -> None:
+        """A log group is gone, and with it all that was said of it."""
+        rows = self.store.query(
+            "SELECT id, body FROM journal WHERE headers LIKE '%\"Logs\\_%' ESCAPE '\\'"
+        )
+        arn = f":log-group:{name}"
+        gone = [(number,) for number, body in rows if _names_group(body, name, arn)]
+        self.store.write("DELETE FROM journal WHERE id = ?", gone)
 
     def replay(self) -> None:
         """Let moto forget all, and tell it again what it was told; nothing is written.
@@ -161,6 +173,12 @@ def _answer(app: Callable, request: Request) -> tuple[str, list, list[bytes]]:
 
     chunks = list(app(_environ(method, path, query, json.loads(headers), body), start_response))
     return told["status"], told["headers"], chunks
+
+
+def _names_group(body: bytes, name: str, arn: str) -> bool:
+    asked = json.loads(body)
+    place = str(asked.get("resourceArn", "")).removesuffix(":*")
+    return asked.get("logGroupName") == name or place.endswith(arn)
 
 
 def _is_s3(request: Request) -> bool:

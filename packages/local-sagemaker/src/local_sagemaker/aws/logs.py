@@ -304,6 +304,17 @@ def delete_streams(streams) -> None:
     )
 
 
+def prune(backend: StoredLogs) -> None:
+    """Forget the lines that are older than their group's retention."""
+    for group in backend.groups.values():
+        if days := group.retention_in_days:
+            oldest = int((time.time() - int(days) * 86_400) * 1000)
+            old = [(stream.number, oldest) for stream in group.streams.values()]
+            StoredStream.store.write(
+                "DELETE FROM log_events WHERE stream = ? AND timestamp < ?", old
+            )
+
+
 def install(store: Store) -> None:
     """Put moto's Logs on `store`."""
     StoredStream.store = store
