@@ -13,7 +13,7 @@ import pytest
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine
 from local_sagemaker import daemon
-from local_sagemaker.core.store import is_held
+from local_sagemaker.core.state_lock import is_held
 from local_sagemaker.daemon import EngineError
 
 

@@ -17,7 +17,7 @@ from local_sagemaker import daemon, private_run
 from local_sagemaker.client import log_lines
 from local_sagemaker.client.environment import client_environment, removed
 from local_sagemaker.core import access_key, state_files, state_folder
-from local_sagemaker.core.store import StateError
+from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.daemon import DEFAULT_STATE, EngineError
 
 IDLE_S = 3600

@@ -15,7 +15,7 @@ from typing import IO
 
 from local_sagemaker.client.environment import removed
 from local_sagemaker.core import state_files
-from local_sagemaker.core.store import holder, is_alive, is_held
+from local_sagemaker.core.state_lock import holder, is_alive, is_held
 
 DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60

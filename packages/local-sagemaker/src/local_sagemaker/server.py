@@ -28,7 +28,8 @@ from local_sagemaker.aws.journal import Journal
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core import signatures, state_files
 from local_sagemaker.core.errors import error_xml
-from local_sagemaker.core.store import StateError, Store, database, is_disk_full
+from local_sagemaker.core.state_lock import StateError
+from local_sagemaker.core.store import Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
 from local_sagemaker.hosting.endpoints import Endpoints
 from local_sagemaker.training.operations import TrainingJobs

@@ -6,7 +6,8 @@ import pytest
 
 from engine_support.clients import running_engine
 from local_sagemaker.client import log_lines
-from local_sagemaker.core.store import StateError, Store
+from local_sagemaker.core.state_lock import StateError
+from local_sagemaker.core.store import Store
 
 EVENT = "INSERT INTO log_events (stream, timestamp, ingested, message) VALUES (?, ?, ?, ?)"
 

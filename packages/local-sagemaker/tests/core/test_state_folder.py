@@ -4,7 +4,8 @@ import pytest
 
 from engine_support.clients import BUCKET
 from local_sagemaker.core import state_folder
-from local_sagemaker.core.store import StateError, StateInUse, Store
+from local_sagemaker.core.state_lock import StateError, StateInUse
+from local_sagemaker.core.store import Store
 
 
 @pytest.fixture

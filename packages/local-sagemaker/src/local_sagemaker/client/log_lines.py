@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_sagemaker.core.store import StateError, check_version, database, is_held
+from local_sagemaker.core.state_lock import StateError, is_held
+from local_sagemaker.core.store import check_version, database
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from local_sagemaker.core import shell_path
 from local_sagemaker.core.state_files import DATABASE, LOCK, OLD_LOG, PARTS
-from local_sagemaker.core.store import StateError, StateInUse, Store, hold
+from local_sagemaker.core.state_lock import StateError, StateInUse, hold
+from local_sagemaker.core.store import Store
 
 # What no start needs: it is made again, or was of use only while the engine ran.
 SUPERFLUOUS = [

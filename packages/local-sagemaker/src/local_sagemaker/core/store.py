@@ -17,22 +17,19 @@ Tables
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from local_sagemaker.core import access_key, shell_path
 from local_sagemaker.core.locks import OrderedLock
-from local_sagemaker.core.state_files import DATABASE, LOCK, OBJECTS
+from local_sagemaker.core.state_files import DATABASE, OBJECTS
+from local_sagemaker.core.state_lock import StateError, hold, release
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
@@ -69,83 +66,11 @@ FULL = {
 }
 
 
-class StateError(RuntimeError):
-    """The state folder cannot be used; the text says why and what to do. Nothing was changed."""
-
-
-class StateInUse(StateError):
-    """Another engine holds this state folder."""
-
-
 def is_disk_full(error: BaseException) -> bool:
     """Whether `error`, of a file or of the database, says that there is no room left."""
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode in FULL
     return isinstance(error, OSError) and error.errno in NO_SPACE
-
-
-def hold(folder: Path) -> IO[str]:
-    """Hold the state in `folder` for this process, until the file that is returned is closed.
-
-    Raises:
-        StateInUse: if another process holds it.
-        OSError: if the folder cannot be written.
-    """
-    held = (folder / LOCK).open("a")  # it may be another's: nothing is written yet
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.close()
-        raise StateInUse(
-            f"{folder} is in use by a running engine: stop that one "
-            "(local-sagemaker stop) or name another folder with --state"
-        ) from None
-    held.truncate(0)
-    held.write(f"{os.getpid()}\n")
-    held.flush()
-    return held
-
-
-def _release(held: IO[str]) -> None:
-    if not held.closed:
-        held.truncate(0)
-        held.close()
-
-
-def holder(folder: Path) -> int | None:
-    """The number of the process that holds the state in `folder`, or None."""
-    try:
-        pid = int((folder / LOCK).read_text())
-    except (OSError, ValueError):
-        return None
-    # The number first: a process that is about to take the lock must not find it taken by this.
-    return pid if is_alive(pid) and is_held(folder) else None
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is such a process; an ended child of this one is reaped."""
-    with contextlib.suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process holds the state in `folder`."""
-    try:
-        with (folder / LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def database(folder: Path) -> Path:
@@ -212,7 +137,7 @@ class Store:
             self.access_key = self._access_key()
             self.folder = self._quotable()
         except BaseException:
-            _release(self._held)
+            release(self._held)
             raise
 
     def _open(self) -> None:
@@ -272,7 +197,7 @@ class Store:
         with self.lock:
             self._db.close()
         shell_path.forget(self.folder)
-        _release(self._held)
+        release(self._held)
 
     def query(self, sql: str, arguments: Iterable = ()) -> list[tuple]:
         with self.lock:
