@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
+import psutil
 import pytest
 
 from debugger_support.processes import wait_until
@@ -50,6 +52,11 @@ def test_an_engine_that_has_no_time_to_answer_is_found_and_can_be_stopped(tmp_pa
     process = daemon.start(tmp_path)
     process.send_signal(signal.SIGSTOP)
     try:
+        threads = psutil.Process(process.pid).threads()  # each of them stops by itself
+        stats = [Path(f"/proc/{process.pid}/task/{thread.id}/stat") for thread in threads]
+        wait_until(
+            lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+        )
         assert daemon.find(tmp_path).pid == process.pid
     finally:
         process.send_signal(signal.SIGCONT)
