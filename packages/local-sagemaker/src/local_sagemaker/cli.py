@@ -137,7 +137,8 @@ def _called_as() -> list[str]:
     found = shutil.which(PACKAGE)
     if found and Path(found).parent.samefile(Path(sys.executable).parent):
         return [PACKAGE]
-    return [sys.executable, "-m", "local_sagemaker.cli"]
+    script = Path(sys.executable).with_name(PACKAGE)
+    return [str(script)] if script.exists() else [sys.executable, "-m", "local_sagemaker.cli"]
 
 
 def _taken(running: daemon.Running) -> str:
