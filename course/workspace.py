@@ -31,6 +31,7 @@ IMAGE_SIZES = {
     "aws": 224,
 }  # pixels a side; two processor cores need a third of the time
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
+REGION_OF_THE_SESSION = "No region provided. Using default region."  # it is the one we have set
 CHATTY_LOGGERS = ("boto3", "botocore", "s3transfer", "sagemaker", "urllib3")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
@@ -120,6 +121,7 @@ class _OnlyWarnings(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.addFilter(lambda record: record.getMessage() != REGION_OF_THE_SESSION)
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger().handle(record)

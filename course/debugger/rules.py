@@ -167,6 +167,23 @@ def closed_parameters(rule_parameters: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in rule_parameters.items() if key not in unknown}
 
 
+def built_in(name: str) -> dict:
+    """The SDK's configuration of a rule, such as `rule_configs.vanishing_gradient()`.
+
+    Args:
+        name: of the rule, as AWS writes it: VanishingGradient.
+
+    Raises:
+        ValueError: the SDK has no such rule.
+    """
+    from sagemaker.core.debugger import rule_configs
+
+    function = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    if not hasattr(rule_configs, function):
+        raise ValueError(f"the SDK has no rule {name!r}: rule_configs has no {function}()")
+    return getattr(rule_configs, function)()
+
+
 def activations(network: str) -> str:
     """An `include_regex` for one activation of each of the network's stages.
 

@@ -214,6 +214,8 @@ chatty.setLevel(logging.DEBUG)  # as ModelBuilder does
 chatty.info("chatter")
 chatty.warning("heed this")
 logging.info("of the notebook itself")
+from sagemaker.core.utils.utils import SageMakerClient
+SageMakerClient()  # would warn that it takes the session's region
 boto3.client("s3").put_object(Bucket=ws.bucket, Key="seen", Body=b"x")
 print(ws.mode, ws.uri("data", "train"), ws.training_instance)
 """

@@ -106,3 +106,13 @@ def test_every_regex_matches_a_tensor_of_the_network(network):
     assert 4 <= len(sampled) <= 8, sampled  # one of each stage
     inputs = rules.parameters("PoorWeightInitialization", network)["activation_inputs_regex"]
     assert all(re.search(inputs, name) for name in sampled)  # what is saved is looked at
+
+
+def test_a_rules_configuration_is_the_sdks_own():
+    from sagemaker.core.debugger import rule_configs
+
+    for name in ("VanishingGradient", "LossNotDecreasing", "Overfit", "WeightUpdateRatio"):
+        assert rules.built_in(name)["RuleParameters"]["rule_to_invoke"] == name
+    assert rules.built_in("Overfit") == rule_configs.overfit()
+    with pytest.raises(ValueError, match=r"no rule 'Nothing': rule_configs has no nothing\(\)"):
+        rules.built_in("Nothing")

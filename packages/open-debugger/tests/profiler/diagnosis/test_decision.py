@@ -9,7 +9,7 @@ import pytest
 
 from debugger_support import minimal
 from debugger_support.recordings import LIMITS, make
-from open_debugger.profiler.diagnosis import decision, diagnose
+from open_debugger.profiler.diagnosis import decision, diagnose, more_workers
 from open_debugger.profiler.evaluation import evaluate
 from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Recording
@@ -277,11 +277,20 @@ def test_the_gain_is_a_bound_from_what_was_measured(monkeypatch, changes, gain, 
 
 
 def test_less_to_decode_speeds_up_a_network_on_the_same_cores(monkeypatch):
-    shared = "The network runs on the same cores, so it can become faster, too."
+    shared = "The network runs on the same cores, so its own parts can become shorter, too."
     busy = {**CPU, "data": 0.6, "workers": 0, "cpu": 0.9}
     assert found(monkeypatch, **busy).change.endswith(shared)
     with_gpu = found(monkeypatch, **IDLE | {"data": 0.6, "workers": 0, "cpu": 0.9})
     assert "less to decode" in with_gpu.change and shared not in with_gpu.change
+
+
+def test_no_bound_is_given_for_more_workers_where_the_cores_are_busy(monkeypatch):
+    figures = {"cores": 2, "workers": 0, "parts": {"data": 0.39}}
+    full = more_workers(Measures(cpu=0.85, **figures))
+    assert full.startswith("Whether more loader processes help cannot be predicted")
+    assert "waits 39% of its time" in full and "busy 85% of the time" in full
+    assert "at most" not in full
+    assert "can save at most 16% of" in more_workers(Measures(cpu=0.84, **figures))
 
 
 def test_the_evidence_has_the_figures(monkeypatch):

@@ -17,14 +17,7 @@ RUN = "the run"  # what a gain is a share of where no steps were recorded
 def data(m: Measures) -> Diagnosis:
     enough = m.workers is not None and m.workers >= _advised(m)
     if enough or is_full(m):
-        gain = m.parts["data"]
-        ahead = "" if not m.workers else (  # without workers, DataLoader refuses both
-            ", and let it read ahead (prefetch_factor, persistent_workers=True)"
-        )  # fmt: skip
-        change = (
-            f"Give the loader less to decode ({SMALLER}){ahead}: {_bound(m, gain)}, all of its "
-            f"wait for data.{_shared(m)}"
-        )
+        gain, change = m.parts["data"], less_decoding(m)
     else:
         gain = m.movable
         change = (
@@ -41,8 +34,18 @@ def data(m: Measures) -> Diagnosis:
 
 
 def more_workers(m: Measures) -> str:
-    """Say how much of a training step more loader processes can save at most, and why."""
+    """Say how much of a training step more loader processes can save at most, and why.
+
+    Where all cores are busy, no bound is given: the samples do not tell the work that would move
+    from other work, so the recording cannot say how much room there is.
+    """
     wait = m.parts.get("data", 0.0)
+    if is_full(m):
+        return (
+            f"Whether more loader processes help cannot be predicted: a training step waits "
+            f"{percent(wait)} of its time for data, but the cores that would do this work are busy "
+            f"{percent(m.cpu)} of the time."
+        )
     said = f"More loader processes can save at most {percent(m.movable)} of a training step: "
     said += f"it waits {percent(wait)} of its time for data"
     if m.idle is None:
@@ -51,6 +54,17 @@ def more_workers(m: Measures) -> str:
     if m.movable < wait:
         return f"{said}, but this work moves to the cores, which are {idle}."
     return f"{said}, and the cores, {idle}, have room for that work."
+
+
+def less_decoding(m: Measures) -> str:
+    """Advise to decode less, and say how much of a training step that can save."""
+    ahead = "" if not m.workers else (  # without workers, DataLoader refuses both
+        ", and let it read ahead (prefetch_factor, persistent_workers=True)"
+    )  # fmt: skip
+    return (
+        f"Give the loader less to decode ({SMALLER}){ahead}: {_bound(m, m.parts.get('data', 0.0))}"
+        f", all of its wait for data.{_shared(m)}"
+    )
 
 
 def decoding(m: Measures) -> Diagnosis:
@@ -243,6 +257,7 @@ def too_little(m: Measures) -> Diagnosis:
 
 
 def is_full(m: Measures) -> bool:
+    """Whether the cores are busy nearly all of the time."""
     return m.cpu is not None and m.cpu >= FULL_CORES
 
 
@@ -301,7 +316,7 @@ def _shared(m: Measures) -> str:
     """What a smaller load brings besides, where the network runs on the loader's cores."""
     if m.gpu is not None:
         return ""
-    return " The network runs on the same cores, so it can become faster, too."
+    return " The network runs on the same cores, so its own parts can become shorter, too."
 
 
 def _bound(m: Measures, gain: float) -> str:
