@@ -175,7 +175,8 @@ def _split(before: Profile, after: Profile) -> str:
 
 
 def _less(milliseconds: float) -> str:
-    return f"{seconds(abs(milliseconds) / 1000)} {'less' if milliseconds >= 0 else 'more'}"
+    time = seconds(round(abs(milliseconds) / 1000, 4))
+    return f"{time} {'less' if milliseconds >= 0 else 'more'}"
 
 
 def _judged(saved: float, limit: float | None) -> str:

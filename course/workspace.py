@@ -27,7 +27,7 @@ LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine 
 TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
 ENDPOINT_INSTANCE = "ml.m5.large"
 IMAGE_SIZES = {
-    "local": 128,
+    "local": 112,
     "aws": 224,
 }  # pixels a side; two processor cores need a third of the time
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
@@ -94,7 +94,7 @@ def connect() -> Workspace:
     (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
     is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
     closed to new accounts). ``COURSE_IMAGE_SIZE`` is the size of the photos in training, in pixels
-    a side: 128 in local mode and 224 on AWS by default.
+    a side: 112 in local mode and 224 on AWS by default.
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.

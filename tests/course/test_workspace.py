@@ -259,7 +259,7 @@ def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
 
 
 def test_the_image_size_is_the_modes_own_or_the_environments(clean):
-    assert workspace.chosen_image_size("local") == 128
+    assert workspace.chosen_image_size("local") == 112
     assert workspace.chosen_image_size("aws") == 224
     clean.setenv("COURSE_IMAGE_SIZE", "96")
     assert workspace.chosen_image_size("aws") == 96

@@ -109,10 +109,11 @@ def test_every_regex_matches_a_tensor_of_the_network(network):
 
 
 def test_a_rules_configuration_is_the_sdks_own():
-    from sagemaker.core.debugger import rule_configs
+    from sagemaker.core.debugger import Rule, rule_configs
 
     for name in ("VanishingGradient", "LossNotDecreasing", "Overfit", "WeightUpdateRatio"):
-        assert rules.built_in(name)["RuleParameters"]["rule_to_invoke"] == name
+        rule = Rule.sagemaker(rules.built_in(name))
+        assert rule.rule_parameters["rule_to_invoke"] == name
     assert rules.built_in("Overfit") == rule_configs.overfit()
     with pytest.raises(ValueError, match=r"no rule 'Nothing': rule_configs has no nothing\(\)"):
         rules.built_in("Nothing")
