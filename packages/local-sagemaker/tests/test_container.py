@@ -75,9 +75,16 @@ def test_the_version_that_an_image_names(tag, version):
 
 def test_the_first_line_says_what_was_asked_for_and_what_runs():
     here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()} runs here"
-    line = container.banner("1.dkr/pytorch-training:1.4.0-gpu-py3")
-    assert line == f"local_sagemaker: pytorch-training:1.4.0-gpu-py3 asks for PyTorch 1.4.0; {here}"
+    line = container.banner("1.dkr/pytorch-training:2.6.0-cpu")
+    assert line == f"local_sagemaker: pytorch-training:2.6.0-cpu asks for PyTorch 2.6.0; {here}"
     assert "no named version" in container.banner("1.dkr/pytorch-training@sha256:0f")
+
+
+def test_the_first_line_of_an_old_image_names_the_packages_that_have_changed():
+    line = container.banner("1.dkr/pytorch-training:1.4.0-gpu-py3")
+    assert line.startswith("local_sagemaker: pytorch-training:1.4.0-gpu-py3 asks for PyTorch 1.4.0")
+    here = [f"{name} {metadata.version(name)}" for name in ("torchvision", "numpy", "pandas")]
+    assert f" runs here, with {', '.join(here)}" in line
 
 
 @pytest.mark.parametrize(

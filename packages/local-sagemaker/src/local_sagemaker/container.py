@@ -8,7 +8,7 @@ import platform
 import re
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +27,7 @@ PYTORCH_IMAGE = re.compile(
     r"(:(?P<tag>[^@]+))?(@.+)?"
 )
 WHOLE_PICKLES = (2, 6)  # before this version torch.load takes whole pickled models by itself
+NUMPY_2 = (2, 6)  # images before this version have NumPy 1, and other packages of that time
 ML = "/opt/ml"
 GROUP = "homogeneousCluster"  # the instance group that SageMaker names for a job without groups
 # Where a job keeps what is stored while it runs, unless it says otherwise.
@@ -62,8 +63,17 @@ def banner(image: str) -> str:
     """The first line of a container's log: what was asked for, and what runs."""
     asked = pytorch_version(image)
     version = f"PyTorch {'.'.join(map(str, asked))}" if asked else "a PyTorch of no named version"
-    here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()}"
-    return f"local_sagemaker: {image.rpartition('/')[2]} asks for {version}; {here} runs here"
+    here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()} runs here"
+    if asked and asked < NUMPY_2:  # whose scripts may not get on with the packages of today
+        here += f", with {', '.join(_packages())}"
+    return f"local_sagemaker: {image.rpartition('/')[2]} asks for {version}; {here}"
+
+
+def _packages() -> Iterator[str]:
+    """What is here of the packages that have changed most, and in which versions."""
+    for name in ("torchvision", "numpy", "pandas", "pillow"):
+        with suppress(metadata.PackageNotFoundError):
+            yield f"{name} {metadata.version(name)}"
 
 
 def inside(ml: Path, path: str) -> str:
