@@ -14,6 +14,8 @@ export COURSE_MODE = local
 export COURSE_DATA = $(if $(DATA),$(if $(filter /%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA))
 export COURSE_CLASSES = $(CLASSES)
 export COURSE_DEBUGGER = $(DEBUGGER)
+# Real photos show more than drawn ones, so they are not trained at local mode's smaller size.
+export COURSE_IMAGE_SIZE ?= $(if $(DATA),224)
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -80,7 +82,7 @@ grade: $(READY) ## What the checking cells said in the notebooks of a folder (SU
 lint-lessons: $(READY) ## What is wrong with the form of the notebooks; never fails
 	$(BIN)/python -m tools.lint_lessons
 sync: ## Copy open_debugger's sampler to entry_points/debugger, which is shipped alone
-	cp packages/open-debugger/src/open_debugger/profiler/sampler.py entry_points/debugger/sampler.py
+	cd packages/open-debugger/src/open_debugger/profiler && cp sampler.py sampling.py "$(CURDIR)/entry_points/debugger"
 lock: ## Compile requirements.txt anew from the three pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-emit-index-url \
 	    --no-annotate --no-emit-package open-debugger --no-emit-package local-sagemaker pyproject.toml -o requirements.txt

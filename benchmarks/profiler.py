@@ -30,7 +30,7 @@ from torch import nn
 import models
 import train
 from checkpoint import Progress, Stop
-from debugger import sampler
+from debugger import sampling
 from debugger.steps import Steps
 from distributed import choose_device
 from extras import Extras
@@ -44,7 +44,7 @@ SIDE, BATCH, CLASSES, BLOCK = 96, 16, 133, 10
 
 def measure_monitor(seconds: float, folder: Path) -> None:
     """Print the sampler's processor time by the clock, of one core and of the machine."""
-    with sampler.running(folder, INTERVAL_MS):
+    with sampling.running(folder, INTERVAL_MS):
         (process,) = psutil.Process().children()
         time.sleep(2)  # its start is no matter of its interval
         before, begin = _processor(process), time.perf_counter()

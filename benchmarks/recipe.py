@@ -1,20 +1,20 @@
 """What is each choice of the EfficientNet-Lite0 recipe worth?
 
-    python -m benchmarks.recipe [--seeds 2] [--epochs N] [--json FILE] [name ...]
+    python -m benchmarks.recipe [--seeds 2] [--epochs N] [--results FILE] [name ...]
 
 Trains the recommended recipe on the drawn photos (133 breeds), and then again with one option
 changed at a time, everything else equal, the learning rate included. For each it prints the test
 accuracy of each seed, and how much better the recipe is, with the 95 % interval over the photos.
-An interval that holds 0 means that these runs show no difference. Names choose some of the options.
+An interval that contains 0 means that these runs show no difference. Names choose some of the
+options. `docs/training.md` shows what `--results benchmarks/results/recipe.json` writes.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetune import DRAWN, RECIPE
+from benchmarks.finetune import DRAWN, RECIPE, write
 from benchmarks.real import ROOT, Trained, difference, rights, train
 from benchmarks.record_gpu import machine
 from course.sample_photos import sample
@@ -29,6 +29,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "augmentation none": {"augmentation": "none"},
     "augmentation flip": {"augmentation": "flip"},
     "augmentation colour": {"augmentation": "colour"},
+    "warmup 0, clip-norm 1": {"warmup": 0, "clip-norm": 1},
     "clip-norm 1": {"clip-norm": 1},
     "keep best": {"keep": "best"},
     "head-epochs 1": {"head-epochs": 1},
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(CHANGES)}; default: all")
     parser.add_argument("--seeds", type=int, default=2, help="how many")
     parser.add_argument("--epochs", type=int, default=RECIPE["epochs"])
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to this file")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write the table here")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.names) - set(CHANGES):
         parser.error(f"no change is called {', '.join(unknown)}: choose from {', '.join(CHANGES)}")
@@ -71,10 +72,38 @@ def main(argv: list[str] | None = None) -> None:
     for name in arguments.names or CHANGES:
         found[name] = measure({**shared, **CHANGES[name]}, arguments.seeds)
         print(line(name, found[name], recipe), flush=True)
-    if arguments.json:
-        shares = {name: rights(runs).mean(1).tolist() for name, runs in found.items()}
-        content = {"machine": machine(), "epochs": arguments.epochs, "accuracy": shares}
-        arguments.json.write_text(json.dumps(content, indent=1))
+    if arguments.results:
+        write(arguments.results, content(found, arguments.epochs))
+
+
+def content(found: dict[str, list[Trained]], epochs: int) -> dict[str, Any]:
+    """Return what the documentation shows: the recipe, and what each change loses or gains.
+
+    Args:
+        found: the runs of the recipe, under this name, and of each change.
+        epochs: of every run.
+    """
+    recipe = rights(found["recipe"])
+    rows = []
+    for name, runs in found.items():
+        worth = difference(recipe, rights(runs))
+        rows.append(
+            {
+                "change": name,
+                "seeds": rights(runs).mean(1).tolist(),
+                "worth": worth.mean,
+                "low": worth.low,
+                "high": worth.high,
+            }
+        )
+    about = machine()
+    return {
+        "date": about["Date"],
+        "cores": about["Cores"],
+        "epochs": epochs,
+        "tested": recipe.shape[1],
+        "rows": rows,
+    }
 
 
 if __name__ == "__main__":

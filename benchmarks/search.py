@@ -28,8 +28,8 @@ from torch import nn
 from benchmarks.record_gpu import machine
 from course.sample_photos import sample
 from course.workspace import ROOT
-from local_sagemaker.early_stopping import is_worse_than_median
-from local_sagemaker.search import Search
+from local_sagemaker.tuning.early_stopping import is_worse_than_median
+from local_sagemaker.tuning.search import Search
 from tools.searches import COURSE, Between, Categorical
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job

@@ -495,11 +495,11 @@ class Benchmark:
         text += f"The benchmark is the mean of {seeds} seeds ({least:.1%} to {most:.1%}), our job "
         text += f"is one run. Other settings: {', '.join(other)}. " if other else "is one run. "
         if least <= job.top.accuracy <= most:
-            return f"{text}It lies among these seeds, so the seed alone may explain the difference."
+            return f"{text}It lies among these seeds, so chance alone may explain the difference."
         side = "below" if job.top.accuracy < least else "above"
         return (
-            f"{text}It lies {side} all of these seeds. By chance alone that happens one time in "
-            f"{seeds + 1}, so {seeds} seeds cannot tell whether the settings matter."
+            f"{text}Our job lies {side} all of these seeds. Even if the settings made no "
+            f"difference, that would happen to one job in {seeds + 1}, so it proves nothing."
         )
 
 

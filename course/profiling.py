@@ -168,15 +168,23 @@ def _grown(before: Profile, after: Profile) -> str:
     return f" But {_part(name)} takes {seconds(now)} instead of {seconds(was)}."
 
 
-def fastest(table: pd.DataFrame) -> str:
-    """Say how long a training step takes in each run, the fastest first.
+def difference(table: pd.DataFrame, name: str) -> str:
+    """Say how much shorter or longer a step is than in the first run, and in which parts.
 
     Args:
         table: as `parts` gives it.
+        name: one of its runs.
     """
-    steps = table.sum(axis=1).sort_values()
-    said = ", ".join(f"{seconds(step / 1000)} ({name})" for name, step in steps.items())
-    return f"A training step takes, fastest run first: {said}."
+    less = table.iloc[0] - table.loc[name]
+    waiting, whole = less[WAITING], less.sum()
+    return (
+        f"{name}: a training step takes {_less(whole)} than with {table.index[0]}. Of this, "
+        f"waiting for data takes {_less(waiting)}, and all other parts {_less(whole - waiting)}."
+    )
+
+
+def _less(milliseconds: float) -> str:
+    return f"{seconds(abs(milliseconds) / 1000)} {'less' if milliseconds >= 0 else 'more'}"
 
 
 def _judged(saved: float, bound: float) -> str:

@@ -61,6 +61,7 @@ def show(
     *names: str,
     mark: Sequence[str] = (),
     between: tuple[str, str] | None = None,
+    around: int | None = None,
 ) -> Source:
     """Parts of a Python script, highlighted.
 
@@ -71,6 +72,8 @@ def show(
         mark: each line with one of these texts is marked.
         between: show each part only from its first line with the one text to the next line with
             the other.
+        around: show of each part only its first line and the marked lines, with so many lines
+            before and after each.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -85,11 +88,14 @@ def show(
     spans = [places[name] for name in names] or [(1, len(lines))]
     if between:
         spans = [_narrowed(path, lines, span, *between) for span in spans]
-    parts = tuple(_part(lines, first, last, mark) for first, last in spans)
+    shown = spans
+    if around is not None:
+        shown = [piece for span in spans for piece in _around(lines, span, mark, around)]
+    parts = tuple(_part(lines, first, last, mark) for first, last in shown)
     missing = [text for text in mark if not any(text in x for p in parts for x in p.lines)]
     if missing:
         raise ValueError(f"no line that is shown of {path} has the text {missing[0]!r}")
-    return Source(_title(path, parts if names else ()), "python", parts)
+    return Source(_title(path, spans if names else ()), "python", parts)
 
 
 def _places(path: Path, text: str) -> dict[str, tuple[int, int]]:
@@ -136,15 +142,30 @@ def _part(lines: Sequence[str], first: int, last: int, mark: Sequence[str]) -> P
     return Part(first, shown, marked)
 
 
-def _title(path: Path, parts: Sequence[Part]) -> str:
+def _around(
+    lines: Sequence[str], span: tuple[int, int], mark: Sequence[str], around: int
+) -> list[tuple[int, int]]:
+    """The pieces of a span that hold its first line, and the marked ones with their neighbours."""
+    first, last = span
+    marked = _part(lines, first, last, mark).marked
+    wanted = {first} | {n for m in marked for n in range(m - around, m + around + 1)}
+    pieces: list[tuple[int, int]] = []
+    for number in sorted(n for n in wanted if first <= n <= last):
+        if pieces and number == pieces[-1][1] + 1:
+            pieces[-1] = (pieces[-1][0], number)
+        else:
+            pieces.append((number, number))
+    return pieces
+
+
+def _title(path: Path, spans: Sequence[tuple[int, int]]) -> str:
     """The file below the repository's folder as a reader knows it, and the lines."""
     name = "/".join(part for part in path.parts if part not in {"..", "."})
     if path.is_absolute():
         name = path.name
-    if not parts:
+    if not spans:
         return name
-    spans = ", ".join(f"{part.first} to {part.last}" for part in parts)
-    return f"{name}, lines {spans}"
+    return f"{name}, lines {', '.join(f'{first} to {last}' for first, last in spans)}"
 
 
 def _html(part: Part, language: str) -> str:

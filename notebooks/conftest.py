@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from local_sagemaker import engine
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker import daemon
+from local_sagemaker.client.environment import REMOVED, client_environment
 
 # What changes the outputs of a cell that begins with `# NBVAL_CHECK_OUTPUT`.
 CHANGES = ("COURSE_DATA", "COURSE_CLASSES", "COURSE_IMAGE_SIZE")
@@ -31,11 +31,11 @@ def pytest_configure(config):
     config.engine_folder = tempfile.TemporaryDirectory(prefix="notebooks-")
     state = Path(config.engine_folder.name)
     life, config.engine_held = os.pipe()
-    config.engine_process = engine.start(state, life=life)
+    config.engine_process = daemon.start(state, life=life)
     os.close(life)
     for name in REMOVED:
         os.environ.pop(name, None)
-    os.environ.update(client_environment(engine.find(state).url, state))
+    os.environ.update(client_environment(daemon.find(state).url, state))
 
 
 def pytest_report_header():

@@ -22,6 +22,7 @@ import sys
 from argparse import Action
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from unittest.mock import patch
 
 import nbformat
@@ -34,6 +35,7 @@ from tools import searches
 from tools.searches import Search
 
 FINETUNE = ROOT / "benchmarks" / "results" / "finetune.json"
+RECIPE = ROOT / "benchmarks" / "results" / "recipe.json"
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
@@ -89,6 +91,36 @@ def pretraining() -> str:
         f"\nMeasured on {found['date']}, {found['cores']} cores without a GPU: {found['photos']}, "
         f"{found['size']} pixels, {found['epochs']} epochs, {found['tested']} test photos.\n"
     )
+
+
+def worth() -> str:
+    """What `benchmarks/recipe.py` measured last."""
+    found = json.loads(RECIPE.read_text())
+    rows = [
+        [
+            row["change"]
+            if row["change"] == "recipe"
+            else f"`--{row['change']}`".replace(", ", " --"),
+            ", ".join(f"{share:.1%}" for share in row["seeds"]),
+            *_worth(row),
+        ]
+        for row in found["rows"]
+    ]
+    head = ["changed", "test accuracy", "the recipe is better by, points", "95 % interval", "so"]
+    return table(head, rows) + (
+        f"\nMeasured on {found['date']}, {found['cores']} cores without a GPU: 133 drawn breeds, "
+        f"{found['epochs']} epochs, {found['tested']} test photos.\n"
+    )
+
+
+def _worth(row: dict) -> list[str]:
+    if row["change"] == "recipe":
+        return ["", "", ""]
+    verdict = "the recipe's value is better" if row["low"] > 0 else "no difference shown"
+    if row["high"] < 0:
+        verdict = "the change is better"
+    worth, low, high = (f"{100 * row[name]:+.1f}" for name in ("worth", "low", "high"))
+    return [worth, f"{low} to {high}", verdict]
 
 
 def choices() -> str:
@@ -225,6 +257,9 @@ def _places(module: str) -> tuple[str, str]:
     """The file of a module and that of its tests, or their folders, relative to the root."""
     source, tests = SOURCES[module.partition(".")[0]]
     path = f"{source}/{module.replace('.', '/')}"
+    if not (ROOT / f"{path}.py").is_file() and not (ROOT / path).is_dir():
+        package, _, name = module.rpartition(".")  # which hands on a module of one of its rooms
+        return _places(getattr(import_module(package), name).__name__)
     below = module.partition(".")[2].replace(".", "/")
     if (ROOT / f"{path}.py").is_file():
         folder, _, name = below.rpartition("/")
@@ -239,7 +274,7 @@ SOURCES = {  # where our packages lie, and their tests
     "open_debugger": ("packages/open-debugger/src", "packages/open-debugger/tests"),
 }
 PAGES: dict[str, list[Callable[[], str]]] = {
-    "docs/training.md": [recommended, pretraining, choices, options],
+    "docs/training.md": [recommended, pretraining, choices, worth, options],
     "docs/tuning.md": [published],
     "docs/serving.md": [limits],
     "docs/aws.md": [quotas, containers],

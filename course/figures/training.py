@@ -84,7 +84,7 @@ def losses_say(curves: Mapping[str, Curve]) -> str:
         fall = (begin - end) / abs(begin)
         word = "fell" if fall > FLAT else "rose" if fall < -FLAT else "stayed"
         way = f"at {end:.2f}" if word == "stayed" else f"from {begin:.2f} to {end:.2f}"
-        said.append(f"the training loss {word} {way}")
+        said.append(f"the smoothed training loss {word} {way}")
     if "valid" in curves:
         said.append(f"the validation loss ended at {curves['valid'][1][-1]:.2f}")
     text = "; ".join(said)
@@ -154,7 +154,9 @@ def runs(
     if not logarithmic:
         axis.set_ylim(bottom=0)
     _name_ends(axis, ends, chance)
-    axis.set(xlabel="training step", ylabel="cross-entropy loss in nats")
+    passes = any(len(curves.get("valid", ([],))[0]) for curves in drawn.values())
+    label = "training step (large dots: validation)" if passes else "training step"
+    axis.set(xlabel=label, ylabel="cross-entropy loss in nats")
     axis.set_title(_wrapped(runs_say(named)))
     return figure
 
@@ -296,6 +298,9 @@ def gradients(norms: pd.DataFrame) -> Figure:
     rows = np.unique(np.linspace(0, len(norms) - 1, min(10, len(norms))).round().astype(int))
     axis.set_yticks(rows, [norms.index[row] for row in rows], fontsize=9)
     axis.set(xlabel="training step", ylabel="layer, from the input down to the head")
+    quarter = _quarter(norms)
+    for row in (quarter, len(norms) - quarter):  # what `order_of_gradients` compares
+        axis.axhline(row - 0.5, color="white", linewidth=2)
     axis.set_title(_wrapped(gradients_say(norms)))
     bar = figure.colorbar(shown, ax=axis, pad=0.02, label="norm of the gradient")
     bar.outline.set_visible(False)
@@ -323,7 +328,7 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
     A factor below `ALIKE` is none.
     """
     last = norms[norms.columns[-1]]
-    share = max(1, len(last) // 4)
+    share = _quarter(norms)
     first, head = last.iloc[:share].median(), last.iloc[-share:].median()
     if not (first > 0 and head > 0):
         return f"At step {last.name} a quarter of the layers has gradients that are zero or lost."
@@ -336,6 +341,11 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
         f"layers next to the input and {head:.2g} in the quarter next to the loss: the far layers "
         f"get gradients that are {way}."
     )
+
+
+def _quarter(norms: pd.DataFrame) -> int:
+    """How many layers make a quarter of the network."""
+    return max(1, len(norms) // 4)
 
 
 @in_style
@@ -516,7 +526,7 @@ def overfitting_says(ratios: pd.Series, threshold: float, patience: int) -> str:
     side = "above" if most > 0 else "below"
     said = (
         f"Highest in pass {number}: the validation loss is {abs(most):.0%} {side} the training "
-        f"loss; the threshold is {threshold:.0%} above"
+        f"loss; the rule's threshold is {threshold:.0%} above it"
     )
     row = longest = 0
     for value in ratios:

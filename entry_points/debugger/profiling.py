@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from debugger import profilerconfig, sampler
+from debugger import profilerconfig, sampler, sampling
 from debugger.steps import Steps
 from debugger.tracing import Trace
 from distributed import World, cpu_count, is_first_process
@@ -52,7 +52,7 @@ def _sampler(folder: Path, interval_ms: int | None, node: str) -> Any:
     several = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) > 1
     pid = os.getppid() if several else os.getpid()
     sampler.files(folder, node).clear()
-    return sampler.running(folder, interval_ms, node, pid)
+    return sampling.running(folder, interval_ms, node, pid)
 
 
 def describe(steps: Steps, options: Namespace, world: World, loaders: dict[str, Any]) -> None:

@@ -3,8 +3,8 @@
     python sampler.py FOLDER [--interval-ms 500] [--pid PID] [--node algo-1]
 
 ends with 0 when its standard input (if that is a pipe) closes, at SIGTERM, or when the process PID
-has ended; with 1 and one line on standard error if it cannot go on. `running` starts it beside a
-training script. It needs psutil, and for GPUs nvidia-ml-py; PyTorch is not imported.
+has ended; with 1 and one line on standard error if it cannot go on. `sampling.running` starts it
+beside a training script. It needs psutil, and for GPUs nvidia-ml-py; PyTorch is not imported.
 
 Below FOLDER come `system/incremental/<YYYYMMDDHH>/<minute>.<node>.json`, the hour in UTC and the
 minute by the Unix time of its start. Each line is a JSON object with Type, Name, Dimension, Value,
@@ -17,9 +17,9 @@ NodeId and Timestamp (Unix seconds). AWS's metrics, by the names that it gives t
     gpu      gpu0, ...               GPUUtilization, GPUMemoryUtilization  percent
 
 and, which AWS has not: `gpu` GPUMemoryUsedBytes and GPUPowerInWatts, and for PID with all that it
-has started, `process` `tree`: CPUUtilization (percent of one core), MemoryUsedBytes (resident;
-pages that several processes share count for each) and Processes. What cannot be measured is
-absent, and so are rates in the first sample.
+has started, `process` `tree`: ProcessorTimePercent (of one core), MemoryUsedBytes (resident; pages
+that several processes share count for each) and Processes. What cannot be measured is absent, and
+so are rates in the first sample. An empty file of the next minute comes last.
 """
 
 import argparse
@@ -32,19 +32,15 @@ import os
 import select
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 INTERVALS_MS = (100, 60_000)  # the shortest and the longest of the API's
 DEFAULT_INTERVAL_MS = 500  # the API's
 LOOK_S = 1.0  # how often, at least, to look whether the process has ended
-STOP_S = 5.0
-NVIDIA = Path("/proc/driver/nvidia")  # where its driver is loaded
 Row = tuple[str, str, str, float]  # Type, Name, Dimension, Value
 
 
@@ -65,6 +61,11 @@ class MinuteFiles:
             with file.open("ab", buffering=0) as lines:  # one system call, which no kill divides
                 if lines.write(text) < len(text):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    def close(self) -> None:
+        """Add an empty file of the next minute: smdebug's TimelineCharts reads up to its name."""
+        if self.file is not None:
+            self._open(int(self.file.name.partition(".")[0]) + 60).touch()
 
     def clear(self) -> None:
         """Remove what an earlier attempt at the job has written under these names."""
@@ -185,8 +186,7 @@ class Network:
             "TransmitBytesPerSecond": sum(counted.bytes_sent for counted in outside),
         }
         # AWS also gives Platform, the host's traffic, which a container cannot see.
-        rates = self.rates(counters).items()
-        return [("network", name, "Algorithm", rate) for name, rate in rates]
+        return [("network", name, "Algorithm", rate) for name, rate in self.rates(counters).items()]
 
 
 class Gpus:
@@ -225,7 +225,7 @@ class Gpus:
 
 
 class Tree:
-    """A process with all that it has started, but for this one."""
+    """A process and all it has started, but for this one; readers take CPUUtilization for cores."""
 
     def __init__(self, root: Any):
         self.root, self.rates = root, Rates()
@@ -241,10 +241,9 @@ class Tree:
                 seconds += sum(process.cpu_times()[:4])  # with those of the children it has had
                 resident += process.memory_info().rss
                 count += process.status() != psutil.STATUS_ZOMBIE
-        rows = [("process", "tree", "MemoryUsedBytes", resident)]
-        rows += [("process", "tree", "Processes", count)]
-        rates = self.rates({"CPUUtilization": 100 * seconds})
-        return [("process", "tree", name, rate) for name, rate in rates.items()] + rows
+        found = self.rates({"ProcessorTimePercent": 100 * seconds})
+        found |= {"MemoryUsedBytes": resident, "Processes": count}
+        return [("process", "tree", name, value) for name, value in found.items()]
 
 
 def sample(sources: list[Callable[[], list[Row]]], node: str) -> list[dict[str, Any]]:
@@ -319,67 +318,9 @@ def run(folder: Path, interval_ms: int, pid: int | None, node: str) -> None:
     sources = [Cores(), memory, Disks(), Network(), Gpus()]
     if process is not None:
         sources.append(Tree(process))
-    written = files(folder, node)
-    for _ in ticks(interval_ms / 1000, Lifeline(process)):
-        written.write(sample(sources, node))
-
-
-@contextlib.contextmanager
-def running(
-    folder: Path,
-    interval_ms: int = DEFAULT_INTERVAL_MS,
-    node: str = "algo-1",
-    pid: int | None = None,
-) -> Iterator[None]:
-    """Sample the machine and the tree of `pid` (this process) while the context lasts.
-
-    In a process of its own, on which the training's Python has no hold, and which ends with this
-    one however that ends. Whatever fails is told in one printed line, and never raised.
-    """
-    process = _start(folder, interval_ms, node, pid or os.getpid())
-    try:
-        yield
-    finally:
-        if process is not None:
-            _stop(process)
-
-
-def _start(folder: Path, interval_ms: int, node: str, pid: int) -> subprocess.Popen | None:
-    if find_spec("psutil") is None:
-        _say("psutil is missing: name requirements-debugger.txt as the job's requirements")
-        return None
-    command = [sys.executable, Path(__file__).absolute(), folder, "--node", node, "--pid", pid]
-    command += ["--interval-ms", interval_ms]
-    # Read only when it has ended: it writes a line at most.
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    try:
-        process = subprocess.Popen(list(map(str, command)), text=True, **streams)
-    except OSError as error:
-        _say(error)
-        return None
-    blind = NVIDIA.exists() and find_spec("pynvml") is None
-    besides = " (without GPUs: nvidia-ml-py is missing)" if blind else ""
-    print(f"monitor=on metrics={folder} interval={interval_ms}ms{besides}", flush=True)
-    return process
-
-
-def _stop(process: subprocess.Popen) -> None:
-    early = process.poll() is not None
-    # Its standard input need not close: loader processes may have inherited the other end.
-    process.terminate()
-    try:
-        _, errors = process.communicate(timeout=STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        _, errors = process.communicate()
-    # By the signal itself it ends where it had not come to wait for one.
-    if early or process.returncode not in (0, -signal.SIGTERM):
-        reason = (errors.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
-        _say(f"it ended before the training: {reason}")
-
-
-def _say(reason: object) -> None:
-    print(f"monitor=off: {reason}", flush=True)
+    with contextlib.closing(files(folder, node)) as written:
+        for _ in ticks(interval_ms / 1000, Lifeline(process)):
+            written.write(sample(sources, node))
 
 
 def _interval(text: str) -> int:

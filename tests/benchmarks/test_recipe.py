@@ -16,11 +16,13 @@ def parsed(given):
 
 
 @pytest.mark.parametrize("name", recipe.CHANGES)
-def test_each_change_changes_the_one_option_that_it_names(name):
+def test_each_change_changes_what_it_names_and_nothing_else(name):
     before, after = parsed(RECIPE), parsed({**RECIPE, **recipe.CHANGES[name]})
-    changed = [option for option in before if before[option] != after[option]]
-    assert changed == [name.split()[0].replace("-", "_")]
-    assert str(after[changed[0]]) in (name.split()[1], f"{name.split()[1]}.0")
+    changed = {option: after[option] for option in before if before[option] != after[option]}
+    named = dict(part.split() for part in name.split(", "))
+    assert changed.keys() == {option.replace("-", "_") for option in named}
+    for option, value in named.items():
+        assert str(changed[option.replace("-", "_")]) in (value, f"{value}.0")
 
 
 def test_a_line_has_the_seeds_and_what_the_recipe_is_better_by():
@@ -33,6 +35,19 @@ def test_a_line_has_the_seeds_and_what_the_recipe_is_better_by():
     assert text.split()[:3] == ["warmup", "0", "80.0%"]
     assert "recipe: +20.0 points" in text
     assert recipe.line("recipe", better, better).split() == ["recipe", "100.0%"]
+
+
+def test_the_content_has_what_each_change_is_worse_by():
+    def runs(right, seeds=2):
+        said = ["a"] * right + ["b"] * (10 - right)
+        return [Trained([], 1, [(f"{n}.jpg", "a", s) for n, s in enumerate(said)])] * seeds
+
+    found = {"recipe": runs(9), "dropout 0.2": runs(4), "keep best": runs(10)}
+    content = recipe.content(found, epochs=2)
+    assert [row["change"] for row in content["rows"]] == list(found)
+    assert [row["worth"] for row in content["rows"]] == pytest.approx([0, 0.5, -0.1])
+    assert content["rows"][1]["seeds"] == [0.4, 0.4]
+    assert (content["tested"], content["epochs"]) == (10, 2)
 
 
 def test_an_unknown_name_is_refused(capsys):

@@ -33,13 +33,13 @@ except ImportError:
     from sagemaker_inference.default_handler_service import DefaultHandlerService
     from sagemaker_inference.transformer import Transformer
 
-    from local_sagemaker import serving
+    from local_sagemaker.runtime.inside import serve
 
     def HandlerService() -> Any:  # stands in for the class
-        return DefaultHandlerService(Transformer(serving.PyTorchHandler()))
+        return DefaultHandlerService(Transformer(serve.PyTorchHandler()))
 
     def new_context(folder: str, headers: dict[str, str]) -> Any:
-        context = serving.Context(folder)
+        context = serve.Context(folder)
         context.begin(headers)
         return context
 

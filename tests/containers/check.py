@@ -23,13 +23,13 @@ import debugged
 import jobs
 import venvs
 from jobs import Result
-from lessons import lessons
+from lessons import SAVED, lessons
 from PIL import Image
 from rows import Row, ask, reason, show, timed
 from venvs import Venv
 
 from course.sample_photos import sample
-from local_sagemaker import isolation
+from local_sagemaker.runtime import isolation
 from open_debugger.profiler import RecordingError, read
 
 HERE = Path(__file__).parent
@@ -168,7 +168,7 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             jobs.driver,
             venv,
             f"lesson-{lesson.variable}",
-            PLAIN | ({"system-metrics": "100"} if lesson.hook else {}),
+            PLAIN | ({"system-metrics": "100"} if lesson.profiled else {}),
             requirements=requirements,
             environment=lesson.environment,
             hook=lesson.hook,
@@ -179,7 +179,9 @@ def check_lessons(venv: Venv, expected: Result) -> list[Row]:
             verdict = f"the requirements replaced packages by {changed}"
         rows.append(Row(name, requirements or "no requirements", _first_loss(result), verdict))
         if lesson.hook and result.code == 0:
-            rows += [*check_tensors(venv, result), check_recording(result)]
+            rows += check_tensors(venv, result)
+        if lesson.profiled and result.code == 0:
+            rows.append(check_recording(result))
     return rows
 
 
@@ -200,13 +202,7 @@ def check_tensors(venv: Venv, result: Result) -> list[Row]:
     """Read the saved losses in the job's environment and in the course's: both are the job's."""
     rows = []
     for where, python in (("container", venv.python), ("course's .venv", Path(sys.executable))):
-        found = ask(
-            python,
-            "TENSORS",
-            HERE / "tensors.py",
-            result.ml / "output/tensors",
-            result.ml / "model",
-        )
+        found = ask(python, "TENSORS", HERE / "tensors.py", result.ml / "output/tensors")
         if isinstance(found, str):
             rows.append(Row("saved losses", f"read in the {where}", "-", found))
             continue
@@ -218,6 +214,10 @@ def check_tensors(venv: Venv, result: Result) -> list[Row]:
         ]
         if not saved or not found["losses"]["EVAL"]:
             wrong.append(f"steps saved: {found['losses']}")
+        for name, steps in SAVED.items():
+            held = found["collections"].get(name)
+            if not held or not held["names"] or held["steps"] != steps:
+                wrong.append(f"{name}: {held}, expected steps {steps}")
         by = f"protobuf {found['protobuf']}, numpy {found['numpy']}"
         first = f"{saved[0]:.9f}" if 0 in saved else "-"
         rows.append(Row(f"saved losses, {where}", by, first, "; ".join(wrong) or "OK"))

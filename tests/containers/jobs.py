@@ -14,8 +14,9 @@ from pathlib import Path
 import uploads
 from venvs import BUILD, Venv
 
-from local_sagemaker import container, isolation
-from local_sagemaker.cluster import Host
+from local_sagemaker.runtime import container, isolation
+from local_sagemaker.training import configuration
+from local_sagemaker.training.cluster import Host
 
 ENTRY_POINTS = Path(__file__).parents[2] / "entry_points"
 PHOTOS = BUILD / "photos"
@@ -64,7 +65,7 @@ def new_folder(name: str, hyperparameters: dict[str, str], **members: dict | Non
     }
     job |= {member: value for member, value in members.items() if value}
     host = Host(isolation.HOST, "127.0.0.1", "ml.m5.large")
-    container.write_configuration(ml, job, host, [host])
+    configuration.write_configuration(ml, job, host, [host])
     return ml
 
 
@@ -89,7 +90,7 @@ def run(
         **(variables or {}),
     }
     if not isolation.isolation().real_opt_ml:
-        container.relocate_drivers(ml)
+        configuration.relocate_drivers(ml)
         environment["SAGEMAKER_BASE_DIR"] = str(ml)
         hook = ml / "input/config/debughookconfig.json"
         environment["SMDEBUG_CONFIG_FILE_PATH"] = str(hook)

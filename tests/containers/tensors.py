@@ -1,6 +1,7 @@
-"""Read what a debugged job saved: `python tensors.py FOLDER MODEL_DIR` prints JSON.
+"""Read what a debugged job saved: `python tensors.py FOLDER [MODEL_DIR]` prints JSON.
 
-A program of its own, so that it can run in any environment that has smdebug.
+With the job's model, the weights that were saved as the test began are compared with it. A program
+of its own, so that it can run in any environment that has smdebug.
 """
 
 import json
@@ -69,11 +70,11 @@ def relus(trial: Any) -> bool:
 
 
 def main() -> None:
-    folder, model = map(Path, sys.argv[1:])
+    folder, *models = map(Path, sys.argv[1:])
     trial = create_trial(str(folder))
     found = {name: version(name) for name in ("smdebug", "protobuf", "numpy")}
     found |= {"losses": losses(trial), "collections": collections(trial)}
-    if "weights" in found["collections"] and found["collections"]["weights"]["names"]:
+    for model in models:
         found |= {"apart": apart(trial, model), "relus": relus(trial)}
     print("TENSORS", json.dumps(found))
 

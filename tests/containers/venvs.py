@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_sagemaker import quotable
+from local_sagemaker.core import shell_path
 
 HERE = Path(__file__).parent
 _FOLDER = HERE.parents[1] / "build" / "containers"
 _FOLDER.mkdir(parents=True, exist_ok=True)
 # AWS's driver and toolkit write the interpreter's path into shell commands without quoting it.
-BUILD = quotable.path(_FOLDER)
-atexit.register(quotable.forget, BUILD)
+BUILD = shell_path.path(_FOLDER)
+atexit.register(shell_path.forget, BUILD)
 UV = Path(sys.executable).with_name("uv")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from course import images, workspace
-from local_sagemaker import container
+from local_sagemaker.runtime import container
 
 REGISTRIES = {  # account of AWS's images, by region, as AWS documents them
     "us-east-1": "763104351884",

@@ -184,10 +184,17 @@ def test_a_part_that_grows_much_is_named_with_both_times():
     assert "But" not in profiling.outcome(before, run(data=0.01, backward=0.021))
 
 
-def test_the_runs_are_listed_with_the_fastest_first():
-    runs = {"slow": run(data=0.06), "fast": run(seconds=0.05, data=0.01)}
-    said = profiling.fastest(profiling.parts(runs))
-    assert said == "A training step takes, fastest run first: 50 ms (fast), 100 ms (slow)."
+def test_the_difference_is_split_into_the_wait_and_all_other_parts():
+    runs = {"slow": run(data=0.06), "fast": run(seconds=0.05, data=0.02)}
+    table = profiling.parts(runs)
+    assert profiling.difference(table, "fast") == (
+        "fast: a training step takes 50 ms less than with slow. Of this, waiting for data takes "
+        "40 ms less, and all other parts 10 ms less."
+    )
+    said = profiling.difference(table.iloc[::-1], "slow")
+    assert "takes 50 ms more" in said and said.endswith(
+        "40 ms more, and all other parts 10 ms more."
+    )
 
 
 def test_without_samples_nothing_is_said_of_cores():

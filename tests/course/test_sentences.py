@@ -108,7 +108,8 @@ def benchmark(**accuracies: float) -> predictions.Benchmark:
 def parts(waiting: float) -> pd.DataFrame:
     row = dict.fromkeys((*profiling.WORDS.values(), profiling.OTHER), 0.0)
     row |= {"waiting for data": waiting, "forward": 100 - waiting}
-    return pd.DataFrame([row], ["a run"])
+    after = row | {"waiting for data": 20.0, "forward": 20.0}
+    return pd.DataFrame([row, after], ["a run", "after"])
 
 
 def pictures(**probability: float) -> pd.DataFrame:
@@ -332,8 +333,8 @@ CASES = [
          ("2 of 4", "most often: plain (2 of 2)")),
     # -- figures.training
     Case("training.losses_say",
-         lambda: figures.training.losses_say(curves(4, 1)), ("The training loss fell from 4.00",),
-         lambda: figures.training.losses_say(curves(1, 4)), ("The training loss rose from 1.00",)),
+         lambda: figures.training.losses_say(curves(4, 1)), ("training loss fell from 4",),
+         lambda: figures.training.losses_say(curves(1, 4)), ("training loss rose from 1",)),
     Case("training.losses",
          lambda: title(figures.losses(curves(4, 1))), ("fell from 4.00 to 1.00",),
          lambda: title(figures.losses(curves(1, 1))), ("stayed at 1.00",)),
@@ -451,7 +452,7 @@ CASES = [
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(36), START),
          ("Our main job: 90.0%", "It lies among these seeds"),
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(4), START),
-         ("Our main job: 10.0%", "It lies below all of these seeds")),
+         ("Our main job: 10.0%", "Our job lies below all of these seeds")),
     Case("predictions.beside",
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(36), START),
          ("our job is one run. It lies among",),
@@ -480,9 +481,9 @@ CASES = [
          lambda: profiling.outcome(profiled(data=0.01, forward=0.05),
                                    profiled(data=0.06, forward=0.01)),
          ("waits 60% of its time for data, and the cores are busy",)),
-    Case("profiling.fastest",
-         lambda: profiling.fastest(parts(80)), ("fastest run first: ",),
-         lambda: profiling.fastest(parts(20)), ("fastest run first: ",)),
+    Case("profiling.difference",
+         lambda: profiling.difference(parts(80), "after"), ("waiting for data takes 60 ms less",),
+         lambda: profiling.difference(parts(5), "after"), ("waiting for data takes 15 ms more",)),
     Case("profiling.longest",
          lambda: profiling.longest(parts(80)),
          ("The longest part of a training step is waiting for data: 80%",),
@@ -533,7 +534,7 @@ FORM = {
     "style": "rounded short",
     "tuning": "_percent",
     "training": "_percent _short_number _wrapped",
-    "profiling": "_part",
+    "profiling": "_less _part",
     "predictions": "_said __repr__ _repr_html_ about",
     "verdicts": "saved",
     "writeup": "text _markdown _cell _rounded",

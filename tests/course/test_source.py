@@ -81,6 +81,16 @@ def test_lines_are_marked(script):
     assert shown._repr_html_().count("#FFF3C4") == 1
 
 
+def test_only_marked_lines_and_their_neighbours_are_shown(script):
+    whole = show(script, "first").parts[0]
+    wanted = whole.lines[-1].strip()
+    shown = show(script, "first", mark=[wanted], around=0)
+    assert [part.lines for part in shown.parts] == [whole.lines[:1], whole.lines[-1:]]
+    assert shown.title == show(script, "first").title
+    [part] = show(script, "first", mark=[wanted], around=len(whole.lines)).parts
+    assert part.lines == whole.lines
+
+
 def test_the_html_has_the_numbers_of_the_file_too(script):
     numbers = re.findall(r">\s*(\d+)</span>", show(script, "first", "LIMIT")._repr_html_())
     assert numbers == ["6", "7", "8", "9", "10", "3", "3"]  # the last one is the constant's value

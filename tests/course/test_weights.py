@@ -28,8 +28,7 @@ def cache(tmp_path, monkeypatch):
 def workspace(aws):
     bucket = unique("weights")
     aws.s3.create_bucket(Bucket=bucket)
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
-    session = boto3.Session(region_name=REGION, **keys)
+    session = boto3.Session(aws.key.id, aws.key.secret, region_name=REGION)
     client = SimpleNamespace(client=lambda name: session.client(name, endpoint_url=aws.url))
     return SimpleNamespace(
         bucket=bucket,

@@ -12,7 +12,7 @@ import pytest
 from course.workspace import ROOT
 from engine_support.clients import BUCKET, INFERENCE_IMAGE
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.client_environment import client_environment
+from local_sagemaker.client.environment import client_environment
 
 # What AWS's PyTorch inference containers bring along.
 IN_CONTAINER = {"torch", "torchvision", "numpy", "PIL", "sagemaker_inference"}
@@ -43,7 +43,7 @@ def uploaded(aws, tmp_path_factory):
     arguments = [f"s3://{BUCKET}/trained/model.tar.gz", INFERENCE_IMAGE, ROLE_ARN]
     subprocess.run(
         [sys.executable, "-c", BUILD, *arguments, str(ROOT / "entry_points")],
-        env={**os.environ, **client_environment(aws.url, folder)},
+        env={**os.environ, **client_environment(aws.url, aws.state)},
         check=True,
         capture_output=True,
     )

@@ -15,7 +15,7 @@ from course.workspace import ROOT
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.client_environment import client_environment
+from local_sagemaker.client.environment import client_environment
 from tests.support.tiny_photos import write_channels
 
 pytestmark = pytest.mark.slow
@@ -67,14 +67,13 @@ def launch(aws, tmp_path_factory):
     write_channels(photos, photos=2, channels=["valid"])
     for file in photos.rglob("*.jpg"):
         aws.s3.upload_file(str(file), BUCKET, f"interrupted/{file.relative_to(photos)}")
-    folder = tmp_path_factory.mktemp("client")
 
     def start(**more):
         words = [TRAINING_IMAGE, ROLE_ARN, str(ROOT / "entry_points"), f"s3://{BUCKET}/interrupted"]
         words += [CHECKPOINTS, json.dumps({**SETTINGS, **more})]
         done = subprocess.run(
             [sys.executable, "-c", LAUNCH, *words],
-            env={**os.environ, **client_environment(aws.url, folder)},
+            env={**os.environ, **client_environment(aws.url, aws.state)},
             capture_output=True,
             text=True,
         )

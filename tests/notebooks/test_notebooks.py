@@ -11,7 +11,7 @@ import pytest
 
 from course import exercises
 from engine_support.clients import running_engine
-from local_sagemaker.client_environment import client_environment
+from local_sagemaker.client.environment import client_environment
 from tools import lint_lessons, run
 
 NOTEBOOKS = sorted(run.NOTEBOOKS.glob("[0-9]*.ipynb"))
@@ -87,7 +87,7 @@ def test_run_out_of_order_each_names_the_notebook_to_run_first(tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", RUN, *EARLIER],
             cwd=run.NOTEBOOKS,
-            env=here | client_environment(clients.url, tmp_path),
+            env=here | client_environment(clients.url, clients.state),
             capture_output=True,
             text=True,
             timeout=120,

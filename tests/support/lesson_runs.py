@@ -21,7 +21,7 @@ from course.dataset import SPLITS
 from course.workspace import ROOT
 from engine_support.clients import running_engine
 from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker.client.environment import REMOVED, client_environment
 from tests.support import drawn_as_text
 from tools import run
 
@@ -93,7 +93,7 @@ def run_all(copies: Copies, photos: Path, name: str = "") -> Lessons:
         for variable in (*REMOVED, *SETTINGS):
             patch.delenv(variable, raising=False)
         given = {"COURSE_MODE": "local", "COURSE_DATA": str(photos), "COURSE_IMAGE_SIZE": "64"}
-        for variable, value in {**client_environment(clients.url, folder), **given}.items():
+        for variable, value in {**client_environment(clients.url, clients.state), **given}.items():
             patch.setenv(variable, value)
         executed = []
         for file in [*copies.lessons, *copies.solutions]:

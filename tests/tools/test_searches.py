@@ -12,7 +12,7 @@ from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, 
 import models
 import options
 from course.workspace import ROOT
-from local_sagemaker import ranges as engine
+from local_sagemaker.tuning import ranges as engine
 from tools import searches
 
 NAMES = list(searches.NAMED)

@@ -28,8 +28,10 @@ import boto3
 import psutil
 from botocore.config import Config
 
-from local_sagemaker import ROLE_ARN, engine
-from local_sagemaker.client_environment import REMOVED, client_environment
+from local_sagemaker import ROLE_ARN, daemon
+from local_sagemaker.client.environment import REMOVED, client_environment
+from local_sagemaker.core import access_key
+from local_sagemaker.core.access_key import AccessKey
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 TRAINING = f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
@@ -45,17 +47,22 @@ def predict_fn(body, model): return bytes(body)
 def output_fn(answer, accept): return answer
 """
 
+ANY = AccessKey("any", "any")  # moto's own server takes all of them
+_states: dict[str, Path] = {}  # the folders of the engines, by their addresses
+
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[str, psutil.Process, float]]:
     """A private engine: its address, its process, and the seconds it took to answer."""
     life, held = os.pipe()
     begun = time.perf_counter()
-    process = engine.start(folder, life=life)
+    process = daemon.start(folder, life=life)
     seconds = time.perf_counter() - begun
     os.close(life)
     try:
-        yield engine.find(folder).url, psutil.Process(process.pid), seconds
+        url = daemon.find(folder).url
+        _states[url] = folder
+        yield url, psutil.Process(process.pid), seconds
     finally:
         os.close(held)
         process.wait(timeout=60)
@@ -91,7 +98,8 @@ def _answers(port: int) -> bool:
 
 def client(service: str, url: str):
     """A boto3 client of the server at `url`."""
-    keys = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
+    key = access_key.read(_states[url]) if url in _states else ANY
+    keys = {"aws_access_key_id": key.id, "aws_secret_access_key": key.secret}
     config = Config(max_pool_connections=16, retries={"total_max_attempts": 1})
     return boto3.client(service, endpoint_url=url, region_name="us-east-1", config=config, **keys)
 
@@ -183,7 +191,7 @@ def _by_driver(url: str) -> Callable[[str, str], str]:
     settings = Path(tempfile.mkdtemp(prefix="bench-"))
     for name in REMOVED:
         os.environ.pop(name, None)
-    os.environ.update(client_environment(url, settings))
+    os.environ.update(client_environment(url, _states[url]))
     boto3.setup_default_session()  # the one there is has read another configuration
     from sagemaker.core.training.configs import Compute, SourceCode
     from sagemaker.train import ModelTrainer

@@ -19,9 +19,9 @@ from moto.iam.responses import IamResponse
 from moto.logs.responses import LogsResponse
 from moto.sts.responses import TokenResponse
 
-from local_sagemaker.refusals import BUCKET_WORDS, KEY_WORDS, s3_uris
+from local_sagemaker.aws.refusals import BUCKET_WORDS, KEY_WORDS, s3_uris
+from local_sagemaker.core.validation import service_model
 from local_sagemaker.server import Engine
-from local_sagemaker.validation import service_model
 
 PAGE = Path(__file__).with_name("local-sagemaker.md")
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -1,6 +1,5 @@
 """The SageMaker protocol: errors are AWS's, and garbage is the client's fault."""
 
-import http.client
 import json
 from io import BytesIO
 
@@ -8,21 +7,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import training_request, unique
+from engine_support.signing import ask
 from local_sagemaker.api import SageMakerApi
-from local_sagemaker.validation import ApiError
-
-SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/sagemaker/aws4_request"
+from local_sagemaker.core.errors import ApiError
 
 
 def post(aws, body: bytes, target: str = "SageMaker.CreateTrainingJob", **headers):
     """One raw request; status and parsed answer."""
-    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=10)
-    headers = {"X-Amz-Target": target, "Authorization": SIGNED, **headers}
-    connection.request("POST", "/", body, headers)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, json.loads(content)
+    headers = {"X-Amz-Target": target, **headers}
+    status, content = ask(aws, "POST", "/", body, "sagemaker", **headers)
+    return status, json.loads(content)
 
 
 def job_names(aws):

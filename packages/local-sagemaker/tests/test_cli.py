@@ -3,12 +3,15 @@
 import re
 import subprocess
 import sys
+import time
+from importlib import metadata
 
 import pytest
 
 from engine_support.clients import Clients
-from local_sagemaker import cli, engine
-from local_sagemaker.store import Store
+from local_sagemaker import cli, daemon
+from local_sagemaker.core import access_key
+from local_sagemaker.core.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +19,12 @@ def state(tmp_path_factory):
     """The state folder of an engine that was started by the command line."""
     folder = tmp_path_factory.mktemp("cli")
     assert cli.main(["start", "--state", str(folder)]) == 0
-    aws = Clients(engine.find(folder).url)
+    aws = Clients(daemon.find(folder).url, access_key.read(folder))
     aws.s3.create_bucket(Bucket="work")
     aws.trained("echo hello; echo world", TrainingJobName="done")
     aws.trained("echo other", TrainingJobName="done2")
     yield folder
-    engine.stop(folder)
+    daemon.stop(folder)
 
 
 def said(capsys, *arguments):
@@ -43,7 +46,7 @@ def test_help_names_the_commands_and_not_the_inner_one(capsys):
 def test_start_stop_and_start_again(tmp_path, capsys):
     code, out, _ = said(capsys, "start", "--state", tmp_path)
     assert code == 0
-    assert engine.find(tmp_path).url in out and "local-sagemaker env" in out
+    assert daemon.find(tmp_path).url in out and " env --state " in out
     code, _, err = said(capsys, "start", "--state", tmp_path)
     assert (code, "runs on" in err, "local-sagemaker stop" in err) == (1, True, True)
     assert said(capsys, "stop", "--state", tmp_path)[:2] == (0, "stopped\n")
@@ -53,7 +56,7 @@ def test_start_stop_and_start_again(tmp_path, capsys):
 def test_status_lists_jobs(state, capsys):
     code, out, _ = said(capsys, "status", "--state", state)
     assert code == 0
-    assert engine.find(state).url in out
+    assert daemon.find(state).url in out
     assert any(
         line.split() == ["training", "job", "Completed", "done"] for line in out.splitlines()
     )
@@ -70,7 +73,36 @@ def test_env_is_for_a_shell(state):
     words = [sys.executable, "-m", "local_sagemaker.cli", "env", "--state", str(state)]
     line = 'export AWS_PROFILE=mine; eval "$("$@")"; echo $AWS_ENDPOINT_URL ${AWS_PROFILE-gone}'
     out = subprocess.check_output(["/bin/sh", "-c", line, "sh", *words], text=True)
-    assert out.split() == [engine.find(state).url, "gone"]
+    assert out.split() == [daemon.find(state).url, "gone"]
+
+
+def test_logs_end_quietly_when_their_reader_does(state):
+    aws, group = Clients(daemon.find(state).url), "/aws/sagemaker/TrainingJobs"
+    streams = aws.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="done2/")
+    now = int(time.time() * 1000)
+    aws.logs.put_log_events(
+        logGroupName=group,
+        logStreamName=streams["logStreams"][0]["logStreamName"],
+        logEvents=[{"timestamp": now, "message": "x" * 1000}] * 900,  # more than a pipe holds
+    )
+    line = '"$@" | head -1; echo code ${PIPESTATUS[0]}'
+    words = [sys.executable, "-m", "local_sagemaker.cli", "logs", "done2", "--state", str(state)]
+    found = subprocess.run(["bash", "-c", line, "bash", *words], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert found.stdout.splitlines()[1:] == ["code 141"]  # as of `cat`
+
+
+def test_logs_follow_a_job_to_its_end(state, capsys):
+    Clients(daemon.find(state).url).train("echo a; sleep 1; echo b", TrainingJobName="followed")
+    code, out, _ = said(capsys, "logs", "followed", "--follow", "--state", state)
+    assert (code, out.splitlines()[1:]) == (0, ["a", "b"])
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"local-sagemaker {metadata.version('local-sagemaker')}\n"
 
 
 @pytest.mark.parametrize("command", [["env"], ["logs", "j"]])
@@ -102,7 +134,8 @@ def test_run_on_a_state_in_use(state, capsys):
 
 
 def test_status_tells_what_the_disk_holds(state, capsys):
-    Clients(engine.find(state).url).s3.put_object(Bucket="work", Key="k", Body=bytes(100_000))
+    aws = Clients(daemon.find(state).url, access_key.read(state))
+    aws.s3.put_object(Bucket="work", Key="k", Body=bytes(100_000))
     _, out, _ = said(capsys, "status", "--state", state)
     (line,) = [line for line in out.splitlines() if line.split()[:1] == ["disk"]]
     for part in ("objects", "database", "in all"):

@@ -1,6 +1,7 @@
 """`local-sagemaker run` leaves nothing: no process, no port, no folder, whatever happens."""
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -16,8 +17,9 @@ import pytest
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import training_request, unique
-from local_sagemaker import private_run
-from local_sagemaker.authority import Authority
+from local_sagemaker import cli, daemon, private_run
+from local_sagemaker.client.certificates import Authority
+from local_sagemaker.core import access_key
 
 RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]
 
@@ -91,11 +93,17 @@ def test_the_exit_code_is_the_commands_and_nothing_is_left(start, line, code):
 
 JOB = """
 import json, os, urllib.request
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+KEY = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
 
 def ask(service, body, method, path="/", **headers):
-    scope = f"AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request"
-    url, headers = os.environ["AWS_ENDPOINT_URL"] + path, {"Authorization": scope, **headers}
-    urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method)).read()
+    asked = AWSRequest(method, os.environ["AWS_ENDPOINT_URL"] + path, headers, body)
+    S3SigV4Auth(KEY, service, "us-east-1").add_auth(asked)
+    sent = urllib.request.Request(asked.url, body, dict(asked.headers.items()), method=method)
+    urllib.request.urlopen(sent).read()
 
 ask("s3", b"", "PUT", "/results")
 request = REQUEST
@@ -195,6 +203,7 @@ def test_a_proxy_that_cannot_be_asked_stays_and_what_is_missing_is_said(
 ):
     monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.delenv("https_proxy", raising=False)
+    access_key.make(tmp_path)
     environment = private_run._environment("http://127.0.0.1:1", tmp_path, None)
     assert environment["HTTPS_PROXY"] == "socks5://127.0.0.1:9"
     said = capsys.readouterr().err
@@ -235,6 +244,29 @@ def test_other_hosts_are_reached_and_their_tls_is_not_opened(aws, elsewhere, tmp
         f"c = ssl.create_default_context(cafile={str(certificate)!r}); c.check_hostname = False;"
         f"print(r.urlopen({url!r}, context=c).read().decode(), 'HTTPS_PROXY' in os.environ)"
     )
+    access_key.make(tmp_path)
     environment = private_run._environment(aws.url, tmp_path, None)
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert said.split() == ["elsewhere", "True"]
+
+
+def test_what_a_run_leaves_in_its_folder_can_be_read_and_removed(tmp_path, capsys):
+    """Its logs need no engine any more, and `clean --all` leaves nothing."""
+    state = tmp_path / "state"
+    job = (
+        "import boto3, json, sys; aws = boto3.client('sagemaker'); "
+        "boto3.client('s3').create_bucket(Bucket='work'); "
+        "aws.create_training_job(**json.loads(sys.argv[1])); "
+        "ended = aws.get_waiter('training_job_completed_or_stopped'); "
+        "ended.wait(TrainingJobName='kept', WaiterConfig={'Delay': 1})"
+    )
+    request = json.dumps(training_request("echo all is said", TrainingJobName="kept"))
+    words = [sys.executable, "-c", job, request]
+    assert subprocess.run([*RUN, "--state", str(state), "--", *words]).returncode == 0
+    record = ["--record", str(tmp_path / "record"), "--as-aws"]
+    assert subprocess.run([*RUN, "--state", str(state), *record, "--", "true"]).returncode == 0
+    assert daemon.find(state) is None
+    assert cli.main(["logs", "kept", "--state", str(state)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["all is said"]
+    assert cli.main(["clean", "--all", "--state", str(state)]) == 0
+    assert not state.exists(), capsys.readouterr().out

@@ -1,6 +1,5 @@
 """The one process: who may ask, where it listens, and what is there after its end."""
 
-import http.client
 import json
 import os
 import resource
@@ -17,49 +16,42 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine
 from engine_support.endpoints import deploy, invoke, make_config, make_model, store_model
+from engine_support.signing import ask, send, signed
 from engine_support.tuning_requests import jobs_of, start, tuning_request
-from local_sagemaker import engine
+from local_sagemaker import daemon
 
-SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 MB = 1024 * 1024
-
-
-def ask(aws, method="GET", path="/", body=None, **headers):
-    connection = http.client.HTTPConnection(aws.url.removeprefix("http://"), timeout=10)
-    connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-    answer = connection.getresponse()
-    said = answer.read().decode()
-    connection.close()
-    return answer.status, said
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example:80", "localhost.evil", ""]
 )
 def test_other_hosts_names_are_refused(aws, host):
-    status, said = ask(aws, Host=host, Authorization=SIGNED.format("s3"))
-    assert (status, "127.0.0.1 and localhost only" in said) == (403, True)
+    headers = {**signed(aws, "GET", "/"), "Host": host}
+    status, said = send(aws, "GET", "/", **headers)
+    assert (status, b"127.0.0.1 and localhost only" in said) == (403, True)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1234", "localhost:80"])
 def test_loopback_names_are_served(aws, host):
-    assert ask(aws, path="/-/health", Host=host) == (200, f"ok {aws.process.pid}\n")
+    found = send(aws, "GET", "/-/health", Host=host)
+    assert found == (200, f"ok {aws.process.pid}\n".encode())
 
 
 def test_unsigned_requests_are_refused(aws):
     before = aws.s3.list_buckets()["Buckets"]
-    status, said = ask(aws, "PUT", "/unsigned-bucket")
-    assert (status, "AccessDenied" in said) == (403, True)
-    status, said = ask(aws, "POST", "/", b"{}", X_Amz_Target="SageMaker.ListModels")
-    assert (status, "MissingAuthenticationToken" in said) == (403, True)
-    assert ask(aws, "POST", "/endpoints/e/invocations", b"x")[0] == 403
+    status, said = send(aws, "PUT", "/unsigned-bucket")
+    assert (status, b"AccessDenied" in said) == (403, True)
+    status, said = send(aws, "POST", "/", b"{}", **{"X-Amz-Target": "SageMaker.ListModels"})
+    assert (status, b"MissingAuthenticationToken" in said) == (403, True)
+    assert send(aws, "POST", "/endpoints/e/invocations", b"x")[0] == 403
     assert aws.s3.list_buckets()["Buckets"] == before
 
 
 def test_services_that_are_not_here_are_named(aws):
-    status, said = ask(aws, "POST", "/", b"", Authorization=SIGNED.format("ec2"))
+    status, said = ask(aws, "POST", "/", b"", "ec2")
     assert status == 400
-    assert "does not serve 'ec2'" in said and "it serves iam, logs" in said
+    assert b"does not serve 'ec2'" in said and b"it serves iam, logs" in said
 
 
 def test_all_regions_are_this_one(aws):
@@ -67,8 +59,8 @@ def test_all_regions_are_this_one(aws):
         "sagemaker",
         endpoint_url=aws.url,
         region_name="eu-west-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="y",
+        aws_access_key_id=aws.key.id,
+        aws_secret_access_key=aws.key.secret,
     )
     name = aws.trained("true")["TrainingJobName"]
     assert elsewhere.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Completed"
@@ -82,9 +74,9 @@ def test_it_listens_on_loopback_only(aws):
 
 
 def test_it_ends_by_itself_when_idle(tmp_path):
-    process = engine.start(tmp_path, idle_s=0.5)
+    process = daemon.start(tmp_path, idle_s=0.5)
     assert process.wait(timeout=10) == 0
-    assert engine.find(tmp_path) is None
+    assert daemon.find(tmp_path) is None
 
 
 def test_what_was_acknowledged_is_there_after_restarts(tmp_path):

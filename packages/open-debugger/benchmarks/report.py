@@ -57,7 +57,7 @@ def _write(place: Path, hours: float, interval: float) -> None:
 def _read(place: Path) -> dict[str, float]:
     """Imports are counted: one who wants a report waits for them, too."""
     marks = [time.perf_counter()]
-    from open_debugger.profiler.reader import read
+    from open_debugger.profiler.reading.reader import read
 
     recording = read(str(place))
     marks.append(time.perf_counter())

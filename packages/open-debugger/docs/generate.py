@@ -13,9 +13,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from open_debugger import RULES, catalogue
+from open_debugger import RULES
 from open_debugger.profiler.catalogue import PROFILER_RULES, REPORT
 from open_debugger.profiler.catalogue import defaults as profiler_defaults
+from open_debugger.tensors import catalogue
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

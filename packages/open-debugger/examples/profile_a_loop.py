@@ -8,14 +8,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from open_debugger.profiler import analyse, sampler
+from open_debugger.profiler import analyse, sampler, sampling
 
 place = Path(tempfile.mkdtemp())
 lines = sampler.MinuteFiles(place / "framework" / "steps", ".algo-1-0.json")
 common = {"NodeId": "algo-1", "Rank": 0, "Timestamp": time.time()}
 loader = {"Name": "train", "Workers": 0, "Cores": os.cpu_count(), "BatchSize": 32}
 lines.write([common | loader | {"Type": "loader"}])
-with sampler.running(place, interval_ms=100):  # samples the machine, in a process of its own
+with sampling.running(place, interval_ms=100):  # samples the machine, in a process of its own
     for number in range(40):
         began = time.time()
         time.sleep(0.08)  # wait for a batch

@@ -7,8 +7,7 @@ import pytest
 import models  # of entry_points
 from course.debugger import rules
 from debugger_support.saved_tensors import SavedTensors
-from open_debugger import RULES, catalogue
-from open_debugger.trials import open_trial
+from open_debugger import RULES, catalogue, open_trial
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_the_floor_of_smoothing_is_a_line_with_its_name():
 def test_the_title_of_losses_holds_whichever_way_they_went(train, valid, said):
     first, second = said
     told = training.losses_say(curves(train, valid, per_epoch=4))
-    assert told == f"The training loss {first}; the validation loss ended {second}."
+    assert told == f"The smoothed training loss {first}; the validation loss ended {second}."
     alone = training.losses_say({"valid": ([4], [valid])})
     assert alone == f"The validation loss ended {second}."
 
@@ -105,7 +105,7 @@ def test_the_smooth_curve_lies_among_its_points_and_its_ends_are_the_titles():
     beside = np.interp(smooth.get_xdata(), raw.get_xdata(), raw.get_ydata())
     assert smooth.get_ydata() == pytest.approx(beside)
     begin, end = smooth.get_ydata()[[0, -1]]
-    assert titles(figure) == f"The training loss fell from {begin:.2f} to {end:.2f}"
+    assert titles(figure) == f"The smoothed training loss fell from {begin:.2f} to {end:.2f}"
     assert (begin, end) == pytest.approx((falling[:6].mean(), falling[-6:].mean()))
 
 
@@ -345,11 +345,11 @@ def test_falling_tells_whether_all_comparisons_reach_the_threshold():
     ("ratios", "said"),
     [
         ([-0.4, -0.1], "2: the validation loss is 10% below the training loss; the "
-         "threshold is 50% above."),
+         "rule's threshold is 50% above it."),
         ([0.6, 0.1], "1: the validation loss is 60% above the training loss; the "
-         "threshold is 50% above, in 2 passes in a row."),
+         "rule's threshold is 50% above it, in 2 passes in a row."),
         ([0.6, 0.7], "2: the validation loss is 70% above the training loss; the "
-         "threshold is 50% above, crossed in 2 passes in a row."),
+         "rule's threshold is 50% above it, crossed in 2 passes in a row."),
     ],
 )  # fmt: skip
 def test_overfitting_tells_the_largest_ratio_and_the_patience(ratios, said):

@@ -1,10 +1,13 @@
-"""`entry_points/debugger/sampler.py`: a copy of open_debugger's, since jobs lack that package."""
+"""`entry_points/debugger/sampler.py`, `sampling.py`: open_debugger's; jobs lack that package."""
+
+import pytest
 
 from course.workspace import ROOT
 
-ORIGINAL = ROOT / "packages/open-debugger/src/open_debugger/profiler/sampler.py"
+ORIGINALS = ROOT / "packages/open-debugger/src/open_debugger/profiler"
 
 
-def test_it_is_open_debuggers():
-    copy = ROOT / "entry_points" / "debugger" / "sampler.py"
-    assert copy.read_bytes() == ORIGINAL.read_bytes(), "they differ: run make sync"
+@pytest.mark.parametrize("name", ["sampler.py", "sampling.py"])
+def test_it_is_open_debuggers(name):
+    copy = ROOT / "entry_points" / "debugger" / name
+    assert copy.read_bytes() == (ORIGINALS / name).read_bytes(), "they differ: run make sync"

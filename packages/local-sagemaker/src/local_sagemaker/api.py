@@ -7,9 +7,11 @@ import logging
 import uuid
 from collections.abc import Callable
 
-from local_sagemaker.store import is_disk_full
-from local_sagemaker.tags import check_tags
-from local_sagemaker.validation import ApiError, check, operation, shaped
+from local_sagemaker.core import waiters
+from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.store import is_disk_full
+from local_sagemaker.core.tags import check_tags
+from local_sagemaker.core.validation import check, operation, shaped
 
 log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -26,6 +28,7 @@ class SageMakerApi:
 
     def __call__(self, environ: dict, start_response: Callable) -> list[bytes]:
         """Answer one request (WSGI)."""
+        waiters.note(environ.get("HTTP_USER_AGENT", ""))
         name = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         try:

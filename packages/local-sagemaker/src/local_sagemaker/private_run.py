@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import getproxies_environment
 
-from local_sagemaker import engine
-from local_sagemaker.client_environment import (
+from local_sagemaker import daemon
+from local_sagemaker.client.environment import (
     LOCAL_ONLY,
-    REMOVED,
     client_environment,
-    stand_in_environment,
+    recorded_environment,
+    removed,
 )
-from local_sagemaker.identity import IdentityProxy, UnusableProxy
-
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
+from local_sagemaker.client.identity_proxy import IdentityProxy, UnusableProxy
+from local_sagemaker.core import state_files
+from local_sagemaker.runtime.isolation import SUPERVISOR
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def run(
     _hand_on_signals(started)
     temporary = state is None
     state = state or Path(tempfile.mkdtemp(prefix="local-sagemaker-"))
-    server = engine.start(state, port, life=life, temporary=temporary)
+    server = daemon.start(state, port, life=life, temporary=temporary)
     try:
-        environment = _environment(engine.find(state).url, state.resolve(), recording)
+        environment = _environment(daemon.find(state).url, state.resolve(), recording)
         started.append(_supervised(command, environment, life, state))
         return started[0].wait()
     finally:
@@ -72,18 +72,19 @@ def run(
 
 def _environment(url: str, state: Path, recording: Recording | None) -> dict[str, str]:
     """The caller's environment, changed so that it leads to the engine and nowhere else."""
-    inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    gone = removed(os.environ)
+    inherited = {name: value for name, value in os.environ.items() if name not in gone}
     if recording is None:
         return inherited | client_environment(url, state) | _identity(url, state)
-    from local_sagemaker.stand_in import StandIn  # two seconds of imports
+    from local_sagemaker.client.recording_proxy import RecordingProxy  # two seconds of imports
 
-    stand_in = StandIn(url, recording.file, recording.deny)
+    proxy = RecordingProxy(url, recording.file, recording.deny)
     if not recording.as_aws:
-        url = stand_in.url
+        url = proxy.url
         return inherited | client_environment(url, state) | _identity(url, state)
-    certificate = stand_in.authority.write(state / "stand-in.pem")
+    certificate = proxy.authority.write(state / state_files.CERTIFICATE)
     kept = {name: value for name, value in inherited.items() if name not in LOCAL_ONLY}
-    return kept | stand_in_environment(stand_in.url, certificate, state)
+    return kept | recorded_environment(proxy.url, certificate, state)
 
 
 def _identity(url: str, state: Path) -> dict[str, str]:
@@ -128,7 +129,7 @@ def _supervised(
         "command": command,
         "cwd": str(Path.cwd()),
     }
-    file = state / "run.json"
+    file = state / state_files.COMMAND
     file.write_text(json.dumps(spec))
     words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(file), str(life)]
     # The environment is handed on, not written down: it may hold the caller's secrets.

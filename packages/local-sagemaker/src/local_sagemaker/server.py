@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 # moto reads these at import.
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
@@ -20,17 +19,21 @@ os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local_sagemaker import REGION, iam, refusals
+from local_sagemaker import REGION, admission
+from local_sagemaker.admission import Admission
 from local_sagemaker.api import SageMakerApi
-from local_sagemaker.bodies import ERROR_XML
-from local_sagemaker.cloudwatch import CloudWatch
-from local_sagemaker.endpoints import Endpoints
-from local_sagemaker.journal import Journal
-from local_sagemaker.s3 import S3
-from local_sagemaker.store import StateError, Store, is_disk_full
-from local_sagemaker.tags import Tags
-from local_sagemaker.training import TrainingJobs
-from local_sagemaker.tuning import TuningJobs
+from local_sagemaker.aws import iam, refusals
+from local_sagemaker.aws.cloudwatch import CloudWatch
+from local_sagemaker.aws.journal import Journal
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import signatures, state_files
+from local_sagemaker.core.errors import error_xml
+from local_sagemaker.core.state_lock import StateError
+from local_sagemaker.core.store import Store, database, is_disk_full
+from local_sagemaker.core.tags import Tags
+from local_sagemaker.hosting.endpoints import Endpoints
+from local_sagemaker.training.operations import TrainingJobs
+from local_sagemaker.tuning.operations import TuningJobs
 from local_sagemaker.wsgi import NO_ROOM, create_server
 
 log = logging.getLogger(__name__)
@@ -58,25 +61,29 @@ class Engine:
             | self.endpoints.handlers
             | Tags(self.store).handlers
         )
+        self.admission = Admission(self._secret_of)
         self.last_request = time.monotonic()
-        (state / "incoming").mkdir(exist_ok=True)
+        (state / state_files.INCOMING).mkdir(exist_ok=True)
         try:
             self._restore()
         except sqlite3.DatabaseError as error:
             self.store.close()
             raise StateError(
-                f"the database {self.store.folder / 'state.db'} is damaged: {error}. Nothing was "
+                f"the database {database(self.store.folder)} is damaged: {error}. Nothing was "
                 "changed: put back a copy of it, or name another folder with --state"
             ) from None
 
     def _restore(self) -> None:
+        self.journal.after_replay = {True: self.s3.restore, False: self.cloudwatch.restore}
         self.journal.replay()
-        self.s3.restore()
-        self.cloudwatch.restore()
         iam.make_role(self.journal)
         self.training.restore()
         self.tuning.restore()
         self.endpoints.restore()
+
+    def _secret_of(self, key: str) -> str | None:
+        own = self.store.access_key
+        return own.secret if key == own.id else iam.secret_of(key)
 
     def busy(self) -> bool:
         return self.training.busy() or self.tuning.busy()
@@ -90,6 +97,8 @@ class Engine:
 
     def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
+        if error := self.admission.refused_by_head(environ):
+            return refusals.answer(error, admission.service(environ), environ, start_response)
         self.last_request = time.monotonic()
         try:
             if no_room := environ.get(NO_ROOM):
@@ -102,14 +111,11 @@ class Engine:
             return _refuse_for_room(environ, start_response, error)
 
     def _route(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
-        if not _is_loopback(environ.get("HTTP_HOST", "")):
-            start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [b"local_sagemaker serves 127.0.0.1 and localhost only\n"]
-        if environ["PATH_INFO"] == "/-/health":
+        if error := self.admission.refused(environ):
+            return refusals.answer(error, admission.service(environ), environ, start_response)
+        if environ["PATH_INFO"] == admission.HEALTH:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"ok {os.getpid()}\n".encode()]
-        if not _is_signed(environ):
-            return _refuse_unsigned(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
         match = INVOCATION.fullmatch(environ["PATH_INFO"]) if service == "sagemaker" else None
@@ -136,6 +142,7 @@ class Engine:
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
+            self.journal.make_ready(s3=True)
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         refusals.note_action(environ, body)
@@ -145,22 +152,12 @@ class Engine:
             body = self.cloudwatch.with_streams(body)
         app = self.s3 if service == "s3" else self.moto
         status, headers, chunks = self.journal.perform(service, environ, body, app)
+        if service == "sts":
+            with self.journal.lock:
+                chunks = [iam.with_keys(b"".join(chunks))]
+            headers = [(n, v) for n, v in headers if n.lower() != "content-length"]
         start_response(status, headers)
         return chunks
-
-
-def _is_loopback(host: str) -> bool:
-    return host.rpartition(":")[0] in {"127.0.0.1", "localhost"} or host in {
-        "127.0.0.1",
-        "localhost",
-    }
-
-
-def _is_signed(environ: dict) -> bool:
-    """Whether a request names credentials: a web page that guesses the port cannot add them."""
-    query = environ.get("QUERY_STRING", "")
-    presigned = "X-Amz-Credential=" in query or "AWSAccessKeyId=" in query
-    return presigned or "Credential=" in environ.get("HTTP_AUTHORIZATION", "")
 
 
 def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) -> list[bytes]:
@@ -170,32 +167,24 @@ def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) 
     start_response("507 Insufficient Storage", [("Content-Type", "application/xml")])
     if is_json:
         return [json.dumps({"__type": code, "message": text}).encode()]
-    return [ERROR_XML.format(code=code, message=escape(text)).encode()]
-
-
-def _refuse_unsigned(environ: dict, start_response: Callable) -> list[bytes]:
-    text = "The request is not signed: any access key and secret will do, such as 'local'"
-    if "HTTP_X_AMZ_TARGET" in environ:
-        start_response("403 Forbidden", [("Content-Type", "application/x-amz-json-1.1")])
-        answer = {"__type": "MissingAuthenticationTokenException", "message": text}
-        return [json.dumps(answer).encode()]
-    start_response("403 Forbidden", [("Content-Type", "application/xml")])
-    return [ERROR_XML.format(code="AccessDenied", message=text).encode()]
-
-
-def _credential_scope(authorization: str) -> str:
-    match = re.search(r"Credential=[^/]*/\d+/[^/]+/([^/]+)/aws4_request", authorization)
-    return match[1] if match else "s3"
+    return [error_xml(code, text)]
 
 
 def _one_region(environ: dict) -> str:
-    """The service that a request is signed for; all regions become this engine's one."""
-    authorization = environ.get("HTTP_AUTHORIZATION", "")
-    if authorization:
-        environ["HTTP_AUTHORIZATION"] = re.sub(
-            r"(Credential=[^/]*/\d+/)[^/]+/", rf"\g<1>{REGION}/", authorization
-        )
-    return _credential_scope(authorization)
+    """The service that a request is signed for; all regions become this engine's one.
+
+    moto reads both from the header, so an address that is signed in its query gets one.
+    """
+    claim = signatures.claim(environ)
+    if (
+        claim is None
+        or claim.headers is None
+        or (claim.expires is not None and claim.service == "s3")
+    ):
+        return "s3"
+    scope = f"{claim.key}/{claim.date[:8] or '20260101'}/{REGION}/{claim.service}/aws4_request"
+    environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host"
+    return claim.service
 
 
 def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | None) -> None:
@@ -215,7 +204,10 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
     def application(environ, start_response):
         return holder["engine"](environ, start_response)
 
-    server = create_server(application, port, state / "incoming")
+    def refuses(environ):
+        return holder["engine"].admission.refused_by_head(environ)
+
+    server = create_server(application, port, state / state_files.INCOMING, refuses)
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)

@@ -6,7 +6,6 @@ of its own that it prints. FUZZ_REQUESTS and FUZZ_SEED choose both.
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 import os
@@ -20,17 +19,17 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
 from debugger_support.processes import wait_until
+from engine_support import signing
 from engine_support.answers import faults
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, running_engine, served
 from engine_support.shapes import broken, good
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.validation import operation
+from local_sagemaker.core.validation import operation
 
 REQUESTS = [150, pytest.param(2000, marks=pytest.mark.slow)]
 if asked := os.environ.get("FUZZ_REQUESTS"):
     REQUESTS = [int(asked)]
 SEED = int(os.environ.get("FUZZ_SEED", "4"))
-SIGNED = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{}/aws4_request"
 CREATED = {  # how what was created is found again: the operation, and the member that names it
     "CreateTrainingJob": ("DescribeTrainingJob", "TrainingJobName"),
     "CreateHyperParameterTuningJob": (
@@ -88,16 +87,8 @@ def engine(tmp_path_factory, request):
 
 def send(engine, body: bytes, method="POST", path="/", service="sagemaker", **headers):
     """One raw request: status and body of the answer."""
-    address = engine.aws.url.removeprefix("http://")
-    connection = http.client.HTTPConnection(address, timeout=30)
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    headers = {"Authorization": SIGNED.format(service), **headers}
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+    return signing.ask(engine.aws, method, path, body, service, **headers)
 
 
 def ask(engine, name: str, request: dict) -> tuple[int, dict]:

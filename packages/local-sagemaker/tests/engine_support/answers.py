@@ -6,10 +6,16 @@ import json
 
 from botocore.model import OperationModel
 
-from local_sagemaker.validation import check_types, problems
+from local_sagemaker.core.validation import check_types, problems
 
 # Beside those that the model lists for an operation; InternalFailure, a defect, is not among them.
-COMMON_ERRORS = {"ValidationException", "SerializationException", "UnknownOperationException"}
+COMMON_ERRORS = {
+    "ValidationException",
+    "SerializationException",
+    "UnknownOperationException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+}
 
 
 def check_answer(http_response, model: OperationModel, **_) -> None:
@@ -30,6 +36,8 @@ def faults(status: int, content: bytes, model: OperationModel) -> list[str]:
     if answer.get("TrainingJobStatus") not in {None, "Completed"}:
         # The model wants it always, but until something was uploaded there is none to name.
         found = [fault for fault in found if "'modelArtifacts' failed" not in fault]
+    if answer.get("InputDataConfig") == []:  # AWS's answer against AWS's model, which wants one
+        found = [fault for fault in found if "'inputDataConfig' failed" not in fault]
     return found
 
 

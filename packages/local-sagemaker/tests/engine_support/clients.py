@@ -19,7 +19,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from engine_support.answers import check_answer
-from local_sagemaker import REGION, ROLE_ARN, engine
+from local_sagemaker import REGION, ROLE_ARN, daemon
+from local_sagemaker.core import access_key
+from local_sagemaker.core.access_key import AccessKey
 
 ECR = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 TRAINING_IMAGE = f"{ECR}/pytorch-training:2.10.0-cpu-py313-ubuntu22.04-sagemaker"
@@ -39,8 +41,8 @@ def unique(prefix: str = "job") -> str:
 class Clients:
     """boto3 clients of one engine, and waiting."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, key: AccessKey) -> None:
+        self.url, self.key = url, key
         for name in ("sagemaker", "s3", "logs", "cloudwatch", "iam", "sts"):
             setattr(self, name, self.client(name))
         self.runtime = self.client("sagemaker-runtime")
@@ -50,8 +52,8 @@ class Clients:
             service,
             endpoint_url=self.url,
             region_name=REGION,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
+            aws_access_key_id=self.key.id,
+            aws_secret_access_key=self.key.secret,
             config=Config(**{"retries": {"max_attempts": 0}, **config}),
         )
         if service == "sagemaker":  # every answer in every test is one that AWS could give
@@ -179,12 +181,12 @@ def running_engine(state: Path, **environment: str):
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
-        process = engine.start(state, life=life)
+        process = daemon.start(state, life=life)
     finally:
         os.close(life)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
-    clients = Clients(engine.find(state).url)
+    clients = Clients(daemon.find(state).url, access_key.read(state))
     clients.process, clients.state = process, state.resolve()
     try:
         yield clients

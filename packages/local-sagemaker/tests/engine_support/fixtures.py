@@ -35,8 +35,7 @@ def reached(aws, monkeypatch):
     for name, value in {
         "AWS_ENDPOINT_URL": aws.url,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        **aws.key.variables(),
     }.items():
         monkeypatch.setenv(name, value)
     return aws

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from local_sagemaker import environments, startup
+from local_sagemaker.runtime import environments
+from local_sagemaker.runtime.inside import startup
 
 
 def run_inside(folder: Path, script: str, version: str = "", **variables: str) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, TRAINING_IMAGE
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.validation import problems
+from local_sagemaker.core.validation import problems
 
 CONTAINER = Path(__file__).parent / "quick_container"
 TRUE = ["/bin/true"]

@@ -110,7 +110,7 @@ class Suite:
         serving = [
             process
             for process in engine.children(recursive=True)
-            if "local_sagemaker.serving" in command_of(process)
+            if "local_sagemaker.runtime.inside.serve" in command_of(process)
         ]
         self.random.choice(serving).kill()
         self.served(aws)

@@ -5,7 +5,7 @@ from botocore.exceptions import ClientError
 
 
 def test_a_job_of_an_engine_is_described(reached):
-    from open_debugger.profiler.job import describe  # imports pandas
+    from open_debugger.profiler.reading.job import describe  # imports pandas
 
     name = reached.trained("exit 3")["TrainingJobName"]
     job = describe(name, reached.sagemaker)

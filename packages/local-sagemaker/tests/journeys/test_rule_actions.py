@@ -17,7 +17,7 @@ def account(reached, monkeypatch):
 
 
 def stop(prefix):
-    from open_debugger import actions  # imports pandas
+    from open_debugger.tensors import actions  # imports pandas
 
     (action,) = actions.parse(json.dumps({"name": "stoptraining", "training_job_prefix": prefix}))
     return action.invoke()

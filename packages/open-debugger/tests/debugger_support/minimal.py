@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from open_debugger.profiler.recording import (
-    PARTS,
-    STEP_COLUMNS,
-    Job,
-    Metric,
-    Recording,
-    Series,
-)
+from open_debugger.profiler.recording import PARTS, STEP_COLUMNS, Job, Metric, Recording, Series
 
 START = 1_790_000_000.0
 MEMORY = "GPUMemoryUtilization"

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from open_debugger import RuleResult, evaluate  # first: it imports smdebug without torch
+from open_debugger import (
+    RuleResult,
+    evaluate,  # first: it imports smdebug without torch
+)
 
 # isort: split
 from smdebug.core.collection import DEFAULT_PYTORCH_COLLECTIONS

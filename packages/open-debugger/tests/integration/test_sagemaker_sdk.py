@@ -13,7 +13,7 @@ from debugger_support.saved_tensors import SavedTensors
 from open_debugger import RULES, evaluate
 from open_debugger.profiler import evaluate as evaluate_profile
 from open_debugger.profiler.catalogue import PROFILER_RULES, make
-from open_debugger.profiler.job import from_description
+from open_debugger.profiler.reading.job import from_description
 from open_debugger.profiler.recording import Job, Phase
 
 # The SDK has no configurations of Dataloader and OverallFrameworkMetrics.

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/analysis.py`: a recording's rules, verdict and report with one call."""
+"""`profiler/analysis.py`: a recording's rules, verdict and report with one call."""
 
 import html
 

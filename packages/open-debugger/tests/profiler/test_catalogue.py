@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/catalogue.py`: AWS's profiler rules, parameters and defaults."""
+"""`profiler/catalogue.py`: AWS's profiler rules, parameters and defaults."""
 
 import pytest
 

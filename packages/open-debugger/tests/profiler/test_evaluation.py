@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/evaluation.py`: rules however they are given, each for itself."""
+"""`profiler/evaluation.py`: rules however they are given, each for itself."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,9 +10,9 @@ from open_debugger.parameters import RuleError
 from open_debugger.profiler.catalogue import PROFILER_RULES
 from open_debugger.profiler.diagnosis import diagnose
 from open_debugger.profiler.evaluation import evaluate
-from open_debugger.profiler.finding import Diagnosis
+from open_debugger.profiler.findings import Diagnosis
 from open_debugger.profiler.recording import Metric, Recording
-from open_debugger.profiler.reports import report
+from open_debugger.profiler.rule_reports import report
 from open_debugger.profiler.rules.gpu import LowGPUUtilization
 
 

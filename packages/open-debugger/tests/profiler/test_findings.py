@@ -1,9 +1,8 @@
-"""`open_debugger/profiler/findings.py`: findings printed, in a notebook, and by name."""
+"""`profiler/findings.py`: findings printed, in a notebook, and by name."""
 
 import pytest
 
-from open_debugger.profiler.finding import Finding
-from open_debugger.profiler.findings import Findings
+from open_debugger.profiler.findings import Finding, Findings
 
 FINDINGS = Findings(
     [

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/measures.py`: the figures that a diagnosis is made from."""
+"""`profiler/measures.py`: the figures that a diagnosis is made from."""
 
 import numpy as np
 import pandas as pd

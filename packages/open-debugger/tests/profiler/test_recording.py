@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/recording.py`: what a recording says of itself."""
+"""`profiler/recording.py`: what a recording says of itself."""
 
 import numpy as np
 import pandas as pd

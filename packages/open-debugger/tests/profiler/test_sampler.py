@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/sampler.py`: what it samples, in AWS's files, and that it always ends."""
+"""`profiler/sampler.py`: what it samples, in AWS's files, and that it always ends."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from debugger_support.processes import processes_with, wait_until
+from debugger_support.processes import wait_until
+from debugger_support.samples import at_least, files, moments, rows, values
 from open_debugger.profiler import sampler
 
 PROGRAM = Path(sampler.__file__)
@@ -24,6 +25,7 @@ PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BUSY
 RATES = {
     "CPUUtilization",
     "I/OWaitPercentage",
+    "ProcessorTimePercent",
     "IOPS",
     "ReadThroughputInBytesPerSecond",
     "WriteThroughputInBytesPerSecond",
@@ -58,29 +60,9 @@ def busy():
                 each.kill()
 
 
-def files(folder):
-    return sorted(folder.glob("system/incremental/*/*.json"))
-
-
-def rows(folder):
-    return [json.loads(line) for file in files(folder) for line in file.read_text().splitlines()]
-
-
-def moments(folder):
-    return sorted({row["Timestamp"] for row in rows(folder)})
-
-
-def at_least(folder, samples):
-    return wait_until(lambda: len(moments(folder)) >= samples)
-
-
 def names(found):
     of_one = ("cpu", "gpu", "process")  # of others, the name is the metric's
     return {row["Dimension" if row["Type"] in of_one else "Name"] for row in found}
-
-
-def values(found, dimension, kind):
-    return [r["Value"] for r in found if (r["Dimension"], r["Type"]) == (dimension, kind)]
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +101,19 @@ def test_smdebugs_own_reader_reads_them(sampled):
     assert sorted(read) == sorted(tuple(row.values()) for row in found)
 
 
+def test_smdebug_reads_up_to_the_last_files_name_and_misses_nothing(sampled):
+    from smdebug.profiler.system_metrics_reader import LocalSystemMetricsReader
+
+    folder, found = sampled
+    *_, before, last = files(folder)
+    assert last.read_bytes() == b""
+    assert int(last.name.split(".")[0]) == int(before.name.split(".")[0]) + 60
+    reader = LocalSystemMetricsReader(str(folder))
+    # As TimelineCharts does.
+    events = reader.get_events(0, reader.get_timestamp_of_latest_available_file())
+    assert len(events) == len(found) > 0
+
+
 def test_every_metric_has_awss_type_and_names(sampled):
     _, found = sampled
     kinds = {}
@@ -128,7 +123,7 @@ def test_every_metric_has_awss_type_and_names(sampled):
     assert kinds.pop("memory") == {("MemoryUsedPercent", "")}
     parts = {"CPUUtilization", "I/OWaitPercentage"} if LINUX else {"CPUUtilization"}
     assert kinds.pop("cpu") == {(core, part) for core in cores for part in parts}
-    own = {"CPUUtilization", "MemoryUsedBytes", "Processes"}
+    own = {"ProcessorTimePercent", "MemoryUsedBytes", "Processes"}
     assert kinds.pop("process") == {("tree", part) for part in own}
     # Where the machine counts them.
     assert {d for _, d in kinds.pop("network", set())} <= {"Algorithm"}
@@ -136,14 +131,20 @@ def test_every_metric_has_awss_type_and_names(sampled):
     assert not kinds  # there is no GPU, or it is no GPU's fault: see the fake one below
 
 
+def test_cpu_utilization_is_that_of_cores_only(sampled):
+    _, found = sampled
+    rows = [row for row in found if row["Dimension"] == "CPUUtilization"]
+    assert {row["Name"] for row in rows} == {f"cpu{n}" for n in range(psutil.cpu_count())}
+
+
 def test_rates_are_left_out_of_the_first_sample_only(sampled):
     folder, found = sampled
     times = moments(folder)
     first, last = (names(r for r in found if r["Timestamp"] == times[n]) for n in (0, -1))
     assert first == {"MemoryUsedPercent", "MemoryUsedBytes", "Processes"}
-    assert {"CPUUtilization"} <= last - first <= RATES
+    assert {"CPUUtilization", "ProcessorTimePercent"} <= last - first <= RATES
     second = [r for r in found if r["Timestamp"] == times[1]]
-    assert "CPUUtilization" in {r["Dimension"] for r in second if r["Type"] == "process"}
+    assert "ProcessorTimePercent" in {r["Dimension"] for r in second if r["Type"] == "process"}
 
 
 def test_percentages_are_percentages(sampled):
@@ -160,7 +161,7 @@ def test_a_tree_is_the_process_with_its_children_and_without_the_sampler(sampled
     assert set(values(found, "Processes", "process")) == {2}
     memory = values(found, "MemoryUsedBytes", "process")
     assert all(2 * 2**20 < value < 2**30 for value in memory)
-    assert sum(values(found, "CPUUtilization", "process")) > 0
+    assert sum(values(found, "ProcessorTimePercent", "process")) > 0
 
 
 @pytest.mark.serial  # compares two measurements of processor time
@@ -177,7 +178,7 @@ def test_a_trees_utilisation_is_its_processor_time_by_the_clock():
         wait_until(lambda: used() - before > 1)
         found = {dimension: value for _, _, dimension, value in tree()}
         passed, after = time.monotonic() - begin, used()
-    assert found["CPUUtilization"] * passed / 100 == pytest.approx(after - before, rel=0.2)
+    assert found["ProcessorTimePercent"] * passed / 100 == pytest.approx(after - before, rel=0.2)
 
 
 def test_a_child_that_has_ended_still_counts_with_its_time():
@@ -193,7 +194,7 @@ def test_a_child_that_has_ended_still_counts_with_its_time():
         wait_until(lambda: not process.children())
         found = {dimension: value for _, _, dimension, value in tree()}
         process.kill()
-    assert found["CPUUtilization"] >= 0  # what it has used is not taken back
+    assert found["ProcessorTimePercent"] >= 0  # what it has used is not taken back
     assert found["Processes"] == 1
 
 
@@ -353,6 +354,16 @@ def test_rows_go_into_the_files_of_their_minutes(tmp_path):
         f"{after}/{hour}.algo-1.json": [2, 3, 5],
         f"{after}/{hour + 60}.algo-1.json": [4],
     }
+
+
+def test_the_last_file_is_that_of_the_next_minute_in_the_next_hour_if_need_be(tmp_path):
+    written = sampler.MinuteFiles(tmp_path, ".algo-1.json")
+    written.close()
+    assert list(tmp_path.iterdir()) == []  # nothing was written, so nothing ends
+    written.write([row(3590)])
+    written.close()
+    (last,) = tmp_path.glob("1970010101/*")
+    assert (last.name, last.read_bytes()) == ("3600.algo-1.json", b"")
 
 
 def test_half_a_line_of_an_earlier_writer_is_cut_off(tmp_path):
@@ -524,111 +535,3 @@ def test_without_a_gpu_or_its_library_there_are_none(tmp_path, monkeypatch, libr
     monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     assert sampler.Gpus()() == []
     sys.modules.pop("pynvml", None)
-
-
-# --- beside a training script ------------------------------------------------------------------
-
-# A training with a loader process, which inherits the pipe to the sampler.
-TRAINING = f"""
-import os, sys, time
-sys.path.insert(0, {str(PROGRAM.parent)!r})
-from pathlib import Path
-import sampler
-with sampler.running(Path(sys.argv[1]), 100, "algo-1"):
-    if os.fork() == 0:
-        time.sleep(600)
-    time.sleep(600)
-"""
-
-
-def test_beside_a_training_it_samples_its_tree_and_ends_with_it(tmp_path, capsys):
-    with sampler.running(tmp_path, 100, "algo-3"):
-        at_least(tmp_path, 2)
-        assert processes_with(str(tmp_path))
-    assert not processes_with(str(tmp_path))
-    found = rows(tmp_path)
-    assert {r["NodeId"] for r in found} == {"algo-3"}
-    assert min(values(found, "Processes", "process")) >= 1
-    assert capsys.readouterr().out == f"monitor=on metrics={tmp_path} interval=100ms\n"
-
-
-def test_a_training_that_is_killed_leaves_no_sampler(tmp_path):
-    training = subprocess.Popen([sys.executable, "-c", TRAINING, tmp_path], stdout=-3)
-    at_least(tmp_path, 2)
-    (sampling,) = processes_with(str(PROGRAM) + " " + str(tmp_path))
-    (loader,) = [p for p in psutil.Process(training.pid).children() if p != sampling]
-    training.kill()  # nobody asks after it: it is a zombie, and its loader holds the pipe
-    try:
-        sampling.wait(timeout=30)
-        assert loader.is_running()
-    finally:
-        loader.kill()
-        training.wait()
-
-
-def test_a_training_whose_loader_lives_on_ends_its_sampler_cleanly(tmp_path):
-    briefly, _, _ = TRAINING.rpartition("    time.sleep(600)")
-    training = subprocess.Popen(
-        [sys.executable, "-c", briefly, tmp_path],
-        stdout=(tmp_path / "said").open("w"),
-    )
-    try:
-        assert training.wait(timeout=60) == 0
-        assert len((tmp_path / "said").read_text().splitlines()) == 1  # it need not be killed
-    finally:
-        for process in processes_with(str(tmp_path)):
-            process.kill()
-
-
-def test_a_training_that_fails_fails_by_itself(tmp_path):
-    with pytest.raises(ZeroDivisionError), sampler.running(tmp_path, 100):
-        raise ZeroDivisionError
-    assert not processes_with(str(tmp_path))
-
-
-def test_a_sampler_that_fails_is_one_line(tmp_path, capsys):
-    (tmp_path / "system").write_text("")
-    before = set(psutil.Process().children())
-    with sampler.running(tmp_path, 100):
-        (sampling,) = set(psutil.Process().children()) - before
-        wait_until(lambda: sampling.status() == psutil.STATUS_ZOMBIE)
-    on, off = capsys.readouterr().out.splitlines()
-    assert on.startswith("monitor=on")
-    assert off.startswith("monitor=off: it ended before the training: monitor: ")
-
-
-def test_a_sampler_that_is_killed_is_one_line(tmp_path, capsys):
-    with sampler.running(tmp_path, 100):
-        at_least(tmp_path, 1)
-        (process,) = processes_with(str(tmp_path))
-        process.kill()
-        wait_until(lambda: not processes_with(str(tmp_path)))
-    assert capsys.readouterr().out.splitlines()[1:] == [
-        "monitor=off: it ended before the training: exit code -9"
-    ]
-
-
-def test_without_psutil_there_is_one_line_and_no_sampler(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sampler, "find_spec", lambda name: None)
-    with sampler.running(tmp_path, 100):
-        assert not processes_with(str(tmp_path))
-    assert capsys.readouterr().out == (
-        "monitor=off: psutil is missing: name requirements-debugger.txt as the job's requirements\n"
-    )
-
-
-def test_where_no_process_can_be_started_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
-    with sampler.running(tmp_path, 100):
-        pass
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("monitor=off: ") and "nowhere" in line
-
-
-def test_a_gpu_without_its_library_is_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sampler, "NVIDIA", tmp_path)
-    spec = sampler.find_spec
-    monkeypatch.setattr(sampler, "find_spec", lambda name: None if name == "pynvml" else spec(name))
-    with sampler.running(tmp_path / "out", 100):
-        pass
-    assert "(without GPUs: nvidia-ml-py is missing)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/samples.py`: common times, windows, boxes, a steady rise."""
+"""`profiler/samples.py`: common times, windows, boxes, a steady rise."""
 
 import numpy as np
 import pytest

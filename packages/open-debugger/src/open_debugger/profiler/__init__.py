@@ -6,7 +6,7 @@
 from open_debugger.profiler.analysis import Profile, analyse
 from open_debugger.profiler.diagnosis import diagnose
 from open_debugger.profiler.evaluation import evaluate
-from open_debugger.profiler.reader import read
+from open_debugger.profiler.reading.reader import read
 from open_debugger.profiler.recording import Recording, RecordingError
 
 __all__ = ["Profile", "Recording", "RecordingError", "analyse", "diagnose", "evaluate", "read"]

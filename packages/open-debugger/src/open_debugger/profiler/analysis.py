@@ -8,10 +8,9 @@ from pathlib import Path
 from open_debugger.profiler import report
 from open_debugger.profiler.diagnosis import diagnose
 from open_debugger.profiler.evaluation import Rules, evaluate
-from open_debugger.profiler.finding import Diagnosis
-from open_debugger.profiler.findings import Findings
-from open_debugger.profiler.job import from_description
-from open_debugger.profiler.reader import read
+from open_debugger.profiler.findings import Diagnosis, Findings
+from open_debugger.profiler.reading.job import from_description
+from open_debugger.profiler.reading.reader import read
 from open_debugger.profiler.recording import Recording
 
 

@@ -8,8 +8,7 @@ from typing import Protocol
 from open_debugger.parameters import RuleError
 from open_debugger.profiler import catalogue
 from open_debugger.profiler.catalogue import PROFILER_RULES, REPORT
-from open_debugger.profiler.finding import Finding
-from open_debugger.profiler.findings import Findings
+from open_debugger.profiler.findings import Finding, Findings
 from open_debugger.profiler.recording import Recording
 
 

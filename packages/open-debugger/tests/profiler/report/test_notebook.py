@@ -7,7 +7,7 @@ import pytest
 
 from debugger_support import recordings
 from open_debugger.profiler import report
-from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.findings import Diagnosis, Finding
 from open_debugger.profiler.recording import Job, Recording
 
 DATA = Diagnosis("data", "It waited for data.", "78% of a step.", "More workers.", 0.58)

@@ -10,7 +10,7 @@ from playwright.sync_api import TimeoutError as NotYet
 from debugger_support import recordings
 from debugger_support.browser import opening
 from open_debugger.profiler import report
-from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.findings import Diagnosis, Finding
 from open_debugger.profiler.recording import PARTS, Metric
 from open_debugger.profiler.report import sections
 

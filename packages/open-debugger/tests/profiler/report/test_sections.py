@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from debugger_support import recordings
-from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.findings import Diagnosis, Finding
 from open_debugger.profiler.measures import measure
 from open_debugger.profiler.recording import Job, Metric, Phase, Recording, Series
 from open_debugger.profiler.report import sections

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/rules/cpu.py`: bottlenecks, on both sides of each threshold."""
+"""`profiler/rules/cpu.py`: bottlenecks, on both sides of each threshold."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`open_debugger/profiler/rules/gpu.py`: each rule on both sides of each of its thresholds."""
+"""`profiler/rules/gpu.py`: each rule on both sides of each of its thresholds."""
 
 import numpy as np
 import pytest

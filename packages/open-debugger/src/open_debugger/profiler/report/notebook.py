@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.findings import Diagnosis, Finding
 from open_debugger.profiler.recording import Recording
 from open_debugger.profiler.report import page
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from open_debugger.profiler.finding import Diagnosis, Finding
+from open_debugger.profiler.findings import Diagnosis, Finding
 from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Job, Recording
 from open_debugger.profiler.report import shares

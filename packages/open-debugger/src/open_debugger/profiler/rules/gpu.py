@@ -8,16 +8,9 @@ import numpy as np
 
 from open_debugger.parameters import require
 from open_debugger.profiler import samples
-from open_debugger.profiler.finding import Finding
+from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.recording import Recording, Series
-from open_debugger.profiler.rules.base import (
-    LEAST,
-    MONITOR,
-    PatientRule,
-    counts,
-    gpus,
-    percentages,
-)
+from open_debugger.profiler.rules.base import LEAST, MONITOR, PatientRule, counts, gpus, percentages
 from open_debugger.profiler.samples import NotRecorded
 
 MICROSECONDS = 1_000_000
@@ -70,8 +63,8 @@ class LowGPUUtilization(PatientRule):
 
 LOW_ADVICE = (
     "Find what the GPU waits for: with a long wait for data give the loader more processes "
-    "(train.py --num-workers) or less to decode (--image-size); else raise --batch-size, or take "
-    "an instance type with a smaller GPU."
+    "(DataLoader's num_workers) or less to decode; else raise the batch size, or take an instance "
+    "type with a smaller GPU."
 )
 
 
@@ -124,7 +117,7 @@ class GPUMemoryIncrease(PatientRule):
 MEMORY_ADVICE = (
     "Look for tensors that outlive their step: a loss summed up with its graph (add loss.item() "
     "instead), outputs kept in a list (append tensor.detach().cpu()), validation without "
-    "torch.inference_mode(). If it only jumps when a larger batch comes, lower --batch-size."
+    "torch.inference_mode(). If it only jumps when a larger batch comes, lower the batch size."
 )
 
 
@@ -182,8 +175,8 @@ class BatchSize(PatientRule):
 
 THREE = ("cpu_95", "gpu_95", "gpu_memory_95")
 BATCH_ADVICE = (
-    "If training does not wait for data, raise --batch-size (and the learning rate with it) until "
-    "GPU memory is about 80% full, or take an instance type with a smaller GPU."
+    "If training does not wait for data, raise the batch size (and the learning rate with it) "
+    "until GPU memory is about 80% full, or take an instance type with a smaller GPU."
 )
 
 

@@ -1,0 +1,207 @@
+"""Operations that are not there: each is refused by its name, in the protocol of whoever asked.
+
+moto answers some operations of S3 with a success although it did nothing, or something else: an
+unknown ``PUT /bucket/key?encryption`` would overwrite the object, an unknown
+``DELETE /bucket?inventory`` delete the bucket. So what S3 is asked for is looked up in botocore's
+model first.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from local_sagemaker.core.errors import ApiError, xml_text
+from local_sagemaker.core.validation import service_model
+
+SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
+    "sagemaker-runtime",
+    "sagemaker-a2i-runtime",
+    "sagemaker-featurestore-runtime",
+    "sagemaker-metrics",
+    "sagemaker-edge",
+)
+XML_SERVICES = {"s3", "s3-outposts", "s3express", "route53", "cloudfront", "iam", "sts"}
+# What moto really does below a bucket and below a key, by the word after the question mark.
+_SETTINGS = {
+    "acl",
+    "cors",
+    "encryption",
+    "lifecycle",
+    "logging",
+    "notification",
+    "ownershipControls",
+    "policy",
+    "publicAccessBlock",
+    "replication",
+    "tagging",
+    "website",
+}
+_KEPT = _SETTINGS | {"accelerate", "inventory", "object-lock", "versioning"}
+BUCKET_WORDS = {
+    "GET": _KEPT | {"list-type", "location", "policyStatus", "uploads", "versions"},
+    "PUT": _KEPT,
+    "DELETE": _SETTINGS - {"acl", "logging", "notification"},
+    "POST": {"delete"},
+}
+KEY_WORDS = {
+    "GET": {"acl", "attributes", "legal-hold", "retention", "tagging"},
+    "PUT": {"acl", "legal-hold", "retention", "tagging"},
+    "DELETE": {"tagging"},
+    "POST": {"restore", "uploads"},
+}
+
+
+def refused(service: str, environ: dict) -> ApiError | None:
+    """Why a request cannot be served, if it is known before anyone looks at it closely."""
+    path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+    if service == "s3":
+        return _refused_s3(method, path, environ.get("QUERY_STRING", ""))
+    if service == "sagemaker" and path not in {"", "/"}:
+        name = _rest_operation(method, path) or f"{method} {path}"
+        return ApiError(
+            "UnknownOperationException",
+            f"local_sagemaker does not do {name}; of these services it does InvokeEndpoint",
+        )
+    return None
+
+
+def unserved(service: str, served: set[str], environ: dict) -> ApiError:
+    """A service that is not here at all."""
+    return ApiError(
+        "UnknownService",
+        f"local_sagemaker does not serve '{service}' ({operation_name(environ)}); it serves "
+        f"{', '.join(sorted(served))} and sagemaker",
+    )
+
+
+def unimplemented(service: str, environ: dict) -> ApiError:
+    """An operation that moto has not implemented."""
+    name = operation_name(environ)
+    text = f"local_sagemaker does not do {name} of {service}: moto, which serves it, has it not"
+    return ApiError("UnknownOperationException", text)
+
+
+def defect(service: str, environ: dict) -> ApiError:
+    """An operation at which moto or the engine failed."""
+    text = f"local_sagemaker failed on {operation_name(environ)} of {service}: see the engine's log"
+    return ApiError("InternalFailure", text, status=500)
+
+
+def operation_name(environ: dict) -> str:
+    """What a request calls its operation, or its method and path."""
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return target.rpartition(".")[2]
+    path = environ["PATH_INFO"]
+    if match := re.fullmatch(r"/service/\w+/operation/(\w+)", path):
+        return match[1]
+    if action := environ.get("local_sagemaker.action"):
+        return action
+    return f"{environ['REQUEST_METHOD']} {path}"
+
+
+def _refused_s3(method: str, path: str, query: str) -> ApiError | None:
+    bucket, _, key = path.lstrip("/").partition("/")
+    if not bucket:
+        return None
+    done = (KEY_WORDS if key else BUCKET_WORDS).get(method, set())
+    for word in parse_qs(query, keep_blank_values=True):
+        names = s3_operations(word, method, bool(key))
+        if word not in done and (names or word in _s3_words()):
+            name = " or ".join(names) or f"{method} ?{word}"
+            return ApiError("NotImplemented", f"local_sagemaker does not do {name}", status=501)
+    return None
+
+
+@functools.cache
+def _s3_words() -> frozenset[str]:
+    return frozenset(word for words in s3_uris().values() for word in words)
+
+
+@functools.cache
+def s3_operations(word: str, method: str, has_key: bool) -> tuple[str, ...]:
+    """S3's operations on a bucket or on a key whose address has `word` after its question mark."""
+    return tuple(
+        name
+        for (name, verb, keyed), words in s3_uris().items()
+        if word in words and (verb, keyed) == (method, has_key)
+    )
+
+
+@functools.cache
+def s3_uris() -> dict[tuple[str, str, bool], frozenset[str]]:
+    """For each operation of S3 (name, method, has it a key) the words after its question mark."""
+    model, found = service_model("s3"), {}
+    for name in model.operation_names:
+        http = model.operation_model(name).http
+        path, _, query = http["requestUri"].partition("?")
+        words = frozenset(parse_qs(query, keep_blank_values=True)) - {"x-id"}
+        found[name, http["method"], "{Key+}" in path] = words
+    return found
+
+
+def _rest_operation(method: str, path: str) -> str | None:
+    for service in SAGEMAKER_REST:
+        model = service_model(service)
+        for name in model.operation_names:
+            http = model.operation_model(name).http
+            pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(http["requestUri"].split("?")[0]))
+            if http["method"] == method and re.fullmatch(pattern, path):
+                return name
+    return None
+
+
+def read_action(environ: dict) -> None:
+    """Note the action of a form, as the older services send it; the body is read."""
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        note_action(environ, body)
+
+
+def note_action(environ: dict, body: bytes) -> None:
+    """Keep the action of a form for `operation_name`."""
+    if action := re.search(rb"(?:^|&)Action=(\w+)", body):
+        environ["local_sagemaker.action"] = action[1].decode()
+
+
+def answer(error: ApiError, service: str, environ: dict, start_response: Callable) -> list[bytes]:
+    """`error` in the protocol of the request (WSGI)."""
+    content_type, body, headers = _encoded(error, service, environ)
+    headers += [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    start_response(f"{error.status} {error.code}", headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _encoded(error: ApiError, service: str, environ: dict) -> tuple[str, bytes, list]:
+    members = {"__type": error.code, "message": error.message}
+    if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
+        return "application/cbor", _cbor(members), [("smithy-protocol", "rpc-v2-cbor")]
+    code, message = xml_text(error.code), xml_text(error.message)
+    inner = f"<Code>{code}</Code><Message>{message}</Message>"
+    is_form = "urlencoded" in environ.get("CONTENT_TYPE", "")
+    if service == "s3":
+        return "application/xml", f"<Error>{inner}</Error>".encode(), []
+    if service == "ec2":
+        wrapped = f"<Response><Errors><Error>{inner}</Error></Errors></Response>"
+        return "text/xml", wrapped.encode(), []
+    if "HTTP_X_AMZ_TARGET" not in environ and (is_form or service in XML_SERVICES):
+        wrapped = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error></ErrorResponse>"
+        return "text/xml", wrapped.encode(), []
+    kind = "x-amz-json-1.1" if "HTTP_X_AMZ_TARGET" in environ else "json"
+    headers = [("x-amzn-ErrorType", error.code)]
+    return f"application/{kind}", json.dumps(members).encode(), headers
+
+
+def _cbor(members: dict[str, str]) -> bytes:
+    """A map of texts in CBOR (RFC 8949), which newer clients of CloudWatch speak."""
+    return bytes([0xA0 + len(members)]) + b"".join(
+        _cbor_text(text) for pair in members.items() for text in pair
+    )
+
+
+def _cbor_text(text: str) -> bytes:
+    content = text.encode()
+    return b"\x79" + len(content).to_bytes(2, "big") + content

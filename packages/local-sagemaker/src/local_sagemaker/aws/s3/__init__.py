@@ -1,0 +1,1 @@
+"""S3 on moto, with bodies that live as files."""

@@ -1,0 +1,1 @@
+"""The caller's side: the variables and the proxies that lead a client to an engine."""

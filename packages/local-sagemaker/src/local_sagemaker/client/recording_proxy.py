@@ -1,0 +1,245 @@
+"""A proxy on 127.0.0.1 that records every request and hands it to an engine.
+
+Two ways in. As the address of all services (``AWS_ENDPOINT_URL``) it records what a client asks of
+the engine. As the proxy of a client that believes it is on AWS (``HTTPS_PROXY``) it answers for
+AWS's own hosts, with TLS, under a certificate authority of its own; every other host is refused,
+and the refusal recorded. Bodies pass through in pieces, so their size does not matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from local_sagemaker.client.certificates import Authority
+from local_sagemaker.client.recording import (
+    Call,
+    Journal,
+    body_member,
+    is_rpc,
+    recognise,
+    with_length,
+)
+from local_sagemaker.core.errors import xml_text
+from local_sagemaker.core.signatures import SIGNED_HOST
+
+AWS = re.compile(r"[a-z0-9.-]+\.amazonaws\.com")
+# S3's addresses: https://BUCKET.s3.REGION.amazonaws.com/KEY, also without bucket or region.
+S3 = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z]{2}-[a-z-]+-\d)?\.amazonaws\.com")
+LOOPBACK = {"127.0.0.1", "localhost"}
+TRUSTED = "AWS_CA_BUNDLE and its like"
+PIECE = 1024 * 1024
+MOST_READ = 64 * 1024 * 1024  # bytes of a body that is read whole: all but objects are small
+PER_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "expect"}
+ERROR_XML = {
+    "query": "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}"
+    "</Message></Error><RequestId>local</RequestId></ErrorResponse>",
+    "s3": "<Error><Code>{code}</Code><Message>{message}</Message></Error>",
+}
+
+
+class RecordingProxy(ThreadingHTTPServer):
+    """Stands between clients and the engine until it is closed."""
+
+    daemon_threads = True
+
+    def __init__(self, engine: str, record: Path, deny: Collection[str] = ()) -> None:
+        """Listen on a free port of 127.0.0.1.
+
+        Args:
+            engine: address of the engine, ``http://127.0.0.1:PORT``.
+            record: file that gets a line of JSON for each request.
+            deny: operations as ``iam:GetRole`` that are answered with AccessDenied, as AWS does
+                where a caller's policy does not allow them.
+        """
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.engine, self.deny = urlsplit(engine).netloc, frozenset(deny)
+        self.journal, self.authority = Journal(record), Authority()
+        threading.Thread(target=self.serve_forever, daemon=True, name="recording proxy").start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, client_address) -> None:
+        """Tell of a defect; a client that goes away is none, and the record shows status 0."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    tls_host = ""  # whom the client believes it is talking to, inside a tunnel
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def do_CONNECT(self) -> None:
+        host = self.path.rpartition(":")[0].lower()
+        if not AWS.fullmatch(host):
+            return self._refuse_host(host)
+        self.send_response_only(200, "Connection established")
+        self.end_headers()
+        context = self.server.authority.context(host)
+        try:
+            self.request = context.wrap_socket(self.request, server_side=True)
+        except OSError as error:
+            reason = f"the client broke off TLS ({type(error).__name__}): does it trust {TRUSTED}?"
+            self.close_connection = True
+            return self.server.journal.write(Call("?", "?", host, refused=reason))
+        with self.request:
+            self.tls_host = host
+            self.setup()  # streams over the tunnel's inside
+            self.close_connection = False
+            while not self.close_connection:
+                self.handle_one_request()
+
+    def _serve(self) -> None:
+        if self.path.startswith("http://"):  # asked as a proxy, without TLS
+            return self._refuse_host(urlsplit(self.path).hostname or "")
+        named = self.headers.get("Host", "").rpartition(":")[0]
+        if not self.tls_host and named not in LOOPBACK:  # a foreign name that was made to lead here
+            return self._refuse_host(named)
+        pieces = self._pieces()
+        whole = _joined(pieces) if is_rpc(self.headers) else b""
+        target = self._target()
+        host = self.tls_host or self.headers.get("Host", "").rpartition(":")[0]
+        call = recognise(host, self.command, target, self.headers, whole)
+        if not is_rpc(self.headers) and not (call.operation != "?" and body_member(call)):
+            whole = _joined(pieces)
+            call = recognise(host, self.command, target, self.headers, whole)
+        if f"{call.service}:{call.operation}" in self.server.deny:
+            for _ in pieces:  # a client that is still sending would not see the answer
+                pass
+            return self._deny(call)
+        self._hand_on(call, target, _Counted([whole] if whole else pieces))
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
+
+    def _target(self) -> str:
+        """Path and query for the engine, with S3's bucket in the path."""
+        match = S3.fullmatch(self.tls_host)
+        bucket = match["bucket"] if match else None
+        return f"/{bucket}{self.path}" if bucket else self.path
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The request's body, in pieces."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            yield from self._chunks()
+            return
+        left = int(self.headers.get("Content-Length") or 0)
+        while left > 0 and (piece := self.rfile.read(min(PIECE, left))):
+            left -= len(piece)
+            yield piece
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            while size > 0 and (piece := self.rfile.read(min(PIECE, size))):
+                size -= len(piece)
+                yield piece
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+
+    def _hand_on(self, call: Call, target: str, body: _Counted) -> None:
+        """Ask the engine, record the request, and only then pass the answer to the client."""
+        with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
+            status = 0
+            try:
+                answer = self._answer_to(engine, target, body)
+                status = answer.status
+            finally:
+                length = int(self.headers.get("X-Amz-Decoded-Content-Length") or body.bytes)
+                self.server.journal.write(replace(with_length(call, length), status=status))
+            self._pass_back(answer)
+
+    def _answer_to(
+        self, engine: http.client.HTTPConnection, target: str, body: _Counted
+    ) -> http.client.HTTPResponse:
+        engine.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
+        engine.putheader("Host", self.server.engine)
+        for name, value in self.headers.items():
+            if name.lower() not in PER_CONNECTION | {"host", SIGNED_HOST.lower()}:
+                engine.putheader(name, value)
+        engine.putheader(SIGNED_HOST, self.headers.get("Host", ""))
+        chunked = "Transfer-Encoding" in self.headers
+        if chunked:
+            engine.putheader("Transfer-Encoding", "chunked")
+        engine.endheaders(body, encode_chunked=chunked)
+        return engine.getresponse()
+
+    def _pass_back(self, answer: http.client.HTTPResponse) -> None:
+        self.send_response_only(answer.status, answer.reason)
+        has_length = "Content-Length" in answer.headers
+        for name, value in answer.headers.items():
+            if name.lower() not in PER_CONNECTION:
+                self.send_header(name, value)
+        if not has_length:  # then the end of the connection is the end of the answer
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        while piece := answer.read(PIECE):
+            self.wfile.write(piece)
+
+    def _refuse_host(self, host: str) -> None:
+        reason = "not a host of AWS" if not AWS.fullmatch(host) else "AWS is asked over TLS only"
+        self.server.journal.write(Call("?", "?", host, status=403, refused=reason))
+        self._answer(403, "text/plain", f"local_sagemaker answers for AWS alone: '{host}' is not\n")
+        self.close_connection = True
+
+    def _deny(self, call: Call) -> None:
+        self.server.journal.write(replace(call, status=403, refused="denied as by a policy"))
+        message = f"not authorized to perform: {call.service}:{call.operation}"
+        if "X-Amz-Target" in self.headers or call.service == "sagemaker-runtime":
+            text = json.dumps({"__type": "AccessDeniedException", "message": message})
+            self._answer(403, "application/x-amz-json-1.1", text, "AccessDeniedException")
+        else:
+            form = ERROR_XML["s3" if call.service == "s3" else "query"]
+            text = form.format(code="AccessDenied", message=xml_text(message))
+            self._answer(403, "text/xml", text)
+
+    def _answer(self, status: int, content_type: str, text: str, error: str = "") -> None:
+        content = text.encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        if error:
+            self.send_header("x-amzn-ErrorType", error)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+
+class _Counted:
+    """Pieces of a body that count their bytes as they pass."""
+
+    def __init__(self, pieces) -> None:
+        self._pieces, self.bytes = pieces, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self.bytes += len(piece)
+            yield piece
+
+
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    """All of a body that is no object's.
+
+    Raises:
+        ValueError: it is larger than any such body is.
+    """
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if len(content) > MOST_READ:
+            raise ValueError(f"a body of more than {MOST_READ} bytes that is no object's")
+    return bytes(content)

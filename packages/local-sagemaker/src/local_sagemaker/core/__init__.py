@@ -1,0 +1,1 @@
+"""What every other room rests on: the store, errors, and checks against AWS's own model."""

@@ -1,0 +1,32 @@
+"""Error answers in AWS's form."""
+
+from __future__ import annotations
+
+import re
+from xml.sax.saxutils import escape
+
+# What XML 1.0 cannot hold, not even as a reference.
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class ApiError(Exception):
+    """An error answer in AWS's form: a code, a message and an HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400, **members) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status, self.members = code, message, status, members
+
+
+def xml_text(text: object) -> str:
+    """`text` as it may stand in an element of XML."""
+    return escape(NO_XML.sub("\ufffd", str(text)))
+
+
+def error_xml(code: str, message: object) -> bytes:
+    """An error as S3 answers it."""
+    inner = f"<Code>{xml_text(code)}</Code><Message>{xml_text(message)}</Message>"
+    return f"<Error>{inner}</Error>".encode()
+
+
+def invalid(message: str) -> ApiError:
+    return ApiError("ValidationException", message)

@@ -1,0 +1,1 @@
+"""Containers as processes: isolation, folders, Python environment."""

@@ -1,0 +1,1 @@
+"""What runs inside a container's own processes."""

@@ -1,0 +1,1 @@
+"""Training jobs: their operations, and each job from its channels to its outputs."""

@@ -1,0 +1,329 @@
+"""One training job: its walk from Starting to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
+from local_sagemaker.aws.s3.downloads import DownloadError
+from local_sagemaker.aws.s3.service import split
+from local_sagemaker.core import state_files
+from local_sagemaker.core.store import is_disk_full
+from local_sagemaker.runtime import container, isolation, log_text, requirements
+from local_sagemaker.training import (
+    channels,
+    cluster,
+    configuration,
+    end_markers,
+    machine_metrics,
+    outputs,
+)
+from local_sagemaker.training.instance import Instance
+from local_sagemaker.training.mirroring import Mirroring, mirrors
+from local_sagemaker.training.outputs import Outputs, left_out
+from local_sagemaker.training.profiling import sampling
+from local_sagemaker.training.statuses import KIND, UNREAD, transition
+
+if TYPE_CHECKING:
+    from local_sagemaker.training.operations import TrainingJobs
+
+log = logging.getLogger(__name__)
+
+REASON_LENGTH = 1024  # FailureReason's limit in the API
+OWN_LENGTH = 600  # characters of it that the script's own words may take
+TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
+
+
+class JobFailed(Exception):
+    """The job ends as Failed; the text is its FailureReason."""
+
+
+class TrainingJob:
+    """One job on its way; runs in a thread of its own."""
+
+    def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
+        self.jobs, self.description, self.parallel = jobs, description, parallel
+        self.name = description["TrainingJobName"]
+        self.image = description["AlgorithmSpecification"]["TrainingImage"]
+        self.folder = jobs.folder / self.name
+        hosts, views = cluster.hosts(description["ResourceConfig"]), channels.views(description)
+        self.instances = [
+            Instance(self.folder / host.name, host, hosts, self._publish, views) for host in hosts
+        ]
+        self.mirrorings = [
+            Mirroring(jobs.s3, each.tree, mirrors(description, each.tree), each.scratch)
+            for each in self.instances
+        ]
+        self.stopping = threading.Event()
+        self.timed_out = False
+        self.final: dict[str, dict] = {}
+        self.unread: dict[str, str | None] = {}
+        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def stop(self) -> None:
+        """SIGTERM now, SIGKILL after the grace time."""
+        self.stopping.set()
+        for instance in self.instances:
+            instance.stop()
+
+    def abort(self) -> None:
+        self.stopping.set()
+        for instance in self.instances:
+            instance.kill()
+
+    def _run(self) -> None:
+        try:
+            if self.jobs.slots.acquire(self.stopping):
+                try:
+                    self._walk()
+                finally:
+                    self.jobs.slots.release()
+            else:
+                self._end("Stopped")
+        except JobFailed as failure:
+            self._fail(str(failure))
+        except Exception as error:
+            log.exception("training job %s", self.name)
+            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.jobs.rules.job_ended(self.name)
+            if self.jobs.running.get(self.name) is self:
+                del self.jobs.running[self.name]
+
+    def _fail(self, reason: str) -> None:
+        for instance in self.instances:
+            instance.kill()
+        self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+
+    def _end(self, status: str, **changes) -> None:
+        """Record the end; on a full disk that may wait until there is room to write it down."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        while True:
+            try:
+                if not self.jobs.closing:
+                    end_markers.put(self.jobs.s3, self.description)
+                return self._record(status, **changes)
+            except (OSError, sqlite3.OperationalError) as error:
+                if not is_disk_full(error):
+                    raise
+            time.sleep(1)
+
+    def _record(self, status: str, **changes) -> None:
+        if not self.jobs.closing:  # else the next start tells what happened
+            changes.update(self._printed())  # there may have been no room for the last of them
+            transition(self.jobs.store, self.name, status, **changes)
+
+    def _next(self, status: str, **changes) -> None:
+        with self.jobs.store.lock:  # after Stopping come only Uploading and the end
+            if status == "Uploading" or not self.stopping.is_set():
+                self._record(status, **changes)
+
+    def _walk(self) -> None:
+        self._next("Downloading", TrainingStartTime=time.time())
+        self._make_folders()
+        self._download()
+        self._next("Training")
+        if self.stopping.is_set():
+            self._end("Stopped")
+            return
+        code, instance = self._execute()
+        failed = code != 0 and not self.stopping.is_set()
+        reason = self._reason(code, instance) if failed else None
+        self._next("Uploading")
+        if failed:
+            with contextlib.suppress(JobFailed):  # the command's failure is the one to tell
+                self._upload(with_model=False)
+            raise JobFailed(reason)
+        uploaded = self._upload(with_model=True)
+        end = "Stopped" if self.stopping.is_set() else "Completed"
+        self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
+
+    def _make_folders(self) -> None:
+        names = ("input/config", "input/data", "model", "output/data", "code", "checkpoints")
+        for instance in self.instances:
+            for name in names:
+                (instance.ml / name).mkdir(parents=True, exist_ok=True)
+            configuration.write_configuration(
+                instance.ml, self.description, instance.host, instance.hosts
+            )
+
+    def _download(self) -> None:
+        self._find_buckets()
+        end_markers.remove(self.jobs.s3, self.description)
+        try:
+            for channel in self.description.get("InputDataConfig", []):
+                self._fetch(channel)
+            for mirroring in self.mirrorings:
+                mirroring.restore()
+        except DownloadError as error:
+            raise JobFailed(str(error)) from None
+        for instance in self.instances:
+            requirements.adopt_driver(instance.ml)
+            if not isolation.isolation().real_opt_ml:
+                configuration.relocate_drivers(instance.ml)
+
+    def _fetch(self, channel: dict) -> None:
+        hosts = len(self.instances)
+        for number, each in enumerate(self.instances):
+            data = each.ml / "input/data"
+            channels.fetch(self.jobs.s3, self.description, channel, data, number, hosts)
+
+    def _find_buckets(self) -> None:
+        """Fail now rather than after the training if there is no place for its results."""
+        for member, uri in outputs.places(self.description).items():
+            bucket = split(uri)[0]
+            if not self.jobs.s3.has_bucket(bucket):
+                raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
+
+    # The container
+
+    def _execute(self) -> tuple[int, Instance]:
+        """Run the container's command on all instances to its end.
+
+        Returns:
+            The exit code and the instance that failed first; 0 and the first if none did.
+        """
+        limit = self.description["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
+        timer = threading.Timer(limit, self._time_out)
+        timer.daemon = True
+        timer.start()
+        for instance in self.instances:
+            self._log(instance, [container.banner(self.image)], time.time())
+        try:
+            with contextlib.ExitStack() as looking:
+                for mirroring in self.mirrorings:
+                    looking.enter_context(mirroring.running())
+                looking.enter_context(self._watching())
+                return cluster.run_together(self.instances, self._run_on)
+        finally:
+            timer.cancel()
+
+    def _sampling(self, instance: Instance) -> AbstractContextManager:
+        def tell(line: str) -> None:
+            self._log(instance, [line], time.time())
+
+        return sampling(self.description, instance, tell)
+
+    def _watching(self) -> AbstractContextManager:
+        hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
+        return machine_metrics.watching(self.jobs.cloudwatch, hosts, self.folder)
+
+    def _time_out(self) -> None:
+        with self.jobs.store.lock:  # it may just have been stopped
+            if not self.stopping.is_set():
+                self.timed_out = True
+                self._next("Stopping", TrainingJobStatus="Stopping")
+                self.stop()
+
+    def _run_on(self, instance: Instance) -> int:
+        environment = self._environment(instance)
+        return instance.run(self._command(instance), environment, self._sampling)
+
+    def _command(self, instance: Instance) -> list[str]:
+        algorithm = self.description["AlgorithmSpecification"]
+        if entrypoint := algorithm.get("ContainerEntrypoint"):
+            words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
+            return [container.inside(instance.ml, word) for word in words]
+        return ["python", "-m", "local_sagemaker.runtime.inside.train"]
+
+    def _environment(self, instance: Instance) -> dict[str, str]:
+        job, shared = self.description, self.jobs.store.folder / state_files.ENVIRONMENTS
+        together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
+        threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
+        return {
+            **container.environment(
+                self.jobs.url,
+                self.jobs.store.access_key,
+                instance.scratch,
+                instance.ml,
+                self.image,
+                shared,
+            ),
+            "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
+            "TRAINING_JOB_NAME": self.name,
+            "TRAINING_JOB_ARN": job["TrainingJobArn"],
+            "OMP_NUM_THREADS": str(threads),
+            **job.get("Environment", {}),
+        }
+
+    def _publish(self, instance: Instance, raw: list[bytes]) -> None:
+        """Send lines of output to CloudWatch, and look for metrics in them."""
+        now = time.time()
+        texts = [text for text in map(log_text.decoded, raw) if text]
+        instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
+        try:
+            if texts:
+                self._log(instance, texts, now)
+        finally:  # a log that cannot be written costs no final metric
+            try:
+                self._scrape(texts, now)
+            except sqlite3.OperationalError:
+                log.warning("metrics of %s are lost", self.name, exc_info=True)
+
+    def _log(self, instance: Instance, texts: list[str], now: float) -> None:
+        created = int(self.description["CreationTime"])
+        stream = f"{self.name}/{instance.host.name}-{created}"
+        events = [(int(now * 1000), text) for text in texts]
+        self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
+
+    def _scrape(self, texts: list[str], now: float) -> None:
+        """Record the metrics of these lines; a metric's final value is the one printed last."""
+        definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
+        captured = [item for text in texts for item in captures(text, definitions).items()]
+        found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
+        unread = {name: text for name, text in captured if as_number(text) is None}
+        with self.jobs.store.lock:  # other instances print metrics too
+            if not found and not unread.keys() - self.unread.keys():
+                return
+            for name, value in found:
+                self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
+            self.unread = {**unread, **self.unread}  # what was captured first is kept
+            self.jobs.store.update(KIND, self.name, **self._printed())
+        if found:
+            values = [(name, value, "None") for name, value in found]
+            self.jobs.cloudwatch.put_metrics(
+                TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
+            )
+
+    def _printed(self) -> dict:
+        """What the description has of metrics: final values, and captures that are no number."""
+        members = {"FinalMetricDataList": list(self.final.values()), UNREAD: self.unread}
+        return {name: value for name, value in members.items() if value}
+
+    def _reason(self, code: int, instance: Instance) -> str:
+        """Exit code, the script's own words if it left any, and the end of the log."""
+        own = outputs.failure(instance.tree)
+        if not own or "see CloudWatch logs" in own:  # the SDK driver's own text
+            own = "the container's command failed"
+        own = own[:OWN_LENGTH]
+        lines = [line for line in instance.tail if line.strip() and not re.match(r"\++ ", line)]
+        of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
+        head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
+        return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+
+    # Results
+
+    def _upload(self, with_model: bool) -> dict:
+        """Store what the job left, in AWS's layout; return the description's new members."""
+        first, trees = self.instances[0], [each.tree for each in self.instances]
+        results = Outputs(self.jobs.s3, self.description, trees, first.scratch)
+        try:
+            for mirroring in self.mirrorings:  # first: a next job may need its checkpoints
+                mirroring.finish()
+            changes = results.store_model() if with_model else {}
+            results.store_data()
+        except Exception as error:
+            raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
+        if results.left_out:
+            self._log(first, [left_out(results.left_out)], time.time())
+        return changes

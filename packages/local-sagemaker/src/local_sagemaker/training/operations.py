@@ -1,0 +1,198 @@
+"""Training jobs: the operations."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+
+from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.aws.cloudwatch import CloudWatch
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import state_files, waiters
+from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.listing import page
+from local_sagemaker.core.store import Store
+from local_sagemaker.runtime import container
+from local_sagemaker.runtime.isolation import isolation
+from local_sagemaker.training import (
+    channels,
+    checks,
+    description,
+    end_markers,
+    outputs,
+    profiler_config,
+)
+from local_sagemaker.training.job import TrainingJob
+from local_sagemaker.training.rules import statuses as rule_statuses
+from local_sagemaker.training.rules.evaluation import RuleEvaluations
+from local_sagemaker.training.slots import Slots
+from local_sagemaker.training.statuses import ENDED, KIND, described, step, transition
+
+MOST_INSTANCES = 20  # of a job: AWS's default quota
+
+
+class TrainingJobs:
+    """All training jobs of one engine."""
+
+    def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
+        self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
+        self.folder = store.folder / state_files.JOBS
+        self.slots = Slots(os.cpu_count() or 1)
+        self.running: dict[str, TrainingJob] = {}
+        self.rules = RuleEvaluations(store, s3, url)
+        self.closing = False
+        self.handlers = {
+            "CreateTrainingJob": self.create,
+            "DescribeTrainingJob": self.describe,
+            "ListTrainingJobs": self.list,
+            "StopTrainingJob": self.stop,
+            "DeleteTrainingJob": self.delete,
+        }
+
+    def restore(self) -> None:
+        """Jobs that ran when the engine ended are Failed, and their folders are removed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for job in self.store.all(KIND):
+            if job["TrainingJobStatus"] not in ENDED:
+                reason = "InternalServerError: the local engine stopped while the job was running"
+                end_markers.put(self.s3, job)
+                transition(self.store, job["TrainingJobName"], "Failed", FailureReason=reason)
+        self.rules.restore()
+
+    def busy(self) -> bool:
+        return bool(self.running) or self.rules.busy()
+
+    def close(self) -> None:
+        """Kill all jobs and wait for their threads."""
+        self.closing = True
+        self.rules.close()
+        for job in list(self.running.values()):
+            job.abort()
+        for job in list(self.running.values()):
+            job.thread.join(timeout=10)
+
+    # Operations
+
+    def create(self, request: dict, tuning_job_arn: str | None = None, parallel: int = 1) -> dict:
+        """CreateTrainingJob; `parallel` is how many jobs its tuning job runs at a time."""
+        check_definition(request)
+        request = {"StoppingCondition": {"MaxRuntimeInSeconds": checks.MAX_RUNTIME_S}, **request}
+        name, now = request["TrainingJobName"], time.time()
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
+        job = {
+            **request,
+            "TrainingJobArn": arn,
+            "TuningJobArn": tuning_job_arn,
+            "TrainingJobStatus": "InProgress",
+            "SecondaryStatus": "Starting",
+            "SecondaryStatusTransitions": [step("Starting", now)],
+            "CreationTime": now,
+            "LastModifiedTime": now,
+            "FinalMetricDataList": [],
+            "ProfilingStatus": profiler_config.status(request),
+            **rule_statuses.first(request),
+        }
+        runner = TrainingJob(self, job, parallel)
+        with self.store.lock:
+            if self.store.get(KIND, name):
+                text = "Training job names must be unique within an AWS account and region, and a "
+                text += f"training job with this name already exists ({arn})"
+                raise ApiError("ResourceInUse", text)
+            self.store.put(KIND, name, job)
+            self.running[name] = runner
+            self.rules.begin(job)
+        runner.thread.start()
+        return {"TrainingJobArn": arn}
+
+    def describe(self, request: dict) -> dict:
+        waiters.hold(lambda: self._has_ended(request["TrainingJobName"]))
+        job = self.store.get(KIND, request["TrainingJobName"])
+        if job is None:
+            raise invalid("Requested resource not found.")
+        return description.completed(described(job))
+
+    def _has_ended(self, name: str) -> bool:
+        job = self.store.get(KIND, name)
+        return job is None or job["TrainingJobStatus"] in ENDED or self.closing
+
+    def list(self, request: dict) -> dict:
+        return page(self.store.all(KIND), request, "TrainingJob")
+
+    def stop(self, request: dict) -> dict:
+        name = request["TrainingJobName"]
+        with self.store.lock:  # the job may be about to end by itself
+            status = self.describe(request)["TrainingJobStatus"]
+            if status in ENDED:
+                text = "The request was rejected because the training job is in status"
+                raise invalid(f"{text} {status}.")
+            if status == "InProgress":
+                transition(self.store, name, "Stopping", TrainingJobStatus="Stopping")
+                self.running[name].stop()
+        return {}
+
+    def delete(self, request: dict) -> dict:
+        """DeleteTrainingJob: its description goes; logs, metrics and what lies in S3 stay."""
+        name = request["TrainingJobName"]
+        self._check_deletable(name)
+        # Until its threads have removed the job's folders, the name is not free for another job.
+        if runner := self.running.get(name):
+            runner.thread.join()
+        self.rules.drop(name)
+        with self.store.lock:
+            self._check_deletable(name)
+            self.store.remove(KIND, name)
+        return {}
+
+    def _check_deletable(self, name: str) -> None:
+        job = self.store.get(KIND, name)
+        if job is None:
+            raise ApiError("ResourceNotFound", "Requested resource not found.")
+        if job["TrainingJobStatus"] not in ENDED:
+            text = f"The training job {name} is in status {job['TrainingJobStatus']}: only "
+            raise ApiError("ResourceInUse", text + "jobs that have ended can be deleted.")
+        if tuning := job.get("TuningJobArn"):
+            raise ApiError("ResourceInUse", f"The training job {name} belongs to {tuning}.")
+
+
+def check_definition(request: dict) -> None:
+    """Refuse what cannot be run here, before anything is made.
+
+    Raises:
+        ApiError: ValidationException, naming the member and the way out.
+    """
+    checks.check_training(request)
+    algorithm, resources = request["AlgorithmSpecification"], request["ResourceConfig"]
+    image = algorithm.get("TrainingImage")
+    if not image or not container.has_runtime(image):
+        raise invalid(
+            f"AlgorithmSpecification.TrainingImage '{image}' has no local runtime: local_sagemaker "
+            "runs AWS's PyTorch images (.../pytorch-training:TAG or .../pytorch:TAG)"
+        )
+    _check_instances(resources)
+    for metric in algorithm.get("MetricDefinitions", []):
+        try:
+            re.compile(metric["Regex"])
+        except re.error as error:
+            text = f"the Regex of the metric '{metric['Name']}', {metric['Regex']!r}, is none"
+            raise invalid(f"{text}: {error}") from None
+    outputs.check(request)
+    channels.check(request)
+
+
+def _check_instances(resources: dict) -> None:
+    count = resources["InstanceCount"]
+    if count > MOST_INSTANCES:
+        raise ApiError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit 'Number of instances for a training job' is "
+            f"{MOST_INSTANCES} Instances, with current utilization of 0 Instances and a request "
+            f"delta of {count} Instances.",
+        )
+    if count > 1 and not isolation().real_opt_ml:
+        raise invalid(
+            f"ResourceConfig.InstanceCount {count}: the names algo-1 ... of several instances need "
+            "a mount namespace, which this kernel does not grant: local_sagemaker runs jobs of one "
+            "instance here"
+        )

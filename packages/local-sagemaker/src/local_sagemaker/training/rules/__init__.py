@@ -1,0 +1,1 @@
+"""The Debugger and profiler rules of training jobs."""

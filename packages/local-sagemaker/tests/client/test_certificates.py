@@ -1,0 +1,61 @@
+"""A certificate of the run's own authority is good for its host, and for no other."""
+
+import contextlib
+import socket
+import ssl
+import threading
+
+import pytest
+
+from local_sagemaker.client.certificates import Authority
+
+HOST = "bucket.s3.us-east-1.amazonaws.com"
+
+
+def shake(authority: Authority, trusted: ssl.SSLContext, asked: str) -> None:
+    """One TLS handshake with a server that answers as HOST, by a client that asked for `asked`."""
+    ours, theirs = socket.socketpair()
+    server = authority.context(HOST)
+
+    def serve():
+        with ours, contextlib.suppress(OSError):  # the client may refuse
+            server.wrap_socket(ours, server_side=True).close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with theirs, trusted.wrap_socket(theirs, server_hostname=asked):
+            pass
+    finally:
+        thread.join(timeout=10)
+
+
+def trusting(authority: Authority, tmp_path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority.write(tmp_path / "ca.pem")))
+
+
+def test_a_client_that_trusts_the_authority_believes_the_host(tmp_path):
+    authority = Authority()
+    context = trusting(authority, tmp_path)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    shake(authority, context, HOST)
+
+
+def test_another_host_is_not_believed(tmp_path):
+    authority = Authority()
+    with pytest.raises(ssl.SSLCertVerificationError, match="match"):
+        shake(authority, trusting(authority, tmp_path), "other.s3.us-east-1.amazonaws.com")
+
+
+def test_another_authority_is_not_believed(tmp_path):
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake(Authority(), trusting(Authority(), tmp_path), HOST)
+
+
+def test_no_key_is_written(tmp_path):
+    assert "PRIVATE" not in Authority().write(tmp_path / "ca.pem").read_text()
+
+
+def test_a_long_host_gets_a_certificate():
+    host = "a-bucket-with-a-name-of-sixty-three-characters-as-long-as-s3-allows.s3.amazonaws.com"
+    assert Authority().context(host)

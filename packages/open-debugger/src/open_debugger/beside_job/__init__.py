@@ -1,0 +1,1 @@
+"""The processes that evaluate rules beside a job, as AWS's service does."""

@@ -1,0 +1,1 @@
+"""Reading a recording, wherever it lies and whatever wrote it."""

@@ -1,0 +1,1 @@
+"""SageMaker Debugger's tensor rules, on smdebug's Rule and Trial."""
