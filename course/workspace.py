@@ -126,12 +126,13 @@ class _OnlyWarnings(logging.Handler):
 
 
 def _quiet_libraries() -> None:
-    """Let boto3, the SDK and smdebug log warnings only; a notebook's own INFO lines stay."""
+    """Let boto3 and the SDK log warnings only, smdebug errors; a notebook's own lines stay."""
     for logger in map(logging.getLogger, CHATTY_LOGGERS):
         if logger.propagate:
             logger.propagate = False
             logger.addHandler(_OnlyWarnings())
-    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "warning")
+    # smdebug warns "No tensors were saved" of any collection that is found by a pattern.
+    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")
 
 
 def chosen_mode() -> str:

@@ -77,7 +77,10 @@ def test_env_is_for_a_shell(state):
 
 
 def test_logs_end_quietly_when_their_reader_does(state):
-    aws, group = Clients(daemon.find(state).url), "/aws/sagemaker/TrainingJobs"
+    aws, group = (
+        Clients(daemon.find(state).url, access_key.read(state)),
+        "/aws/sagemaker/TrainingJobs",
+    )
     streams = aws.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="done2/")
     now = int(time.time() * 1000)
     aws.logs.put_log_events(
@@ -93,7 +96,9 @@ def test_logs_end_quietly_when_their_reader_does(state):
 
 
 def test_logs_follow_a_job_to_its_end(state, capsys):
-    Clients(daemon.find(state).url).train("echo a; sleep 1; echo b", TrainingJobName="followed")
+    Clients(daemon.find(state).url, access_key.read(state)).train(
+        "echo a; sleep 1; echo b", TrainingJobName="followed"
+    )
     code, out, _ = said(capsys, "logs", "followed", "--follow", "--state", state)
     assert (code, out.splitlines()[1:]) == (0, ["a", "b"])
 

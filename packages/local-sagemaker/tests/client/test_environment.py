@@ -64,7 +64,7 @@ def test_boto3_goes_to_the_engine_whatever_the_caller_had(tmp_path, key):
         ({"no_proxy": "*"}, "*"),
     ],
 )
-def test_the_callers_exceptions_from_its_proxy_stay(caller, past, tmp_path, monkeypatch):
+def test_the_callers_exceptions_from_its_proxy_stay(caller, past, tmp_path, key, monkeypatch):
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name, value in caller.items():

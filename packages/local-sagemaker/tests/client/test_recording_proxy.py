@@ -282,7 +282,7 @@ def test_what_belongs_to_one_connection_is_not_handed_on(tmp_path):
     heads, engine = [], HTTPServer(("127.0.0.1", 0), Engine)
     threading.Thread(target=engine.handle_request, daemon=True).start()
     proxy = RecordingProxy(f"http://127.0.0.1:{engine.server_port}", tmp_path / "record.jsonl")
-    sent = {"Connection": "close", "Proxy-Connection": "close", "Host": "asked", "X-Own": "1"}
+    sent = {"Connection": "close", "Proxy-Connection": "close", "Host": "localhost:1", "X-Own": "1"}
     assert requests.get(proxy.url, headers=sent, timeout=5).status_code == 204
     proxy.shutdown()
     proxy.server_close()

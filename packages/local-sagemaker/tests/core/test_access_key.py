@@ -83,6 +83,10 @@ def test_no_file_that_others_may_read_holds_it(aws, monkeypatch):
         aws.sagemaker.stop_training_job(TrainingJobName=job)
 
 
+def test_only_the_owner_reads_what_jobs_have_printed(aws):
+    assert mode(aws.state / "state.db") == 0o600
+
+
 def test_no_command_line_and_no_log_holds_it(aws):
     shown = subprocess.check_output(["ps", "-axww", "-o", "args"], text=True)
     log = (aws.state / "engine.log").read_text()

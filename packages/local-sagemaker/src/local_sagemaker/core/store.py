@@ -143,6 +143,8 @@ class Store:
     def _open(self) -> None:
         file = database(self.folder)
         try:
+            file.touch(mode=0o600)
+            file.chmod(0o600)  # a job may print its key: its log is for the owner alone
             # Transactions are begun and ended here, not by Python's guess.
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             try:
@@ -150,7 +152,7 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise StateError(
                 f"cannot open the database {file}: {error}. Nothing was changed: put back a copy "
                 "of it, or name another folder with --state"
