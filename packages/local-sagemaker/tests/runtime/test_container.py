@@ -1,6 +1,8 @@
 """What a container's folders and environment hold."""
 
+import os
 import platform
+import sys
 from importlib import metadata
 
 import pytest
@@ -104,6 +106,27 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
         assert own == {"SMPROFILER_CONFIG_PATH": f"{tmp_path}/input/config/profilerconfig.json"}
     else:
         assert own == {}
+
+
+def test_the_callers_temporary_folder_is_for_containers_without_a_tmp_of_their_own(
+    tmp_path, how, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", "/scratch/tmp")
+    found = container.environment(
+        "http://127.0.0.1:1", KEY, tmp_path / "scratch", tmp_path, IMAGE, tmp_path
+    )
+    assert found.get("TMPDIR") == (None if how == "real" else "/scratch/tmp")
+
+
+def test_what_a_container_needs_of_the_machine(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_FIND_LINKS", f"file://{tmp_path}/wheels {tmp_path}/more")
+    monkeypatch.setenv("TORCH_HOME", f"{tmp_path}/weights")
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"/usr/lib:{tmp_path}/lib")
+    found = set(map(str, container.kept(tmp_path / "scratch", tmp_path / "shared")))
+    named = ("scratch", "shared", "wheels", "more", "weights", "lib")
+    assert found >= {sys.prefix, sys.base_prefix, *(f"{tmp_path}/{name}" for name in named)}
 
 
 def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):

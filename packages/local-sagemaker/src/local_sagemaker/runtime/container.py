@@ -75,9 +75,10 @@ def environment(
     """
     (home := scratch / "home").mkdir(parents=True, exist_ok=True)
     variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    if isolation().real_opt_ml:  # it has a /tmp of its own, too
+        variables.pop("TMPDIR", None)
     if "TMPDIR" in variables and len(os.fsencode(variables["TMPDIR"])) > TEMPORARY_LENGTH:
         variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     variables |= {
         **environments.make(scratch / "environment", shared),
         "HOME": str(home),
@@ -87,7 +88,7 @@ def environment(
         # took 37 to 75 s spinning, and 7 to 12 s so.
         "OMP_WAIT_POLICY": "PASSIVE",
         "GLOO_SOCKET_IFNAME": "lo",
-        "TORCH_HOME": os.environ.get("TORCH_HOME", str(cache / "torch")),
+        "TORCH_HOME": _torch_home(),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         **_old_defaults(image),
@@ -99,6 +100,23 @@ def environment(
         variables["SMDEBUG_CONFIG_FILE_PATH"] = str(config / "debughookconfig.json")
         variables["SMPROFILER_CONFIG_PATH"] = str(config / "profilerconfig.json")
     return variables
+
+
+def kept(scratch: Path, shared: Path) -> list[str | Path]:
+    """What a container needs of the machine's files, for `isolation.start`.
+
+    Args:
+        scratch: where its home and its Python environment are.
+        shared: what all containers of the engine share of such environments.
+    """
+    named = [os.environ.get(name, "") for name in ("LD_LIBRARY_PATH", "MPLCONFIGDIR")]
+    paths = [path for value in named for path in value.split(os.pathsep)]
+    return [scratch, shared, _torch_home(), *environments.places(), *paths]
+
+
+def _torch_home() -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return os.environ.get("TORCH_HOME", str(cache / "torch"))
 
 
 def _old_defaults(image: str) -> dict[str, str]:
