@@ -282,7 +282,7 @@ def test_what_belongs_to_one_connection_is_not_handed_on(tmp_path):
     heads, engine = [], HTTPServer(("127.0.0.1", 0), Engine)
     threading.Thread(target=engine.handle_request, daemon=True).start()
     proxy = RecordingProxy(f"http://127.0.0.1:{engine.server_port}", tmp_path / "record.jsonl")
-    sent = {"Connection": "close", "Proxy-Connection": "close", "Host": "asked", "X-Own": "1"}
+    sent = {"Connection": "close", "Proxy-Connection": "close", "Host": "localhost:1", "X-Own": "1"}
     assert requests.get(proxy.url, headers=sent, timeout=5).status_code == 204
     proxy.shutdown()
     proxy.server_close()
@@ -350,3 +350,11 @@ def test_as_aws_needs_a_record():
     words = [sys.executable, "-m", "local_sagemaker.cli", "run", "--as-aws", "--", "true"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1 and "need --record FILE" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example:80"])
+def test_a_foreign_name_that_was_made_to_lead_here_is_refused(recorded, host):
+    recording = recorded()
+    answer = requests.get(recording.proxy.url, headers={"Host": host}, timeout=60)
+    assert answer.status_code == 403
+    assert recording.call()["refused"] == "not a host of AWS"

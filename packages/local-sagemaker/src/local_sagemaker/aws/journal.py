@@ -123,11 +123,12 @@ def _answer(app: Callable, request: Request) -> tuple[str, list, list[bytes]]:
 def _changes_state(service: str, environ: dict, body: bytes) -> bool:
     if service == "s3":  # of a bucket; objects have an index of their own, form uploads included
         return environ["REQUEST_METHOD"] in {"PUT", "DELETE"}
-    name = _operation(environ, body)
+    name = operation_of(environ, body)
     return not name.startswith(READING) and name not in TABLED
 
 
-def _operation(environ: dict, body: bytes) -> str:
+def operation_of(environ: dict, body: bytes) -> str:
+    """What a request to moto calls its operation; S3 has no names for them."""
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return target.rpartition(".")[2]
     if action := re.search(rb"(?:^|&)Action=(\w+)", body):
