@@ -118,7 +118,7 @@ class Store:
         self.lock = threading.RLock()  # held over what must be read and written as one
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
-            self.object_folder.mkdir(exist_ok=True)
+            self.object_folder.mkdir(mode=0o700, exist_ok=True)
             self._held = hold(self.folder)
         except OSError as error:
             raise StateError(
@@ -136,6 +136,9 @@ class Store:
     def _open(self) -> None:
         file = self.folder / "state.db"
         try:
+            # Logs may hold the access key; the files beside it get the mode of this one.
+            file.touch(mode=0o600)
+            file.chmod(0o600)
             # Transactions are begun and ended here, not by Python's guess.
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             try:
@@ -143,7 +146,7 @@ class Store:
             except BaseException:
                 self._db.close()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StateError(
                 f"cannot open the database {file}: {error}. Nothing was changed: put back a copy "
                 "of it, or name another folder with --state"
