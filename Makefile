@@ -14,6 +14,8 @@ export COURSE_MODE = local
 export COURSE_DATA = $(if $(DATA),$(if $(filter /%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA))
 export COURSE_CLASSES = $(CLASSES)
 export COURSE_DEBUGGER = $(DEBUGGER)
+# Real photos show more than drawn ones, so they are not trained at local mode's smaller size.
+export COURSE_IMAGE_SIZE ?= $(if $(DATA),224)
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'

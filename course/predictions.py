@@ -497,9 +497,10 @@ class Benchmark:
         if least <= job.top.accuracy <= most:
             return f"{text}It lies among these seeds, so chance alone may explain the difference."
         side = "below" if job.top.accuracy < least else "above"
+        most = "lowest" if side == "below" else "highest"
         return (
-            f"{text}Our job lies {side} all of these seeds. Even if the settings made no "
-            f"difference, that would happen to one job in {seeds + 1}, so it proves nothing."
+            f"{text}Our job lies {side} all of these seeds. That proves nothing: of {seeds + 1} "
+            f"runs with equal settings, one is always the {most}."
         )
 
 

@@ -31,6 +31,7 @@ IMAGE_SIZES = {
     "aws": 224,
 }  # pixels a side; two processor cores need a third of the time
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
+CHATTY_LOGGERS = ("boto3", "botocore", "s3transfer", "sagemaker", "urllib3")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
 NO_PROFILE = (
@@ -103,12 +104,35 @@ def connect() -> Workspace:
         _use_local_engine()
     else:
         _check_aws()
-    logging.disable(logging.INFO)  # the SDK's talk is no part of the lesson; warnings stay
+    _quiet_libraries()
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
     workspace = _workspace(mode, device, debugger, image_size)
     print(_banner(workspace))
     print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
     return workspace
+
+
+class _OnlyWarnings(logging.Handler):
+    """Hands warnings and errors on to the root logger.
+
+    Some of the SDK's loggers set levels of their own, so a level of their parent's does not do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().handle(record)
+
+
+def _quiet_libraries() -> None:
+    """Let boto3 and the SDK log warnings only, smdebug errors; a notebook's own lines stay."""
+    for logger in map(logging.getLogger, CHATTY_LOGGERS):
+        if logger.propagate:
+            logger.propagate = False
+            logger.addHandler(_OnlyWarnings())
+    # smdebug warns "No tensors were saved" of any collection that is found by a pattern.
+    os.environ.setdefault("SMDEBUG_LOG_LEVEL", "error")
 
 
 def chosen_mode() -> str:

@@ -168,8 +168,14 @@ def _final(job: Any) -> pd.DataFrame | None:
             if each.rule_evaluation_status in UNDER_WAY:
                 return None
             details = each.status_details if isinstance(each.status_details, str) else ""
-            rows.append((each.rule_configuration_name, each.rule_evaluation_status, details))
+            rows.append((each.rule_configuration_name, each.rule_evaluation_status, _own(details)))
     return _frame(rows)
+
+
+def _own(details: str) -> str:
+    """The findings, which local evaluation adds below AWS's sentence; on AWS, the sentence."""
+    awss, _, findings = details.partition("\n")
+    return findings or awss
 
 
 def _frame(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:

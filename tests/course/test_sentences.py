@@ -536,7 +536,7 @@ FORM = {
     "training": "_percent _short_number _wrapped",
     "profiling": "_less _part",
     "predictions": "_said __repr__ _repr_html_ about",
-    "verdicts": "saved",
+    "verdicts": "saved _own",
     "writeup": "text _markdown _cell _rounded",
 }
 MODULES = (

@@ -29,8 +29,12 @@ def clean(monkeypatch, tmp_path):
     for name in read:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(workspace, "STUDIO", tmp_path / "no-studio.json")
+    monkeypatch.setenv("SMDEBUG_LOG_LEVEL", "info")
+    handlers = {name: logging.getLogger(name).handlers[:] for name in workspace.CHATTY_LOGGERS}
     yield monkeypatch
-    logging.disable(logging.NOTSET)  # connect() quiets the SDK
+    for name, before in handlers.items():  # connect() quiets the SDK
+        logging.getLogger(name).handlers[:] = before
+        logging.getLogger(name).propagate = True
 
 
 def test_a_wrong_mode_is_named(clean):
@@ -202,8 +206,14 @@ def test_importing_course_leaves_sagemaker_alone():
 
 
 FIRST_CELL = """
-import course, boto3
+import course, boto3, logging
+logging.basicConfig(level=logging.INFO)
 ws = course.connect()
+chatty = logging.getLogger("sagemaker.serve.model_builder")
+chatty.setLevel(logging.DEBUG)  # as ModelBuilder does
+chatty.info("chatter")
+chatty.warning("heed this")
+logging.info("of the notebook itself")
 boto3.client("s3").put_object(Bucket=ws.bucket, Key="seen", Body=b"x")
 print(ws.mode, ws.uri("data", "train"), ws.training_instance)
 """
@@ -229,6 +239,10 @@ def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
     try:
         first = run(FIRST_CELL, environment, tmp_path)
         assert first.returncode == 0, first.stderr
+        assert first.stderr.splitlines() == [
+            "WARNING:sagemaker.serve.model_builder:heed this",
+            "INFO:root:of the notebook itself",
+        ]
         assert "LOCAL: every job runs on this machine" in first.stdout
         assert "127.0.0.1" not in first.stdout  # outputs are committed: no port in them
         expected = "local s3://sagemaker-us-east-1-123456789012/dog-breeds/data/train ml.m5.large"

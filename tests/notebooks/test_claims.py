@@ -334,7 +334,7 @@ def test_validation_is_above_or_below_training_as_drawn(run):
     [curve] = [line for line in lines(axis, style="-", marker="None") if len(line["x"]) > 2]
     begin, end = curve["y"][0], curve["y"][-1]
     fall, title = 1 - end / begin, flat(axis["title"])
-    word = found(r"The training loss (fell|rose|stayed)", title)[0]
+    word = found(r"The smoothed training loss (fell|rose|stayed)", title)[0]
     assert word == ("fell" if fall > 0.02 else "rose" if fall < -0.02 else "stayed")
     for told in re.findall(r"from (\S+) to ([\d.]+\d)", title):
         assert all(map(near, told, (begin, end)))
@@ -693,8 +693,8 @@ def test_what_more_workers_bring_is_what_was_measured(run):
         "The change saved more than the expected",
     ]
     told = [place for place, words in enumerate(judged) if words in said]
-    right = {int(np.searchsorted(limits, saved + off)) for off in (-0.006, 0.006)}  # as rounded
-    assert len(told) == 1 and set(told) <= right
+    least, most = (np.searchsorted(limits, saved + off) for off in (-0.006, 0.006))  # as rounded
+    assert len(told) == 1 and least <= told[0] <= most
     first, second, _ = waits(drawn).values()
     expected = found(r"it waits ([\d.]+)% of its time", said)[0]
     still = found(r"a step waits ([\d.]+)% of its time", said)[0]
@@ -712,7 +712,8 @@ def test_what_more_workers_bring_is_what_was_measured(run):
         longer, wait = steps[place] - steps[0], waiting[place] - waiting[0]
         told = re.findall(r"(\S+ \S+) (less|more)", line)
         signed = [milliseconds(text) * (1 if word == "more" else -1) for text, word in told]
-        assert signed == pytest.approx([longer, wait, longer - wait], rel=0.02, abs=1)
+        thin = 0.01 * steps[0]  # parts that are too thin to be drawn
+        assert signed == pytest.approx([longer, wait, longer - wait], rel=0.02, abs=1 + thin)
 
 
 def test_what_03_has_made_and_what_it_cost(run):

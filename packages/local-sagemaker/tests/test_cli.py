@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import time
+from importlib import metadata
 
 import pytest
 
@@ -44,7 +46,7 @@ def test_help_names_the_commands_and_not_the_inner_one(capsys):
 def test_start_stop_and_start_again(tmp_path, capsys):
     code, out, _ = said(capsys, "start", "--state", tmp_path)
     assert code == 0
-    assert daemon.find(tmp_path).url in out and "local-sagemaker env" in out
+    assert daemon.find(tmp_path).url in out and " env --state " in out
     code, _, err = said(capsys, "start", "--state", tmp_path)
     assert (code, "runs on" in err, "local-sagemaker stop" in err) == (1, True, True)
     assert said(capsys, "stop", "--state", tmp_path)[:2] == (0, "stopped\n")
@@ -72,6 +74,40 @@ def test_env_is_for_a_shell(state):
     line = 'export AWS_PROFILE=mine; eval "$("$@")"; echo $AWS_ENDPOINT_URL ${AWS_PROFILE-gone}'
     out = subprocess.check_output(["/bin/sh", "-c", line, "sh", *words], text=True)
     assert out.split() == [daemon.find(state).url, "gone"]
+
+
+def test_logs_end_quietly_when_their_reader_does(state):
+    aws, group = (
+        Clients(daemon.find(state).url, access_key.read(state)),
+        "/aws/sagemaker/TrainingJobs",
+    )
+    streams = aws.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="done2/")
+    now = int(time.time() * 1000)
+    aws.logs.put_log_events(
+        logGroupName=group,
+        logStreamName=streams["logStreams"][0]["logStreamName"],
+        logEvents=[{"timestamp": now, "message": "x" * 1000}] * 900,  # more than a pipe holds
+    )
+    line = '"$@" | head -1; echo code ${PIPESTATUS[0]}'
+    words = [sys.executable, "-m", "local_sagemaker.cli", "logs", "done2", "--state", str(state)]
+    found = subprocess.run(["bash", "-c", line, "bash", *words], capture_output=True, text=True)
+    assert found.stderr == ""
+    assert found.stdout.splitlines()[1:] == ["code 141"]  # as of `cat`
+
+
+def test_logs_follow_a_job_to_its_end(state, capsys):
+    Clients(daemon.find(state).url, access_key.read(state)).train(
+        "echo a; sleep 1; echo b", TrainingJobName="followed"
+    )
+    code, out, _ = said(capsys, "logs", "followed", "--follow", "--state", state)
+    assert (code, out.splitlines()[1:]) == (0, ["a", "b"])
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"local-sagemaker {metadata.version('local-sagemaker')}\n"
 
 
 @pytest.mark.parametrize("command", [["env"], ["logs", "j"]])

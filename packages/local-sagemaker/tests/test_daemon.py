@@ -7,13 +7,15 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
+import psutil
 import pytest
 
 from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine
 from local_sagemaker import daemon
-from local_sagemaker.core.store import is_held
+from local_sagemaker.core.state_lock import is_held
 from local_sagemaker.daemon import EngineError
 
 
@@ -44,6 +46,21 @@ def test_word_left_by_a_killed_engine_deceives_nobody(tmp_path):
     assert daemon.find(tmp_path) is None
     (tmp_path / "engine.json").write_text("no json")
     assert daemon.find(tmp_path) is None
+
+
+def test_an_engine_that_has_no_time_to_answer_is_found_and_can_be_stopped(tmp_path):
+    process = daemon.start(tmp_path)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        threads = psutil.Process(process.pid).threads()  # each of them stops by itself
+        stats = [Path(f"/proc/{process.pid}/task/{thread.id}/stat") for thread in threads]
+        wait_until(
+            lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
+        )
+        assert daemon.find(tmp_path).pid == process.pid
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert daemon.stop(tmp_path) is True
 
 
 def test_another_engine_on_the_old_port_is_not_taken_for_the_dead_one(tmp_path, aws):

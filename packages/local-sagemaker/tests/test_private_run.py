@@ -1,6 +1,7 @@
 """`local-sagemaker run` leaves nothing: no process, no port, no folder, whatever happens."""
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import training_request, unique
-from local_sagemaker import private_run
+from local_sagemaker import cli, daemon, private_run
 from local_sagemaker.client.certificates import Authority
 from local_sagemaker.core import access_key
 
@@ -247,3 +248,25 @@ def test_other_hosts_are_reached_and_their_tls_is_not_opened(aws, elsewhere, tmp
     environment = private_run._environment(aws.url, tmp_path, None)
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert said.split() == ["elsewhere", "True"]
+
+
+def test_what_a_run_leaves_in_its_folder_can_be_read_and_removed(tmp_path, capsys):
+    """Its logs need no engine any more, and `clean --all` leaves nothing."""
+    state = tmp_path / "state"
+    job = (
+        "import boto3, json, sys; aws = boto3.client('sagemaker'); "
+        "boto3.client('s3').create_bucket(Bucket='work'); "
+        "aws.create_training_job(**json.loads(sys.argv[1])); "
+        "ended = aws.get_waiter('training_job_completed_or_stopped'); "
+        "ended.wait(TrainingJobName='kept', WaiterConfig={'Delay': 1})"
+    )
+    request = json.dumps(training_request("echo all is said", TrainingJobName="kept"))
+    words = [sys.executable, "-c", job, request]
+    assert subprocess.run([*RUN, "--state", str(state), "--", *words]).returncode == 0
+    record = ["--record", str(tmp_path / "record"), "--as-aws"]
+    assert subprocess.run([*RUN, "--state", str(state), *record, "--", "true"]).returncode == 0
+    assert daemon.find(state) is None
+    assert cli.main(["logs", "kept", "--state", str(state)]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["all is said"]
+    assert cli.main(["clean", "--all", "--state", str(state)]) == 0
+    assert not state.exists(), capsys.readouterr().out

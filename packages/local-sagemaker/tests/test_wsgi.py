@@ -1,11 +1,15 @@
 """The HTTP server's repairs, seen from a socket."""
 
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import requests
 
 from engine_support.clients import BUCKET
 from engine_support.signing import signed
+from local_sagemaker.wsgi import create_server
 
 
 def head(aws, method: str, path: str, **headers: str) -> str:
@@ -57,3 +61,30 @@ def test_an_answers_head_and_body_leave_together(aws):
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             connection.sendall(request)
             assert b"</ListBucketResult>" in connection.recv(65536)
+
+
+def test_slow_invocations_leave_the_other_requests_their_threads(tmp_path):
+    stop, begun = threading.Event(), threading.Semaphore(0)
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"].endswith("/invocations"):
+            begun.release()
+            stop.wait(60)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    server = create_server(application, 0, tmp_path, lambda environ: None)
+    threading.Thread(target=server.run, daemon=True).start()
+    url = f"http://127.0.0.1:{server.effective_port}"
+    with ThreadPoolExecutor(20) as pool:
+        try:
+            asked = [
+                pool.submit(requests.post, f"{url}/endpoints/e/invocations", data=b"x")
+                for _ in range(20)
+            ]
+            assert all(begun.acquire(timeout=30) for _ in asked)
+            assert requests.get(f"{url}/-/health", timeout=30).text == "ok"
+        finally:
+            stop.set()
+        assert [answer.result(timeout=30).text for answer in asked] == ["ok"] * 20
+    server.close()

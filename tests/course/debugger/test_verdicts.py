@@ -104,6 +104,14 @@ def test_managed_verdicts_are_waited_for(trial, monkeypatch, under_way):
     assert job.asked > 2
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"), [("AWS's.\n", "AWS's."), ("AWS's.\nFound.", "Found."), ("why", "why")]
+)
+def test_the_findings_are_shown_without_awss_sentence_above_them(trial, told, shown):
+    job = Job(debug_rule_evaluation_statuses=[status("VanishingGradient", "IssuesFound", told)])
+    assert debugger.verdicts(Trainer(job)).loc["VanishingGradient", "details"] == shown
+
+
 def test_a_rule_that_looks_for_nothing_that_is_there_says_so_loudly(trial):
     trainer = Trainer(Job(debug_rule_evaluation_statuses=object()), regex="relu_input")
     with pytest.raises(debugger.NothingWatched, match="Overfit looks for tensors named 'relu_in"):

@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable
 
+from local_sagemaker.core import waiters
 from local_sagemaker.core.errors import ApiError
 from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.core.tags import check_tags
@@ -27,6 +28,7 @@ class SageMakerApi:
 
     def __call__(self, environ: dict, start_response: Callable) -> list[bytes]:
         """Answer one request (WSGI)."""
+        waiters.note(environ.get("HTTP_USER_AGENT", ""))
         name = environ.get("HTTP_X_AMZ_TARGET", "").removeprefix("SageMaker.")
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         try:

@@ -10,31 +10,47 @@ import shutil
 import signal
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 from local_sagemaker import daemon, private_run
-from local_sagemaker.client.environment import REMOVED, client_environment
-from local_sagemaker.core import access_key, state_folder
-from local_sagemaker.core.store import StateError
+from local_sagemaker.client import log_lines
+from local_sagemaker.client.environment import client_environment, removed
+from local_sagemaker.core import access_key, state_files, state_folder
+from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.daemon import DEFAULT_STATE, EngineError
 
 IDLE_S = 3600
+PACKAGE = "local-sagemaker"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit code of the process."""
     options = _parser().parse_args(arguments)
     try:
-        return options.call(options)
+        code = options.call(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # as in `local-sagemaker logs JOB | head`
+        return _reader_has_gone()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except (EngineError, StateError, access_key.NoAccessKey) as error:
         print(f"local-sagemaker: {error}", file=sys.stderr)
         return 1
 
 
+def _reader_has_gone() -> int:
+    """End as a program ends that SIGPIPE ends; Python must not try to write the rest at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="local-sagemaker", description="Amazon SageMaker on this machine, at 127.0.0.1."
+        prog=PACKAGE, description="Amazon SageMaker on this machine, at 127.0.0.1."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version(PACKAGE)}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, call, text: str | None) -> argparse.ArgumentParser:
@@ -54,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     command("env", _env, "print export lines that send boto3 and the SDKs to the engine")
     sub = command("logs", _logs, "print the log of a training job or an endpoint")
     sub.add_argument("job", help="name of the training job or endpoint")
+    sub.add_argument(
+        "--follow", action="store_true", help="print new lines, too, until the job ends"
+    )
     sub = command("clean", _clean, "free what no later start needs: leftovers, caches, old logs")
     sub.add_argument(
         "--all", action="store_true", help="remove the whole state, objects and jobs included"
@@ -101,8 +120,25 @@ def _start(options: argparse.Namespace) -> int:
         raise EngineError(_taken(running))
     daemon.start(options.state, options.port, options.idle)
     running = daemon.find(options.state)
-    print(f"{running.url}\nstate: {options.state}\nnext: eval $(local-sagemaker env)")
+    print(f"{running.url}\nstate: {options.state}\nnext: {_next(options.state)}")
     return 0
+
+
+def _next(state: Path) -> str:
+    """The line by which a shell, in whatever folder, uses the engine on `state`."""
+    words = [*_called_as(), "env"]
+    if state != DEFAULT_STATE:
+        words += ["--state", str(state.resolve())]
+    return f'eval "$({shlex.join(words)})"'
+
+
+def _called_as() -> list[str]:
+    """The words that run this program again from the caller's shell."""
+    found = shutil.which(PACKAGE)
+    if found and Path(found).parent.samefile(Path(sys.executable).parent):
+        return [PACKAGE]
+    script = Path(sys.executable).with_name(PACKAGE)
+    return [str(script)] if script.exists() else [sys.executable, "-m", "local_sagemaker.cli"]
 
 
 def _taken(running: daemon.Running) -> str:
@@ -150,8 +186,9 @@ def _status(options: argparse.Namespace) -> int:
             print(f"  disk          {_megabytes(used)}")
         return 1
     sagemaker = _client(running, "sagemaker")
-    jobs = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
-    endpoints = sagemaker.list_endpoints(MaxResults=100)["Endpoints"]
+    newest = {"MaxResults": 100, "SortOrder": "Descending"}
+    jobs = sagemaker.list_training_jobs(**newest)["TrainingJobSummaries"]
+    endpoints = sagemaker.list_endpoints(**newest)["Endpoints"]
     used = state_folder.usage(options.state)
     print(f"{running.url}  process {running.pid}  state {options.state}")
     print(f"  disk          {_megabytes(used)}")
@@ -182,8 +219,12 @@ def _clean(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
-    running = _found(options.state)
-    for name in REMOVED:
+    try:
+        running = _found(options.state)
+    except EngineError:
+        print("false")  # so that eval fails, and a script under set -e ends, before it reaches AWS
+        raise
+    for name in removed(os.environ):
         print(f"unset {name}")
     for name, value in client_environment(running.url, Path(running.state)).items():
         print(f"export {name}={shlex.quote(value)}")
@@ -191,16 +232,11 @@ def _env(options: argparse.Namespace) -> int:
 
 
 def _logs(options: argparse.Namespace) -> int:
-    logs = _client(_found(options.state), "logs")
-    groups = ["/aws/sagemaker/TrainingJobs", f"/aws/sagemaker/Endpoints/{options.job}"]
-    known = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
+    read = log_lines.followed if options.follow else log_lines.lines
     found = False
-    for group in [group for group in groups if group in known]:
-        prefix = {"logStreamNamePrefix": f"{options.job}/"} if "Training" in group else {}
-        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, **prefix)
-        for event in (event for page in pages for event in page["events"]):
-            print(event["message"])
-            found = True
+    for line in read(options.state, options.job):
+        print(line, flush=options.follow)
+        found = True
     if not found:
         raise EngineError(f"no log of '{options.job}': local-sagemaker status lists what there is")
     return 0
@@ -236,7 +272,7 @@ def _serve(options: argparse.Namespace) -> int:
     except (StateError, PortTaken) as error:
         _tell(options.tell, str(error))
         return 1
-    (options.state / "engine.json").unlink(missing_ok=True)
+    (options.state / state_files.RUNNING).unlink(missing_ok=True)
     if options.temporary:
         shutil.rmtree(options.state, ignore_errors=True)
     return 0

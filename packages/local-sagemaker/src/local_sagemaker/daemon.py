@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -10,21 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from local_sagemaker.client.environment import REMOVED
-from local_sagemaker.core.store import is_held
+from local_sagemaker.client.environment import removed
+from local_sagemaker.core import state_files
+from local_sagemaker.core.state_lock import holder, is_alive, is_held
 
 DEFAULT_STATE = Path(".local_sagemaker")
 START_LIMIT_S = 60
 STOP_LIMIT_S = 30
 LOG_SIZE = 10_000_000  # bytes, from which on an engine begins a new log
-# An engine is on this machine, whatever proxy the environment names.
-_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 class EngineError(RuntimeError):
@@ -33,7 +29,7 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Running:
-    """An engine that answers: process, address and state folder."""
+    """An engine that runs: process, address and state folder."""
 
     pid: int
     url: str
@@ -41,26 +37,12 @@ class Running:
 
 
 def find(state: Path) -> Running | None:
-    """The engine that runs on `state`, if one does."""
+    """The engine that runs on `state`, if one does; it need not have time to answer."""
     try:
-        known = Running(**json.loads((state / "engine.json").read_text()))
-        with _open(known.url + "/-/health", timeout=5) as answer:
-            # Its own number: another engine may answer there by now.
-            is_it = answer.read() == f"ok {known.pid}\n".encode()
-        return known if is_it and _is_alive(known.pid) else None
-    except (OSError, ValueError, TypeError, urllib.error.URLError):
+        known = Running(**json.loads((state / state_files.RUNNING).read_text()))
+    except (OSError, ValueError, TypeError):
         return None
-
-
-def _is_alive(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):  # of this process: then it is ours to reap
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return known if holder(state) == known.pid else None
 
 
 def start(
@@ -95,7 +77,7 @@ def start(
             stdout=log,
             stderr=log,
             # The caller's profile means nothing here, and one that is gone would fail every job.
-            env={name: value for name, value in os.environ.items() if name not in REMOVED},
+            env=_without(removed(os.environ)),
             pass_fds=[tell] + ([life] if life is not None else []),
             start_new_session=True,
         )
@@ -106,17 +88,21 @@ def start(
         os.close(told)
     if not said.startswith("http"):
         _end(process)
-        raise EngineError(said or f"the engine did not start: see {state / 'engine.log'}")
+        raise EngineError(said or f"the engine did not start: see {state / state_files.LOG}")
     return process
+
+
+def _without(names: list[str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def _log_file(state: Path) -> IO[bytes]:
     """The engine's log, to append to; a long one is put aside first."""
-    file = state / "engine.log"
+    file = state / state_files.LOG
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
         if file.exists() and file.stat().st_size > LOG_SIZE:
-            file.replace(state / "engine.log.old")
+            file.replace(state / state_files.OLD_LOG)
         return file.open("ab")
     except OSError as error:
         raise EngineError(
@@ -149,9 +135,9 @@ def _read_line(descriptor: int) -> str:
 def note(state: Path, url: str) -> None:
     """Leave word in `state` of the engine that is this process."""
     running = Running(os.getpid(), url, str(state.resolve()))
-    draft = state / "engine.json.new"
+    draft = state / state_files.RUNNING_DRAFT
     draft.write_text(json.dumps(asdict(running)))
-    draft.replace(state / "engine.json")  # whoever reads meanwhile reads a whole one
+    draft.replace(state / state_files.RUNNING)  # whoever reads meanwhile reads a whole one
 
 
 def _awaited(state: Path) -> Running | None:
@@ -169,7 +155,7 @@ def stop(state: Path) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_LIMIT_S
-    while _is_alive(running.pid):
+    while is_alive(running.pid):
         if time.monotonic() > deadline:
             os.kill(running.pid, signal.SIGKILL)
         time.sleep(0.05)

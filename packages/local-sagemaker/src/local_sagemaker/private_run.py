@@ -15,11 +15,12 @@ from urllib.request import getproxies_environment
 from local_sagemaker import daemon
 from local_sagemaker.client.environment import (
     LOCAL_ONLY,
-    REMOVED,
     client_environment,
     recorded_environment,
+    removed,
 )
 from local_sagemaker.client.identity_proxy import IdentityProxy, UnusableProxy
+from local_sagemaker.core import state_files
 from local_sagemaker.runtime.isolation import SUPERVISOR
 
 
@@ -71,7 +72,8 @@ def run(
 
 def _environment(url: str, state: Path, recording: Recording | None) -> dict[str, str]:
     """The caller's environment, changed so that it leads to the engine and nowhere else."""
-    inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
+    gone = removed(os.environ)
+    inherited = {name: value for name, value in os.environ.items() if name not in gone}
     if recording is None:
         return inherited | client_environment(url, state) | _identity(url, state)
     from local_sagemaker.client.recording_proxy import RecordingProxy  # two seconds of imports
@@ -80,7 +82,7 @@ def _environment(url: str, state: Path, recording: Recording | None) -> dict[str
     if not recording.as_aws:
         url = proxy.url
         return inherited | client_environment(url, state) | _identity(url, state)
-    certificate = proxy.authority.write(state / "stand-in.pem")
+    certificate = proxy.authority.write(state / state_files.CERTIFICATE)
     kept = {name: value for name, value in inherited.items() if name not in LOCAL_ONLY}
     return kept | recorded_environment(proxy.url, certificate, state)
 
@@ -127,7 +129,7 @@ def _supervised(
         "command": command,
         "cwd": str(Path.cwd()),
     }
-    file = state / "run.json"
+    file = state / state_files.COMMAND
     file.write_text(json.dumps(spec))
     words = [sys.executable, "-I", "-S", str(SUPERVISOR), str(file), str(life)]
     # The environment is handed on, not written down: it may hold the caller's secrets.

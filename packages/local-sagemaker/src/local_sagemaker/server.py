@@ -26,9 +26,10 @@ from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.journal import Journal, operation_of
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.aws.tokens import Tokens
-from local_sagemaker.core import signatures
+from local_sagemaker.core import signatures, state_files
 from local_sagemaker.core.errors import error_xml, legal_xml
-from local_sagemaker.core.store import StateError, Store, is_disk_full
+from local_sagemaker.core.state_lock import StateError
+from local_sagemaker.core.store import Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
 from local_sagemaker.hosting.endpoints import Endpoints
 from local_sagemaker.training.operations import TrainingJobs
@@ -62,20 +63,19 @@ class Engine:
         )
         self.admission, self.tokens = Admission(self._secret_of), Tokens()
         self.last_request = time.monotonic()
-        (state / "incoming").mkdir(exist_ok=True)
+        (state / state_files.INCOMING).mkdir(exist_ok=True)
         try:
             self._restore()
         except sqlite3.DatabaseError as error:
             self.store.close()
             raise StateError(
-                f"the database {self.store.folder / 'state.db'} is damaged: {error}. Nothing was "
+                f"the database {database(self.store.folder)} is damaged: {error}. Nothing was "
                 "changed: put back a copy of it, or name another folder with --state"
             ) from None
 
     def _restore(self) -> None:
+        self.journal.after_replay = {True: self.s3.restore, False: self.cloudwatch.restore}
         self.journal.replay()
-        self.s3.restore()
-        self.cloudwatch.restore()
         iam.make_role(self.journal)
         self.training.restore()
         self.tuning.restore()
@@ -144,6 +144,7 @@ class Engine:
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
+            self.journal.make_ready(s3=True)
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         refusals.note_action(environ, body)
@@ -160,7 +161,8 @@ class Engine:
         if any("xml" in value for name, value in headers if name.lower() == "content-type"):
             content = legal_xml(content)
         if service == "sts":
-            content = iam.with_keys(content)
+            with self.journal.lock:
+                content = iam.with_keys(content)
             headers = [(n, v) for n, v in headers if n.lower() != "content-length"]
         start_response(status, headers)
         return [content]
@@ -213,7 +215,7 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
     def refuses(environ):
         return holder["engine"].admission.refused_by_head(environ)
 
-    server = create_server(application, port, state / "incoming", refuses)
+    server = create_server(application, port, state / state_files.INCOMING, refuses)
     url = f"http://127.0.0.1:{server.effective_port}"
     try:
         holder["engine"] = engine = Engine(state, url)

@@ -13,10 +13,12 @@ import waitress.parser
 from waitress.buffers import OverflowableBuffer, TempfileBasedBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
-from waitress.task import WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 NO_ROOM = "local_sagemaker.no_room"  # in the environment: why the body was not kept
 MAX_JOINED = 64 * 1024  # bytes; a larger body is not copied to be sent with its head
+THREADS = 16  # requests at a time; others wait
+INVOCATION_THREADS = 64  # of InvokeEndpoint
 MAX_BODY = 6 * 1024**3  # bytes; S3 itself takes 5 GiB in one request
 
 
@@ -136,6 +138,27 @@ class Channel(HTTPChannel):
     task_class = Task
 
 
+class Dispatcher(ThreadedTaskDispatcher):
+    """Threads for requests; invocations, which may take a minute each, have others of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_thread_count(THREADS)
+        self.invocations = ThreadedTaskDispatcher()
+        self.invocations.set_thread_count(INVOCATION_THREADS)
+
+    def add_task(self, channel: HTTPChannel) -> None:
+        path = getattr(channel.requests[0], "path", "")  # a request that is none has no path
+        if path.startswith("/endpoints/"):
+            self.invocations.add_task(channel)
+        else:
+            super().add_task(channel)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        self.invocations.shutdown(cancel_pending, timeout)
+        return super().shutdown(cancel_pending, timeout)
+
+
 class PortTaken(RuntimeError):
     """The server cannot listen; the text says where and what to do."""
 
@@ -170,7 +193,8 @@ def _server(application: Callable, port: int):
         application,
         host="127.0.0.1",
         port=port,
-        threads=16,
+        threads=THREADS,
+        _dispatcher=Dispatcher(),
         max_request_body_size=MAX_BODY,
         ident=None,
         clear_untrusted_proxy_headers=True,

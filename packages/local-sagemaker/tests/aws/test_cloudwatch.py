@@ -1,12 +1,22 @@
 """Logs and metrics as CloudWatch's readers see them."""
 
+import json
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
 
 from engine_support.clients import unique
-from local_sagemaker.aws.cloudwatch import scrape
+from engine_support.in_process import engine_here
+from local_sagemaker.aws.cloudwatch import as_number, captures
+
+
+def scrape(line, definitions):
+    """The numbers that a line's metrics have."""
+    found = {name: as_number(text) for name, text in captures(line, definitions).items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +35,24 @@ from local_sagemaker.aws.cloudwatch import scrape
 )
 def test_scraping(regex, line, found):
     assert scrape(line, [{"Name": "m", "Regex": regex}]) == found
+
+
+@pytest.mark.parametrize(
+    ("regex", "line", "text"),
+    [
+        ("v=(.*)", "v=nan", "nan"),
+        ("v=(.*?)", "v=0.9", ""),
+        ("v=.*", "v=1", None),
+        ("(a)?v=1", "v=1", None),
+        ("loss=([0-9.]+)", "loss=1.5#015loss=0.5", "0.5"),  # what a progress bar showed last
+        ("loss=([0-9.]+)", "loss=1.5#015done", "1.5"),
+        ("#015loss=([0-9.]+)", "loss=1.5#015loss=0.5", "0.5"),
+        ("a=([0-9])#015b", "a=1#015b", "1"),
+        ("loss=([0-9.]+)", "loss=0.5, valid loss=0.7", "0.5"),
+    ],
+)
+def test_what_an_expression_captures(regex, line, text):
+    assert captures(line, [{"Name": "m", "Regex": regex}]) == {"m": text}
 
 
 def test_a_line_may_hold_several_metrics():
@@ -66,3 +94,21 @@ def test_a_filter_without_prefix_reads_the_group(aws):
     aws.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
     events = aws.logs.filter_log_events(logGroupName=group)["events"]
     assert [e["message"] for e in events] == ["mine"]
+
+
+def test_a_log_is_read_while_streams_are_made(tmp_path):
+    asked = json.dumps({"logGroupName": "group", "logStreamNamePrefix": "s"}).encode()
+    with engine_here(tmp_path) as aws, ThreadPoolExecutor(1) as pool:
+        cloudwatch, interval = aws.engine.cloudwatch, sys.getswitchinterval()
+        for number in range(300):
+            cloudwatch.put_log_events("group", f"s{number}", [])
+        sys.setswitchinterval(1e-6)
+        try:
+            making = pool.submit(
+                lambda: [cloudwatch.put_log_events("group", f"t{n}", []) for n in range(300)]
+            )
+            while not making.done():
+                names = json.loads(cloudwatch.with_streams(asked))["logStreamNames"]
+                assert len(names) == 300
+        finally:
+            sys.setswitchinterval(interval)

@@ -1,11 +1,16 @@
 """What moto is told again at the next start, and what need not be."""
 
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from moto.moto_api._internal import mock_random
 
 from engine_support.clients import BUCKET
+from engine_support.in_process import engine_here
+from local_sagemaker.aws import metrics, moto_seams
 
 
 def rows(aws) -> int:
@@ -71,3 +76,60 @@ def test_a_deleted_bucket_takes_its_lines_along(aws):
         aws.s3.delete_bucket(Bucket="brief")
 
     assert grown(aws, live_and_die) == 0
+
+
+def test_an_upload_that_is_being_joined_holds_up_no_log(tmp_path):
+    with engine_here(tmp_path) as aws, aws.engine.s3.lock:
+        event = (int(time.time() * 1000), "line")
+        tell = aws.engine.cloudwatch.put_log_events
+        telling = threading.Thread(target=tell, args=("group", "stream", [event]), daemon=True)
+        telling.start()
+        telling.join(timeout=30)
+        assert aws.engine.cloudwatch.lines("stream", "group") == ["line"]
+
+
+def test_what_other_threads_draw_changes_no_identifier():
+    def drawn():
+        with moto_seams.as_of(1.0, seed=7):
+            return [mock_random.get_random_hex(8) for _ in range(200)]
+
+    alone, stop = drawn(), threading.Event()
+
+    def draw():
+        while not stop.is_set():
+            mock_random.get_random_hex(8)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(draw)
+        try:
+            assert all(drawn() == alone for _ in range(20))
+        finally:
+            stop.set()
+
+
+def test_a_deleted_log_group_takes_its_lines_along(aws):
+    def live_and_die():
+        aws.logs.create_log_group(logGroupName="brief", tags={"a": "b"})
+        aws.logs.put_retention_policy(logGroupName="brief", retentionInDays=1)
+        arn = "arn:aws:logs:us-east-1:123456789012:log-group:brief"
+        aws.logs.tag_resource(resourceArn=arn, tags={"k": "v"})
+        aws.logs.delete_log_group(logGroupName="brief")
+
+    assert grown(aws, live_and_die) == 0
+
+
+def test_what_no_query_can_reach_is_forgotten_at_the_next_start(tmp_path):
+    now = time.time()
+    with engine_here(tmp_path) as aws:
+        for group, days in (("short", 1), ("long", None)):
+            aws.logs.create_log_group(logGroupName=group)
+            if days:
+                aws.logs.put_retention_policy(logGroupName=group, retentionInDays=days)
+            lines = [(int((now - 2 * 86_400) * 1000), "old"), (int(now * 1000), "new")]
+            aws.engine.cloudwatch.put_log_events(group, "stream", lines)
+        for moment in (now - 456 * 86_400, now - 454 * 86_400):
+            aws.engine.cloudwatch.put_metrics("n", {}, [("m", moment, "None")], moment)
+    with engine_here(tmp_path) as aws:
+        assert aws.engine.cloudwatch.lines("stream", "short") == ["new"]
+        assert aws.engine.cloudwatch.lines("stream", "long") == ["old", "new"]
+        assert metrics.series(aws.engine.store, "n", {}, "m") == [now - 454 * 86_400]

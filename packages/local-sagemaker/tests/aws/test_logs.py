@@ -76,6 +76,34 @@ def test_a_filter_reads_all_streams_in_the_order_of_time_page_by_page(aws, group
     assert filtered(aws, group, **few) == [f"line {n}" for n in range(10)]
 
 
+def test_a_pattern_selects_as_on_cloudwatch_or_is_refused(aws, group):
+    assert filtered(aws, group, filterPattern="-line") == ["other ERROR"]
+    assert filtered(aws, group, filterPattern='?ERROR ?"line 3"') == ["line 3", "other ERROR"]
+    assert filtered(aws, group, filterPattern="%line [89]%") == ["line 8", "line 9"]
+    assert filtered(aws, group, filterPattern="[word = other, w2]") == ["other ERROR"]
+    assert filtered(aws, group, filterPattern="{ $.a = 1 }") == []
+    with pytest.raises(aws.logs.exceptions.InvalidParameterException, match="in term 'a=b'"):
+        filtered(aws, group, filterPattern="a=b")
+
+
+def queried(aws, group, query, start=0, end=60):
+    asked = {"startTime": NOW // 1000 + start, "endTime": NOW // 1000 + end}
+    made = aws.logs.start_query(logGroupName=group, queryString=query, **asked)
+    answer = aws.logs.get_query_results(queryId=made["queryId"])
+    assert answer["status"] == "Complete"
+    rows = [{each["field"]: each["value"] for each in row} for row in answer["results"]]
+    return [row["@message"] for row in rows]
+
+
+def test_a_query_is_answered_as_asked_or_refused(aws, group):
+    assert queried(aws, group, "fields @message | filter @message like /ERR/") == ["other ERROR"]
+    assert queried(aws, group, "fields @message | limit 2") == ["line 9", "line 8"]
+    later = queried(aws, group, "filter @logStream = 'a' | sort @timestamp asc", start=8)
+    assert later in (["line 8", "line 9"], ["line 9"])  # the query's times are whole seconds
+    with pytest.raises(aws.logs.exceptions.MalformedQueryException, match="'stats' is not done"):
+        queried(aws, group, "stats count(*)")
+
+
 @pytest.mark.parametrize("token", ["x", "f/", "f/-1", "q/3"])
 def test_a_token_that_is_none_is_refused(aws, group, token):
     with pytest.raises(aws.logs.exceptions.InvalidParameterException):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local_sagemaker.client.environment import REMOVED, client_environment
+from local_sagemaker.client.environment import REMOVED, client_environment, removed
 from local_sagemaker.core import access_key
 
 URL = "http://127.0.0.1:1234"
@@ -53,3 +53,27 @@ def test_boto3_goes_to_the_engine_whatever_the_caller_had(tmp_path, key):
     environment |= client_environment(URL, tmp_path)
     said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert said.split() == [URL, key.id, "us-east-1"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "past"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "a.example, 10.0.0.0/8"}, "127.0.0.1,localhost,a.example,10.0.0.0/8"),
+        ({"no_proxy": "b", "NO_PROXY": "a,localhost"}, "127.0.0.1,localhost,b,a"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_the_callers_exceptions_from_its_proxy_stay(caller, past, tmp_path, key, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in caller.items():
+        monkeypatch.setenv(name, value)
+    found = client_environment(URL, tmp_path)
+    assert (found["NO_PROXY"], found["no_proxy"]) == (past, past)
+
+
+def test_an_address_for_any_one_service_goes(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "https://elsewhere.example")
+    assert "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME" in removed(os.environ)
+    assert "AWS_ENDPOINT_URL" not in removed({"AWS_ENDPOINT_URL": URL})

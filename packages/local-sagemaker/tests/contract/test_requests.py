@@ -344,7 +344,7 @@ def names(world, **request) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "described"),
     [
-        ({}, {"EnableManagedSpotTraining": None, "TrainingJobStatus": "Completed"}),
+        ({}, {"EnableManagedSpotTraining": False, "TrainingJobStatus": "Completed"}),
         ({"TrainingJobName": A63[:40]}, {"TrainingJobName": A63[:40]}),
         ({"StoppingCondition": GONE}, {"StoppingCondition": {"MaxRuntimeInSeconds": 86400}}),
         ({"HyperParameters": {"names": "x" * 2500}}, {"HyperParameters": {"names": "x" * 2500}}),
@@ -360,7 +360,7 @@ def names(world, **request) -> list[str]:
         ),
         (
             {METRICS: [{"Name": "loss", "Regex": "x"}]},
-            {"FinalMetricDataList": []},
+            {"FinalMetricDataList": None},
         ),
     ],
 )  # fmt: skip
@@ -490,6 +490,13 @@ def test_what_has_no_objective_is_not_listed_by_objective(world):
     assert listed(**request, SortBy="FinalObjectiveMetricValue")["TrainingJobSummaries"] == []
 
 
+def holds(told, asked) -> bool:
+    """Whether a description tells all that was asked for; AWS fills more in."""
+    if not isinstance(asked, dict):
+        return told == asked
+    return all(name in told and holds(told[name], value) for name, value in asked.items())
+
+
 @pytest.mark.parametrize("kind", ["model", "endpoint_config", "endpoint"])
 def test_what_is_deleted_is_gone_and_its_name_is_free_and_without_tags(world, kind):
     sagemaker = world.sagemaker
@@ -500,7 +507,7 @@ def test_what_is_deleted_is_gone_and_its_name_is_free_and_without_tags(world, ki
         assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
         sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "a", "Value": "b"}])
         described = getattr(sagemaker, f"describe_{kind}")(**{member: name})
-        assert {key: described[key] for key in request} == request
+        assert holds(described, request)
         if kind == "endpoint":
             world.aws.endpoint(name)
         getattr(sagemaker, f"delete_{kind}")(**{member: name})

@@ -132,11 +132,11 @@ def test_what_nobody_made_is_not_found(v3):
     ],
 )
 def test_a_bad_job_is_refused_and_not_made(v3, aws, members, words):
-    before = aws.sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    before = aws.sagemaker.list_training_jobs(SortOrder="Descending")["TrainingJobSummaries"]
     error = error_of(lambda: make_job(v3, **members))
     assert error["Code"] == "ValidationException"
     assert words in error["Message"]
-    after = aws.sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    after = aws.sagemaker.list_training_jobs(SortOrder="Descending")["TrainingJobSummaries"]
     assert [j["TrainingJobName"] for j in after] == [j["TrainingJobName"] for j in before]
 
 

@@ -15,7 +15,8 @@ from engine_support.clients import BUCKET, running_engine, unique
 from engine_support.endpoints import deploy, invoke
 from local_sagemaker import REGION, ROLE_ARN, cli
 from local_sagemaker.core import access_key
-from local_sagemaker.core.store import StateError, Store
+from local_sagemaker.core.state_lock import StateError
+from local_sagemaker.core.store import Store
 
 AWS = [sys.executable, "-m", "local_sagemaker.cli"]
 

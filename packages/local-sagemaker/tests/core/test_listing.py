@@ -1,7 +1,9 @@
 """Filters, orders and pages."""
 
 import base64
+import re
 
+import botocore.session
 import pytest
 
 from local_sagemaker.core.errors import ApiError
@@ -29,10 +31,10 @@ def names(**request):
     ]
 
 
-def test_the_newest_comes_first_unless_asked_otherwise():
-    assert names() == ["dog-a", "cat", "dog-b"]
-    assert names(SortOrder="Ascending") == ["dog-b", "cat", "dog-a"]
-    assert names(SortBy="Name", SortOrder="Ascending") == ["cat", "dog-a", "dog-b"]
+def test_training_jobs_begin_with_the_oldest_unless_asked_otherwise():
+    assert names() == ["dog-b", "cat", "dog-a"]
+    assert names(SortOrder="Descending") == ["dog-a", "cat", "dog-b"]
+    assert names(SortBy="Name") == ["cat", "dog-a", "dog-b"]
     assert names(SortBy="Status", SortOrder="Descending")[0] == "cat"
 
 
@@ -93,6 +95,26 @@ def test_equal_orders_are_told_apart_by_the_name():
     assert sorted(shown) == [f"job-{n}" for n in range(7)]
 
 
+LISTS = {
+    "TrainingJob": "ListTrainingJobs",
+    "Model": "ListModels",
+    "EndpointConfig": "ListEndpointConfigs",
+    "Endpoint": "ListEndpoints",
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_the_order_is_that_of_botocores_text(kind):
+    shape = botocore.session.get_session().get_service_model("sagemaker")
+    members = shape.operation_model(LISTS[kind]).input_shape.members
+    assert "The default is <code>CreationTime</code>" in members["SortBy"].documentation
+    (order,) = re.findall("The default is <code>(.*?)</code>", members["SortOrder"].documentation)
+    found = [{f"{kind}Name": name, "CreationTime": at} for name, at in [("old", 1.0), ("new", 2.0)]]
+    (shown,) = page(found, {}, kind).values()
+    expected = ["old", "new"] if order == "Ascending" else ["new", "old"]
+    assert [item[f"{kind}Name"] for item in shown] == expected
+
+
 def test_a_page_holds_ten_unless_asked_otherwise():
     assert len(cut(list(range(25)), {}, "Items", key=lambda i: [i])["Items"]) == 10
 
@@ -115,7 +137,7 @@ def test_a_token_belongs_to_one_listing():
         with pytest.raises(ApiError, match="Invalid NextToken"):
             page(JOBS, {**request, **other, "NextToken": token}, "TrainingJob")
     again = page(JOBS, {**request, "MaxResults": 5, "NextToken": token}, "TrainingJob")
-    assert [j["TrainingJobName"] for j in again["TrainingJobSummaries"]] == ["dog-b"]
+    assert [j["TrainingJobName"] for j in again["TrainingJobSummaries"]] == ["dog-a"]
 
 
 @pytest.mark.parametrize(("kind", "found"), [("TrainingJob", []), ("Model", ["m"])])

@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,10 @@ from local_sagemaker.core import shell_path
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """A temporary folder of its own."""
-    (place := tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(place))
-    return place
+    """A temporary folder of its own, with a short path."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 def test_a_plain_path_is_taken_as_it_is(tmp_path, temporary):
@@ -24,7 +25,9 @@ def test_a_plain_path_is_taken_as_it_is(tmp_path, temporary):
     assert not any(temporary.iterdir())
 
 
-@pytest.mark.parametrize("name", ["My Documents", "it's", "a$b", "tab\there", "a;b"])
+@pytest.mark.parametrize(
+    "name", ["My Documents", "it's", "a$b", "tab\there", "a;b", "ü", "x" * 200]
+)
 def test_another_is_reached_by_a_link_that_can_be_forgotten(tmp_path, temporary, name):
     (folder := tmp_path / name).mkdir()
     link = shell_path.path(folder)
@@ -33,6 +36,14 @@ def test_another_is_reached_by_a_link_that_can_be_forgotten(tmp_path, temporary,
     assert stat.S_IMODE(link.parent.stat().st_mode) == 0o700
     shell_path.forget(link)
     assert folder.is_dir() and not any(temporary.iterdir())
+
+
+def test_a_temporary_folder_without_room_for_a_socket_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/var/tmp")
+    assert shell_path.temporary() == Path("/var/tmp")
+    for name in ("a b", "x" * 100):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+        assert shell_path.temporary() == Path("/tmp")
 
 
 def test_a_links_folder_that_someone_else_prepared_is_refused(tmp_path, temporary):

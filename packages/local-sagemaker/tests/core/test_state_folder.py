@@ -4,7 +4,8 @@ import pytest
 
 from engine_support.clients import BUCKET
 from local_sagemaker.core import state_folder
-from local_sagemaker.core.store import StateError, StateInUse, Store
+from local_sagemaker.core.state_lock import StateError, StateInUse
+from local_sagemaker.core.store import Store
 
 
 @pytest.fixture
@@ -78,6 +79,17 @@ def test_everything_goes_only_when_asked_by_name_and_what_is_not_ours_stays(stat
 def test_an_empty_state_folder_goes_with_its_state(state):
     assert state_folder.remove(state)[1] == []
     assert not state.exists()
+
+
+def test_the_link_that_a_killed_engine_left_goes_as_well(tmp_path):
+    folder = tmp_path / "with a space"
+    store = Store(folder)
+    link = store.folder
+    store.close()
+    link.parent.mkdir(mode=0o700, exist_ok=True)
+    link.symlink_to(folder)
+    state_folder.remove(folder)
+    assert not folder.exists() and not link.is_symlink()
 
 
 @pytest.mark.parametrize("call", [state_folder.clean, state_folder.remove])

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from local_sagemaker.core.store import StateError, StateInUse, Store, is_disk_full, is_held
+from local_sagemaker.core.state_lock import StateError, StateInUse, is_held
+from local_sagemaker.core.store import Store, is_disk_full
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Models, configurations and endpoints: the operations, and what an invocation passes through."""
 
 import json
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
+from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, running_engine, unique
 from engine_support.endpoints import (
     INFERENCE,
@@ -17,6 +19,7 @@ from engine_support.endpoints import (
     serving,
     store_model,
 )
+from engine_support.in_process import engine_here
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +270,37 @@ def test_a_deployment_that_shifts_traffic_in_steps_is_refused(aws, operation, me
     with pytest.raises(ClientError, match=f"{next(iter(members))} is not served here") as caught:
         getattr(aws.sagemaker, operation)(**request, **members)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+@pytest.mark.parametrize("end", ["raise ValueError('no dogs')", "return {'name': 'late'}"])
+def test_a_rescale_does_not_revive_an_endpoint_that_was_given_up(tmp_path, end):
+    """Neither one that fails nor one that comes to a good end; none of its processes is left."""
+    first, gate = tmp_path / "first", tmp_path / "gate"
+    code = INFERENCE + (
+        "\nimport time\n"
+        "def model_fn(model_dir):\n"
+        "    try:\n"
+        f"        open({str(first)!r}, 'x').close()\n"
+        "        return {'name': 'first'}\n"
+        "    except FileExistsError:\n"
+        f"        while not os.path.exists({str(gate)!r}):\n"
+        "            time.sleep(0.02)\n"
+        f"        {end}\n"
+    )
+    with engine_here(tmp_path / "state") as aws:
+        aws.s3.create_bucket(Bucket=BUCKET)
+        endpoint = deploy(aws, code)["EndpointName"]
+        endpoints = aws.engine.endpoints
+        (instance,) = endpoints.hosted[endpoint]["AllTraffic"].instances
+        wanted = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2}]
+        aws.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=endpoint, DesiredWeightsAndCapacities=wanted
+        )
+        wait_until(lambda: len(serving(aws)) == 2)
+        endpoints.give_up(instance, "it keeps ending")
+        gate.touch()
+        wait_until(lambda: not serving(aws))
+        time.sleep(1)
+        described = aws.sagemaker.describe_endpoint(EndpointName=endpoint)
+        assert described["EndpointStatus"] == "Failed"
+        assert described["FailureReason"] == "it keeps ending"

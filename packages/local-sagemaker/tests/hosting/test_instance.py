@@ -1,9 +1,12 @@
 """The process behind a variant: kept running while that makes sense."""
 
 import json
+import re
 
 from debugger_support.processes import wait_until
+from engine_support.clients import BUCKET
 from engine_support.endpoints import INFERENCE, deploy, error_of, invoke, serving
+from engine_support.in_process import FullAt, engine_here
 from local_sagemaker.hosting import instance
 
 
@@ -62,3 +65,26 @@ def test_a_process_that_keeps_dying_fails_the_endpoint(aws):
     assert "out of memory" in failed["FailureReason"]
     wait_until(lambda: not set(serving(aws)) - before, 5)
     aws.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
+
+
+TALKING = INFERENCE.replace(
+    "def predict_fn(data, model):", "def predict_fn(data, model):\n    print('asked', flush=True)"
+)
+
+
+def test_a_log_that_cannot_be_written_leaves_the_endpoint_in_service(tmp_path):
+    with engine_here(tmp_path) as aws:
+        aws.s3.create_bucket(Bucket=BUCKET)
+        endpoint = deploy(aws, TALKING)["EndpointName"]
+        database = aws.engine.store._db = FullAt(aws.engine.store._db, rolls_back=True)
+        database.full = "INSERT INTO"  # log lines, and the metrics of each invocation
+        for _ in range(3):
+            assert invoke(aws, endpoint)["Body"].read()
+            wait_until(lambda: [sql for sql in database.writes if "log_events" in sql], 10)
+            database.count()
+        database.full = None
+        assert invoke(aws, endpoint)["Body"].read()
+        group = f"/aws/sagemaker/Endpoints/{endpoint}"
+        lost = re.compile(r"local_sagemaker: \d lines of output before this one were lost: .* full")
+        log = wait_until(lambda: (log := aws.log("", group)).count("asked") and log, 10)
+        assert lost.fullmatch(log[log.index("asked") - 1])

@@ -64,6 +64,28 @@ def test_a_broken_or_unsafe_archive_fails_the_endpoint_in_awss_words(aws, body):
     )
 
 
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "weights.bin"])
+def test_a_symbolic_link_in_an_archive_fails_the_endpoint_with_the_reason(aws, target):
+    reason = failure(aws, stored(aws, with_link(target)))
+    assert "'link' is a symbolic link, and SageMaker extracts none: pack the file" in reason
+
+
+def test_an_object_is_one_object_whatever_lies_beside_it(aws):
+    address = store_archive(aws, {"a": "b"})
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    aws.s3.put_object(Bucket=bucket, Key=f"{key}.sig/no//file", Body=b"x")
+    assert "would be in a folder" not in failure(aws, address)
+
+
+def test_a_key_with_an_empty_folder_name_fails_the_endpoint_with_the_reason(aws):
+    prefix = unique("odd")
+    aws.s3.put_object(Bucket=BUCKET, Key=f"{prefix}//weights.bin", Body=b"x")
+    folder = {"S3Uri": f"s3://{BUCKET}/{prefix}/", "S3DataType": "S3Prefix"}
+    source = {"S3DataSource": folder | {"CompressionType": "None"}}
+    made = deploy_config(aws, make_config(aws, a=make_model(aws, None, ModelDataSource=source)))
+    assert "//weights.bin would be in a folder with an empty name" in made["FailureReason"]
+
+
 def test_model_data_that_has_gone_fails_the_endpoint(aws):
     address = store_archive(aws, {"a": "b"})
     bucket, _, key = address.removeprefix("s3://").partition("/")

@@ -6,6 +6,7 @@ from botocore.exceptions import ClientError
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, unique
 from engine_support.endpoints import make_config, make_model, store_archive
 from local_sagemaker import ROLE_ARN
+from local_sagemaker.hosting import model_data
 
 PRIMARY = {"Image": INFERENCE_IMAGE}
 SOURCE = {"S3Uri": f"s3://{BUCKET}/m", "S3DataType": "S3Prefix", "CompressionType": "None"}
@@ -98,9 +99,24 @@ def test_a_description_gives_back_the_request_and_no_empty_members(aws):
     }
     aws.sagemaker.create_model(ModelName=name, Containers=[primary], ExecutionRoleArn=ROLE_ARN)
     described = aws.sagemaker.describe_model(ModelName=name)
-    assert described["Containers"] == [primary]
+    source = {"S3Uri": primary["ModelDataUrl"], "S3DataType": "S3Object", "CompressionType": "Gzip"}
+    filled_in = {"Mode": "SingleModel", "ModelDataSource": {"S3DataSource": source}}
+    assert described["Containers"] == [primary | filled_in]
     known = {"ModelName", "Containers", "ExecutionRoleArn", "CreationTime", "ModelArn"}
-    assert set(described) - {"ResponseMetadata"} == known
+    assert set(described) - {"ResponseMetadata"} == known | {"EnableNetworkIsolation"}
+    assert described["EnableNetworkIsolation"] is False
+
+
+def test_a_model_can_be_made_of_what_describes_another(aws):
+    name = unique("model")
+    primary = {"Image": PRIMARY["Image"], "ModelDataUrl": store_archive(aws, {"a": "b"})}
+    aws.sagemaker.create_model(ModelName=name, PrimaryContainer=primary, ExecutionRoleArn=ROLE_ARN)
+    told = aws.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]
+    assert told["Environment"] == {}
+    copy = unique("model")
+    aws.sagemaker.create_model(ModelName=copy, PrimaryContainer=told, ExecutionRoleArn=ROLE_ARN)
+    assert aws.sagemaker.describe_model(ModelName=copy)["PrimaryContainer"] == told
+    assert model_data.sources(told) == [told["ModelDataSource"]["S3DataSource"]]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,15 @@ def test_the_engines_packages_are_seen_and_its_own_come_first(inside, tmp_path):
     assert inside(show) == [f"{tmp_path}/own {own}"]
 
 
+def test_folders_named_by_its_own_packages_come_before_the_engines(inside, tmp_path):
+    inside("true")
+    (mine := tmp_path / "mine").mkdir()
+    (mine / "yaml.py").write_text("")
+    packages = tmp_path / "own" / environments.PACKAGES
+    (packages / "__editable__.mine-1.0.pth").write_text(f"{mine}\n")  # as pip install -e does
+    assert inside("python -c 'import yaml; print(yaml.__file__)'") == [f"{mine}/yaml.py"]
+
+
 def test_tools_run_by_the_environments_python(inside, tmp_path):
     (said,) = inside("coverage debug sys | grep executable:")  # a tool of the engine's
     assert said.split() == ["executable:", f"{tmp_path}/own/bin/python"]
@@ -66,6 +75,13 @@ def test_all_containers_share_one_base(inside, tmp_path):
     for name in ("one", "two"):
         inside("true", name)
     assert [path.name[:5] for path in (tmp_path / "shared").iterdir()] == ["base-"]
+
+
+def test_a_base_that_another_version_has_made_is_not_used(inside, tmp_path, monkeypatch):
+    inside("true", "one")
+    monkeypatch.setattr(environments, "ENGINE_PTH", "zzz-engine.pth")
+    inside("true", "two")
+    assert len(list((tmp_path / "shared").iterdir())) == 2
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])  # pip's installer writes the one, uv the other

@@ -4,7 +4,6 @@ import io
 import re
 import sys
 import tarfile
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,35 +11,25 @@ import pytest
 
 from engine_support.clients import BUCKET, running_engine, toolkit_request, unique
 from engine_support.endpoints import deploy_files, invoke
+from engine_support.tuning_requests import start, tuning_request
+from engine_support.wheels import write_wheel
 from local_sagemaker.runtime import requirements
 
 ENGINE_PACKAGES = Path(next(p for p in sys.path if p.endswith("site-packages")))
 SCRIPT = "import probe, os; print('probe', probe.VALUE)"
-
-
-def wheel(folder, name="probe", version="1.0", requires=()):
-    """Write a wheel of one module and one command."""
-    folder.mkdir(exist_ok=True, parents=True)
-    info = f"{name}-{version}.dist-info"
-    needs = "".join(f"Requires-Dist: {one}\n" for one in requires)
-    files = {
-        f"{name}.py": f"VALUE = {version!r}\ndef main(): import sys; print(sys.prefix)\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[console_scripts]\n{name}-prefix = {name}:main\n",
-    }
-    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in files.items():
-            archive.writestr(path, text)
+# Packages that the engine's environment has, too: of protobuf, the namespace is set up by a file.
+PINS = "tqdm==0.1\nprotobuf==99\n"
+PINNED = "import tqdm, google.protobuf as p; print('objective=1', tqdm.VALUE, p.VALUE)"
 
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory):
     """An engine whose caller has pip look in a folder of wheels, and nowhere else."""
     folder = tmp_path_factory.mktemp("requirements")
-    wheel(folder / "wheels")
-    wheel(folder / "wheels", "greedy", requires=["torch<2"])
+    write_wheel(folder / "wheels")
+    write_wheel(folder / "wheels", "greedy", requires=["torch<2"])
+    write_wheel(folder / "wheels", "tqdm", "0.1")
+    write_wheel(folder / "wheels", "protobuf", "99", module="google/protobuf/__init__.py")
     settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "wheels")}
     with running_engine(folder / "state", PIP_CONFIG_FILE="/dev/null", **settings) as clients:
         clients.s3.create_bucket(Bucket=BUCKET)
@@ -60,20 +49,20 @@ def sources(aws, wanted, script=SCRIPT):
     return f"s3://{BUCKET}/{key}"
 
 
-def drive(aws, wanted):
+def drive(aws, wanted, script=SCRIPT, command="probe-prefix;"):
     """A job as v3's ModelTrainer sends it, its script cut down to the requirements' part."""
     key = unique("v3")
     files = {
         "sm_drivers/scripts/install_requirements.py": "raise SystemExit('not the driver own')",
         "code/requirements.txt": wanted,
-        "code/train.py": SCRIPT,
+        "code/train.py": script,
     }
     for name, text in files.items():
         aws.s3.put_object(Bucket=BUCKET, Key=f"{key}/{name}", Body=text.encode())
     command = (
         "cd /opt/ml/input/data/code; set -e;"
         "python3 /opt/ml/input/data/sm_drivers/scripts/install_requirements.py requirements.txt;"
-        "probe-prefix; python3 train.py"
+        f"{command} python3 train.py"
     )
     channels = {name: f"s3://{BUCKET}/{key}/{name}" for name in ("sm_drivers", "code")}
     return aws.trained(command, channels=channels)
@@ -99,6 +88,40 @@ def test_both_kinds_of_job_use_what_is_missing_and_share_it(mine):
     assert f"/jobs/{jobs[1]['TrainingJobName']}/" in logs[1][0]  # a command runs in the job's own
     assert made(mine) == ["complete"]
     assert not list(ENGINE_PACKAGES.glob("probe*"))
+
+
+def by_toolkit(aws):
+    """A job as SDK v2's estimators send it."""
+    request = toolkit_request(sources(aws, PINS, PINNED))
+    aws.sagemaker.create_training_job(**request)
+    return aws.job(request["TrainingJobName"])
+
+
+def by_driver(aws):
+    return drive(aws, PINS, PINNED, "")
+
+
+def by_tuning(aws):
+    """The job of a tuning job, as both SDKs' tuners send it."""
+    request = tuning_request(jobs=1, parallel=1)
+    definition = toolkit_request(sources(aws, PINS, PINNED))
+    request["TrainingJobDefinition"]["StaticHyperParameters"] = definition["HyperParameters"]
+    request["TrainingJobDefinition"]["Environment"] = definition["Environment"]
+    ended = aws.tuning_job(start(aws, request))
+    return aws.job(ended["BestTrainingJob"]["TrainingJobName"])
+
+
+def by_shell(aws):
+    """A job of boto3 with a command of its own."""
+    words = PINS.replace("\n", " ")
+    return aws.trained(f'set -e; pip install -q {words}; python -c "{PINNED}"')
+
+
+@pytest.mark.parametrize("run", [by_toolkit, by_driver, by_tuning, by_shell])
+def test_what_a_job_pins_comes_before_what_the_engine_has(mine, run):
+    job = run(mine)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert "objective=1 0.1 99" in mine.log(job["TrainingJobName"])
 
 
 def test_what_a_script_installs_stays_in_its_job(mine):
@@ -133,7 +156,7 @@ def test_requirements_that_cannot_be_met_fail_the_job(mine, wanted, reason):
 
 
 def test_jobs_at_the_same_time_make_one_environment(mine, tmp_path):
-    wheel(mine.state.parent / "wheels", "twin")
+    write_wheel(mine.state.parent / "wheels", "twin")
     before = made(mine)
     with ThreadPoolExecutor() as pool:
         jobs = list(pool.map(lambda _: drive(mine, "twin\nprobe\n"), range(2)))
@@ -153,7 +176,22 @@ def test_what_is_there_needs_no_pip(tmp_path, capsys):
     wanted = "--extra-index-url https://example.invalid\n-r more.txt\nNumPy >=2, \\\n <3  # why\n"
     wanted += "nosuchthing ; python_version < '3'\nuvicorn\n"
     assert not requirements.install(write(tmp_path, wanted))
-    assert "Requirement already satisfied: NumPy >=2,   <3\n" in capsys.readouterr().out
+    assert "Requirement already satisfied: NumPy >=2,  <3\n" in capsys.readouterr().out
+
+
+def test_a_constraint_is_no_requirement_but_must_be_met(tmp_path):
+    (tmp_path / "old.txt").write_text("PyYAML<2\nnosuchthing==1\n")
+    lines = list(requirements._lines(write(tmp_path, "-c old.txt\npyyaml\nboto3\n")))
+    assert [line.text for line in lines] == ["-c old.txt", "pyyaml", "boto3"]
+    assert [requirements._is_met(line.wanted) for line in lines[1:]] == [False, True]
+    (tmp_path / "old.txt").write_text("torch<2\n")
+    with pytest.raises(requirements.RequirementsFailed, match="line 2: 'torch' would replace"):
+        requirements.install(write(tmp_path, "-c old.txt\ntorch\n"))
+
+
+def test_a_file_that_is_not_there_fails_in_pips_words(tmp_path):
+    with pytest.raises(requirements.RequirementsFailed, match="Could not open requirements file"):
+        requirements.install(write(tmp_path, "-r absent.txt\n"))
 
 
 def test_an_extra_that_is_not_there_is_missing(tmp_path):
@@ -171,8 +209,8 @@ def test_what_the_container_runs_on_is_kept(tmp_path, line):
 
 
 SERVING = """
-import probe
-def model_fn(model_dir): return probe.VALUE
+import probe, tqdm, google.protobuf
+def model_fn(model_dir): return " ".join([probe.VALUE, tqdm.VALUE, google.protobuf.VALUE])
 def input_fn(body, content_type): return body
 def predict_fn(data, model): return model
 def output_fn(prediction, accept): return prediction
@@ -180,10 +218,11 @@ def output_fn(prediction, accept): return prediction
 
 
 def test_an_endpoint_serves_with_what_was_missing(mine):
-    files = {"code/inference.py": SERVING, "code/requirements.txt": "probe\n", "model.txt": "x"}
+    wanted = {"code/requirements.txt": f"probe\n{PINS}"}
+    files = {"code/inference.py": SERVING, "model.txt": "x", **wanted}
     made = deploy_files(mine, files)
     assert made["EndpointStatus"] == "InService", made.get("FailureReason")
-    assert invoke(mine, made["EndpointName"])["Body"].read() == b"1.0"
+    assert invoke(mine, made["EndpointName"])["Body"].read() == b"1.0 0.1 99"
     mine.sagemaker.delete_endpoint(EndpointName=made["EndpointName"])
     made = deploy_files(mine, {**files, "code/requirements.txt": "no-such-package==1\n"})
     assert made["EndpointStatus"] == "Failed"

@@ -17,7 +17,7 @@ from local_sagemaker.training.channels import share
 @pytest.fixture
 def prefix(aws):
     """A prefix of one's own with two objects."""
-    prefix = unique("channels")
+    prefix = f"{unique('channels')}x"  # with which no other test's keys begin
     put(aws, **{f"{prefix}/a": "one", f"{prefix}/deep/b": "two"})
     return prefix
 
@@ -54,10 +54,38 @@ def listed(aws, key, mode="File", **source):
 @pytest.mark.parametrize("mode", ["File", "FastFile"])
 def test_objects_become_files_below_the_prefix(aws, prefix, mode):
     put(aws, **{f"{prefix}/folder/": "", f"{prefix}2/c": "other"})
-    for uri in (prefix, f"{prefix}/"):
-        assert listed(aws, uri, mode) == ["a", "deep/b"]
+    assert listed(aws, f"{prefix}/", mode) == ["a", "deep/b"]
     assert listed(aws, f"{prefix}/a", mode) == ["a"]
     assert listed(aws, f"{prefix}/d", mode) == ["deep/b"]
+
+
+def test_a_prefix_means_every_key_that_begins_with_it(aws, prefix):
+    put(aws, **{f"{prefix}2/c": "other", f"{prefix}.csv": "x", f"{prefix}/a.bak": "x"})
+    assert listed(aws, prefix) == sorted(["a", "a.bak", "deep/b", f"{prefix}.csv", f"{prefix}2/c"])
+    # As AWS names files that match in part: by all that follows the last slash of the prefix.
+    assert listed(aws, f"{prefix}/a") == ["a", "a.bak"]
+    command = "cat /opt/ml/input/data/train-manifest"
+    job = run(aws, request_for(command, prefix))
+    head, *names = json.loads("".join(aws.log(job["TrainingJobName"])))
+    assert head == {"prefix": f"s3://{BUCKET}/"}
+    assert f"{prefix}2/c" in names and f"{prefix}/deep/b" in names
+
+
+@pytest.mark.parametrize("key", ["folder//file", "/file", "folder//"])
+def test_an_empty_folder_name_fails_the_job_in_awss_words(aws, prefix, key):
+    put(aws, **{f"{prefix}/{key}": "x", f"{prefix}/folder//b": "x"})
+    job = run(aws, request_for("true", f"{prefix}/"))
+    assert re.fullmatch(
+        "ClientError: Data download failed: Failed to download data. S3 key: "
+        f"s3://{BUCKET}/{prefix}/.* has an illegal char sub-sequence '//' in it",
+        job["FailureReason"],
+    )
+
+
+def test_checkpoints_in_a_folder_without_a_name_fail_the_job_with_the_reason(aws, prefix):
+    put(aws, **{f"{prefix}/kept//c": "x"})
+    job = aws.trained("true", CheckpointConfig={"S3Uri": f"s3://{BUCKET}/{prefix}"})
+    assert "/kept//c would be in a folder with an empty name" in job["FailureReason"]
 
 
 def test_deleted_objects_are_no_input(aws):
@@ -182,7 +210,7 @@ def test_hosts_divide_the_objects_between_them(hosts):
         ("../escape", r"'\.\./escape' points outside the channel"),
         ("x/../../escape", "points outside the channel"),
         ("a/b", r"Cannot download s3://.*/a/b, a previously downloaded file/folder clashes"),
-        ("deep//b", r"previously downloaded file/folder clashes with it\. Please check your s3"),
+        ("deep//b", r"S3 key: s3://.*/deep//b has an illegal char sub-sequence '//' in it"),
         ("n" * 300, "cannot be a file here: File name too long"),
     ],
 )

@@ -4,17 +4,27 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, TRAINING_IMAGE, toolkit_request, training_request, unique
+from engine_support.in_process import engine_here
 from engine_support.sources import archive_of, source_archive
+from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.job import TrainingJob
+from local_sagemaker.training.operations import TrainingJobs
+from local_sagemaker.training.statuses import KIND
 
 CORES = os.cpu_count()
 
@@ -44,21 +54,52 @@ def test_describe_gives_back_what_was_asked_and_nothing_empty(aws):
     aws.sagemaker.create_training_job(**request)
     job = aws.job(request["TrainingJobName"])
     # AWS tells the key even where none was named, and SDK v2's attach() counts on it.
-    request["OutputDataConfig"]["KmsKeyId"] = ""
+    request["OutputDataConfig"] |= {"KmsKeyId": "", "CompressionType": "GZIP"}
+    request["AlgorithmSpecification"]["EnableSageMakerMetricsTimeSeries"] = False
     assert {name: job[name] for name in request} == request
-    assert "VpcConfig" not in job and "TuningJobArn" not in job
+    assert not {"VpcConfig", "TuningJobArn", "FinalMetricDataList"} & job.keys()
+
+
+def test_each_step_says_what_awss_step_says(aws):
+    job = aws.trained("true")
+    assert [step["StatusMessage"] for step in job["SecondaryStatusTransitions"]] == [
+        "Preparing the instances for training",
+        "Downloading the training image",
+        "Training image download completed. Training in progress.",
+        "Uploading generated training model",
+        "Training job completed",
+    ]
+    lacking = aws.trained("true", channels={"train": f"s3://{BUCKET}/no/such/prefix"})
+    messages = [step["StatusMessage"] for step in lacking["SecondaryStatusTransitions"]]
+    assert messages[1:] == ["Downloading input data", "Training job failed"]
 
 
 def test_the_output_is_in_the_log_line_by_line(aws):
     job = aws.trained(
-        "echo one; echo two >&2; printf 'a\\rb\\n'; printf 'no newline'; echo; echo ü"
+        "echo one; echo two >&2; printf 'a\\rb\\tc\\033[0m\\n'; printf 'no newline'; echo; echo ü"
     )
     name = job["TrainingJobName"]
-    assert aws.log(name) == ["one", "two", "b", "no newline", "ü"]
+    assert aws.log(name) == ["one", "two", "a#015b#011c#033[0m", "no newline", "ü"]
     (stream,) = aws.logs.describe_log_streams(
         logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=name
     )["logStreams"]
     assert stream["logStreamName"].startswith(f"{name}/algo-1-")
+
+
+def test_a_line_that_is_longer_than_cloudwatch_takes_becomes_several_events(aws):
+    command = "head -c 2500000 /dev/zero | tr '\\0' x; echo; echo end"
+    *found, end = aws.log(aws.trained(command)["TrainingJobName"])
+    assert end == "end" and "".join(found) == "x" * 2_500_000
+    assert len(found) == 3 and max(map(len, found)) <= 1024 * 1024
+
+
+def test_a_metrics_expression_sees_the_line_as_awss_log_has_it(aws):
+    """As those of AWS's own algorithms: ``#011validation-error:(...)``."""
+    metrics = {"acc": "#011valid-acc:([0-9.]+)", "loss": "loss=([0-9.]+)"}
+    printed = r"epoch 1\tvalid-acc:0.75\n 50%%, loss=0.5\r100%%, loss=0.25\n"
+    job = aws.trained(f"printf '{printed}'", metrics=metrics)
+    final = {m["MetricName"]: m["Value"] for m in job["FinalMetricDataList"]}
+    assert final == {"acc": 0.75, "loss": 0.25}
 
 
 def test_the_logs_first_line_says_which_version_runs(aws):
@@ -549,3 +590,50 @@ def test_the_image_may_come_from_any_registry(aws):
     request["AlgorithmSpecification"]["TrainingImage"] = "public.ecr.aws/x/pytorch:2.13-cpu"
     aws.sagemaker.create_training_job(**request)
     assert aws.job(request["TrainingJobName"])["TrainingJobStatus"] == "Completed"
+
+
+def test_a_job_that_has_trained_waits_for_room_to_say_so(tmp_path):
+    store = Store(tmp_path / "state")
+    jobs = TrainingJobs(store, S3(store, moto_app=None), cloudwatch=None, url="")
+    name = unique()
+    steps = {"CreationTime": 1.0, "SecondaryStatusTransitions": [{"Status": "Uploading"}]}
+    store.put(KIND, name, job := {**training_request(TrainingJobName=name), **steps})
+    ((pages,),) = store.query("PRAGMA page_count")
+    store.query(f"PRAGMA max_page_count = {pages}")  # a full disk
+    much = {"ModelArtifacts": {"S3ModelArtifacts": "x" * 100_000}}
+    ending = Thread(target=TrainingJob(jobs, job, 1)._end, args=["Completed"], kwargs=much)
+    ending.start()
+    ending.join(timeout=0.5)
+    assert ending.is_alive() and "TrainingJobStatus" not in store.get(KIND, name)
+    store.query("PRAGMA max_page_count = 1000000")
+    ending.join(timeout=30)
+    assert store.get(KIND, name)["TrainingJobStatus"] == "Completed"
+    store.close()
+
+
+def test_a_deleted_jobs_name_is_free_when_its_folder_is_gone(tmp_path, monkeypatch):
+    ended, go_on = threading.Event(), threading.Event()
+
+    def slow_removal(folder, **how):
+        job = aws.engine.store.get(KIND, Path(folder).name) or {}
+        if Path(folder).parent == tmp_path / "jobs" and job.get("TrainingJobStatus") == "Completed":
+            ended.set()
+            assert go_on.wait(60)
+        real_removal(folder, **how)
+
+    real_removal = shutil.rmtree
+    with engine_here(tmp_path) as aws, ThreadPoolExecutor(1) as pool:
+        aws.s3.create_bucket(Bucket=BUCKET)
+        monkeypatch.setattr(shutil, "rmtree", slow_removal)
+        name = aws.train("true")
+        try:
+            assert ended.wait(60)
+            aws.job(name)
+            deleting = pool.submit(aws.sagemaker.delete_training_job, TrainingJobName=name)
+            time.sleep(1)
+            with pytest.raises(aws.sagemaker.exceptions.ResourceInUse):
+                aws.train("true", TrainingJobName=name)
+        finally:
+            go_on.set()
+        deleting.result(timeout=30)
+        assert aws.trained("true", TrainingJobName=name)["TrainingJobStatus"] == "Completed"

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 
 import pytest
@@ -80,10 +81,11 @@ def test_samples_come_to_s3_while_the_job_runs_and_smdebug_reads_them(aws, job, 
     reader.refresh_event_file_list()
     events = reader.get_events(0, 4e15)
     assert {"cpu", "memory"} <= {event.type for event in events}
-    cpu = [
-        line for line in found if line["Dimension"] == "CPUUtilization" and line["Type"] == "cpu"
-    ]
-    assert len([event for event in events if event.dimension == "CPUUtilization"]) >= len(cpu) > 0
+    cores = {event.name for event in events if event.dimension == "CPUUtilization"}
+    assert cores == {f"cpu{number}" for number in range(os.cpu_count())}
+    # As TimelineCharts asks, up to the last file's name: though the job was short, all are there.
+    charted = reader.get_events(0, reader.get_timestamp_of_latest_available_file())
+    assert len(charted) == len(events) == len(found) > 0
 
 
 def test_the_layout_is_awss(aws, job):
@@ -127,13 +129,14 @@ def test_what_the_script_records_is_kept_beside_it(aws, job):
     script += "echo false > profiler/system/own.json; echo {} > mine/framework/3.json"
     name = job(script, **profiled())
     aws.job(name)
-    (key,) = files(aws, name, "framework")
+    key, end = files(aws, name, "framework")
     assert key.endswith(f"/{name}/profiler-output/framework/steps/1.json")
+    assert end.endswith("/framework/training_job_end.ts")
     assert not [key for key in files(aws, name) if key.endswith("own.json")]
     mine = {"LocalPath": "/opt/ml/output/mine"}
     name = job(script, **profiled(ProfilingParameters=mine))
     aws.job(name)
-    (key,) = files(aws, name, "framework")
+    key, _end = files(aws, name, "framework")
     assert key.endswith("/framework/3.json")
 
 

@@ -97,6 +97,21 @@ def test_an_expression_that_never_matches_is_named(aws):
     assert "accuracy: ([0-9.]+)%" in tuning["FailureReason"]
 
 
+@pytest.mark.parametrize(
+    ("regex", "why"),
+    [
+        ("objective=(.*)", "'nan' is no number"),
+        ("objective=(.*?)", "its first group captured nothing"),
+        ("objective=", "its first group captured nothing"),
+    ],
+)
+def test_an_objective_that_was_found_and_is_no_number_is_told_as_that(aws, regex, why):
+    tuning = tuned(aws, command="echo objective=nan", regex=regex, jobs=1)
+    assert tuning["HyperParameterTuningJobStatus"] == "Failed"
+    said = f"A log line matched that of 'objective', {regex!r}, but {why}."
+    assert tuning["FailureReason"].endswith(said)
+
+
 def test_stopping_stops_the_jobs_and_keeps_the_best(aws):
     """More jobs than cores: those that wait for a core are stopped like those that run."""
     command = READ_X + "case $x in 1) echo objective=$x;; *) sleep 30;; esac"

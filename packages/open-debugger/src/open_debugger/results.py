@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import pandas as pd
 
+AWSS = "RuleEvaluationConditionMet"
 Item = TypeVar("Item")  # with a name (RuleConfigurationName) and a status
 
 
@@ -53,6 +54,12 @@ class Named(Generic[Item]):
         return pd.DataFrame(rows, columns=self.members).set_index("name")
 
 
+def condition_met(rule: str, step: int) -> str:
+    """What AWS tells of a rule that has found something: all of its StatusDetails."""
+    text = f"{AWSS}: Evaluation of the rule {rule} at step {step} "
+    return f"{text}resulted in the condition being met"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A condition that was met: by which tensor, when, how far, and what to do about it."""
@@ -84,6 +91,14 @@ class RuleResult:
     verdicts: list[Verdict] = field(default_factory=list)  # the first ones
     violations: int = 0  # all of them
     datapoints: int = 0  # tensors that were looked at
+    step: int | None = None  # the global one at which the condition was first met
+
+    @property
+    def status_details(self) -> str:
+        """SageMaker's StatusDetails: AWS's sentence, where there is an issue, above `details`."""
+        if self.step is None or self.details.startswith(AWSS):  # a rule of one's own says it itself
+            return self.details
+        return f"{condition_met(self.rule, self.step)}\n{self.details}"
 
 
 class Results(Named[RuleResult]):

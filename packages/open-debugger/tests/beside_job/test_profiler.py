@@ -103,7 +103,12 @@ def test_an_issue_is_told_at_once_and_only_once(looks):
         ("LowGPUUtilization", "IssuesFound"),
         ("ProfilerReport-1790000000", "InProgress"),
     ]
-    assert "p95" in told[0][2] and told[0][3] is False
+    awss, ours = told[0][2].split("\n")
+    assert awss == (
+        "RuleEvaluationConditionMet: Evaluation of the rule LowGPUUtilization at step 0 resulted "
+        "in the condition being met"
+    )
+    assert "p95" in ours and told[0][3] is False
     assert told[1][2:] == (None, True)  # there is a report, though it is not the last
     look(False)
     assert [each[:2] for each in told[2:]] == [("ProfilerReport-1790000000", "InProgress")]

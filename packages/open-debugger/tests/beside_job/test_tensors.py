@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from debugger_support.flaky import flaky
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from debugger_support.services import BUCKET, unique
 from open_debugger.beside_job.tensors import run, write
 from open_debugger.results import RuleResult, Verdict
+from open_debugger.tensors import trials
 
 GRADIENT = "gradient/Net_fc.weight"
 
@@ -93,6 +95,24 @@ def test_damage_is_an_error_of_each_rule_and_the_end(tmp_path):
     assert {status for status, _ in last.values()} == {"Error"}
     assert "the index of step 1" in last["VanishingGradient"][1]
     assert "there is no rule" in last["NoSuchRule"][1]
+
+
+def test_an_issue_is_told_by_awss_sentence_and_below_it_by_ours(tmp_path):
+    def write_all():
+        saved = SavedTensors(tmp_path / "trial")
+        saved.save({GRADIENT: [1]}).save({GRADIENT: [0]}).save({GRADIENT: [0]})
+
+    def tell(result):
+        told[result.status] = result.status_details
+
+    looks, told = Looks(nothing, write_all), {}
+    run(str(tmp_path / "trial"), RULES[:1], looks.wait, tell)
+    awss, ours = told["IssuesFound"].split("\n")
+    assert awss == (
+        "RuleEvaluationConditionMet: Evaluation of the rule VanishingGradient at step 1 resulted "
+        "in the condition being met"
+    )
+    assert ours.startswith(f"{GRADIENT} at TRAIN step 1: 0, threshold 1e-07 (2 times). ")
 
 
 def test_a_result_is_a_report_like_awss(tmp_path):
@@ -183,3 +203,32 @@ def test_the_process_follows_a_job_in_s3_and_ends_when_its_input_does(aws, tmp_p
     assert json.loads(report.read_text())["Violations"] == 2
     names = {file.parent.name for file in (tmp_path / "results").rglob("*.json")}
     assert names == {each["RuleConfigurationName"] for each in RULES}
+
+
+@pytest.mark.parametrize("part", ["list-type", "/index/", "/events/"])
+def test_s3_that_does_not_answer_for_a_while_costs_no_verdict(aws, tmp_path, monkeypatch, part):
+    """A few refusals are overcome at once; a longer silence waits for the next look."""
+    saved, prefix = SavedTensors(tmp_path / "trial"), f"{unique()}/debug-output"
+
+    def save():
+        saved.save({GRADIENT: [0], LOSS: 1})
+        for file in saved.folder.rglob("*_*.*"):
+            key = f"{prefix}/{file.relative_to(saved.folder)}"
+            aws.s3.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+
+    with flaky(aws.url) as server:
+        refusals = trials.ATTEMPTS - 1 if part == "/events/" else 3 * trials.ATTEMPTS
+
+        def fail():
+            save()
+            server.refusing = lambda path: part in path and len(server.refused) < refusals
+
+        for name, value in {**aws.environment, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setattr(trials, "PAUSE_S", 0.01)
+        save()
+        looks = Looks(nothing, fail, *[nothing] * 4)
+        evaluation = run(f"s3://{BUCKET}/{prefix}", RULES[:2], looks.wait, looks.tell)
+        assert len(server.refused) == refusals
+        assert [r.status for r in evaluation.results] == ["IssuesFound", "IssuesFound"]

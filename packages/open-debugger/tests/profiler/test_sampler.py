@@ -25,6 +25,7 @@ PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BUSY
 RATES = {
     "CPUUtilization",
     "I/OWaitPercentage",
+    "ProcessorTimePercent",
     "IOPS",
     "ReadThroughputInBytesPerSecond",
     "WriteThroughputInBytesPerSecond",
@@ -100,6 +101,19 @@ def test_smdebugs_own_reader_reads_them(sampled):
     assert sorted(read) == sorted(tuple(row.values()) for row in found)
 
 
+def test_smdebug_reads_up_to_the_last_files_name_and_misses_nothing(sampled):
+    from smdebug.profiler.system_metrics_reader import LocalSystemMetricsReader
+
+    folder, found = sampled
+    *_, before, last = files(folder)
+    assert last.read_bytes() == b""
+    assert int(last.name.split(".")[0]) == int(before.name.split(".")[0]) + 60
+    reader = LocalSystemMetricsReader(str(folder))
+    # As TimelineCharts does.
+    events = reader.get_events(0, reader.get_timestamp_of_latest_available_file())
+    assert len(events) == len(found) > 0
+
+
 def test_every_metric_has_awss_type_and_names(sampled):
     _, found = sampled
     kinds = {}
@@ -109,7 +123,7 @@ def test_every_metric_has_awss_type_and_names(sampled):
     assert kinds.pop("memory") == {("MemoryUsedPercent", "")}
     parts = {"CPUUtilization", "I/OWaitPercentage"} if LINUX else {"CPUUtilization"}
     assert kinds.pop("cpu") == {(core, part) for core in cores for part in parts}
-    own = {"CPUUtilization", "MemoryUsedBytes", "Processes"}
+    own = {"ProcessorTimePercent", "MemoryUsedBytes", "Processes"}
     assert kinds.pop("process") == {("tree", part) for part in own}
     # Where the machine counts them.
     assert {d for _, d in kinds.pop("network", set())} <= {"Algorithm"}
@@ -117,14 +131,20 @@ def test_every_metric_has_awss_type_and_names(sampled):
     assert not kinds  # there is no GPU, or it is no GPU's fault: see the fake one below
 
 
+def test_cpu_utilization_is_that_of_cores_only(sampled):
+    _, found = sampled
+    rows = [row for row in found if row["Dimension"] == "CPUUtilization"]
+    assert {row["Name"] for row in rows} == {f"cpu{n}" for n in range(psutil.cpu_count())}
+
+
 def test_rates_are_left_out_of_the_first_sample_only(sampled):
     folder, found = sampled
     times = moments(folder)
     first, last = (names(r for r in found if r["Timestamp"] == times[n]) for n in (0, -1))
     assert first == {"MemoryUsedPercent", "MemoryUsedBytes", "Processes"}
-    assert {"CPUUtilization"} <= last - first <= RATES
+    assert {"CPUUtilization", "ProcessorTimePercent"} <= last - first <= RATES
     second = [r for r in found if r["Timestamp"] == times[1]]
-    assert "CPUUtilization" in {r["Dimension"] for r in second if r["Type"] == "process"}
+    assert "ProcessorTimePercent" in {r["Dimension"] for r in second if r["Type"] == "process"}
 
 
 def test_percentages_are_percentages(sampled):
@@ -141,7 +161,7 @@ def test_a_tree_is_the_process_with_its_children_and_without_the_sampler(sampled
     assert set(values(found, "Processes", "process")) == {2}
     memory = values(found, "MemoryUsedBytes", "process")
     assert all(2 * 2**20 < value < 2**30 for value in memory)
-    assert sum(values(found, "CPUUtilization", "process")) > 0
+    assert sum(values(found, "ProcessorTimePercent", "process")) > 0
 
 
 @pytest.mark.serial  # compares two measurements of processor time
@@ -158,7 +178,7 @@ def test_a_trees_utilisation_is_its_processor_time_by_the_clock():
         wait_until(lambda: used() - before > 1)
         found = {dimension: value for _, _, dimension, value in tree()}
         passed, after = time.monotonic() - begin, used()
-    assert found["CPUUtilization"] * passed / 100 == pytest.approx(after - before, rel=0.2)
+    assert found["ProcessorTimePercent"] * passed / 100 == pytest.approx(after - before, rel=0.2)
 
 
 def test_a_child_that_has_ended_still_counts_with_its_time():
@@ -174,7 +194,7 @@ def test_a_child_that_has_ended_still_counts_with_its_time():
         wait_until(lambda: not process.children())
         found = {dimension: value for _, _, dimension, value in tree()}
         process.kill()
-    assert found["CPUUtilization"] >= 0  # what it has used is not taken back
+    assert found["ProcessorTimePercent"] >= 0  # what it has used is not taken back
     assert found["Processes"] == 1
 
 
@@ -334,6 +354,16 @@ def test_rows_go_into_the_files_of_their_minutes(tmp_path):
         f"{after}/{hour}.algo-1.json": [2, 3, 5],
         f"{after}/{hour + 60}.algo-1.json": [4],
     }
+
+
+def test_the_last_file_is_that_of_the_next_minute_in_the_next_hour_if_need_be(tmp_path):
+    written = sampler.MinuteFiles(tmp_path, ".algo-1.json")
+    written.close()
+    assert list(tmp_path.iterdir()) == []  # nothing was written, so nothing ends
+    written.write([row(3590)])
+    written.close()
+    (last,) = tmp_path.glob("1970010101/*")
+    assert (last.name, last.read_bytes()) == ("3600.algo-1.json", b"")
 
 
 def test_half_a_line_of_an_earlier_writer_is_cut_off(tmp_path):

@@ -12,6 +12,7 @@ from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws import logs, metrics
 from local_sagemaker.aws.journal import Journal
 from local_sagemaker.core.store import Store
+from local_sagemaker.runtime import log_text
 
 TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
@@ -41,7 +42,13 @@ class CloudWatch:
             self.backend.ensure_log_stream(group, stream)
             shown = self.backend.groups[group].streams[stream]
         # Straight to the stream: the operation would drop events older than two weeks.
-        shown.put_log_events([{"timestamp": time, "message": text} for time, text in events])
+        shown.put_log_events(
+            [
+                {"timestamp": time, "message": piece}
+                for time, text in events
+                for piece in log_text.pieces(log_text.escaped(text))
+            ]
+        )
 
     def with_streams(self, body: bytes) -> bytes:
         """A FilterLogEvents request whose stream prefix, which moto ignores, is spelt out."""
@@ -51,8 +58,10 @@ class CloudWatch:
         except (ValueError, AttributeError):
             return body  # moto refuses it
         if prefix is not None:
-            group = self.backend.groups.get(request.get("logGroupName"))
-            names = [name for name in (group.streams if group else ()) if name.startswith(prefix)]
+            with self.journal.lock:  # streams are made meanwhile
+                group = self.backend.groups.get(request.get("logGroupName"))
+                streams = list(group.streams) if group else []
+            names = [name for name in streams if name.startswith(prefix)]
             request["logStreamNames"] = names or [prefix]  # an empty list would mean every stream
         return json.dumps(request).encode()
 
@@ -80,25 +89,32 @@ class CloudWatch:
         metrics.write(self.store, rows)
 
     def restore(self) -> None:
-        """Give moto the streams that the store remembers."""
+        """Give moto the streams that the store remembers; forget what no query can reach."""
         with self.journal.lock:
+            metrics.prune(self.store)
             logs.restore(self.backend)
+            logs.prune(self.backend)
 
 
-def scrape(line: str, definitions: list[dict]) -> dict[str, float]:
-    """Values that the metric definitions (``Name``, ``Regex``) find in one log line.
+def captures(line: str, definitions: list[dict]) -> dict[str, str | None]:
+    """What the metric definitions (``Name``, ``Regex``) find in one log line.
 
-    As on SageMaker the first group of the expression is the value; what is no finite number is
-    skipped.
+    As on SageMaker the first group of the expression is the value; None if there is none. Of a
+    progress bar's line, what it showed last counts.
     """
-    found = {}
+    found, states = {}, log_text.segments(line)
+    texts = [*reversed(states), line] if len(states) > 1 else [line]
     for definition in definitions:
-        match = re.search(definition["Regex"], line)
-        if match and match.groups():
-            try:
-                value = float(match[1])
-            except (TypeError, ValueError):
-                continue
-            if math.isfinite(value):
-                found[definition["Name"]] = value
+        tried = (re.search(definition["Regex"], text) for text in texts)
+        if match := next(filter(None, tried), None):
+            found[definition["Name"]] = match[1] if match.groups() else None
     return found
+
+
+def as_number(text: str | None) -> float | None:
+    """A captured value; None if it is no finite number."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None

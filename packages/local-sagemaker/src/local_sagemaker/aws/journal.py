@@ -14,7 +14,6 @@ import logging
 import re
 import secrets
 import sys
-import threading
 import time
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -22,6 +21,7 @@ from urllib.parse import parse_qs
 from local_sagemaker import REGION
 from local_sagemaker.aws import moto_seams
 from local_sagemaker.core import access_key
+from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
 
 log = logging.getLogger(__name__)
@@ -40,26 +40,47 @@ Request = tuple[str, str, str, str, bytes]  # method, path, query, headers as JS
 class Journal:
     """Performs requests to moto, and remembers those that changed something."""
 
-    def __init__(self, store: Store, lock: threading.RLock, moto_app: Callable) -> None:
-        """`lock` is held while moto, which has no locks of its own, performs a request."""
-        self.store, self.lock, self._moto = store, lock, moto_app
+    def __init__(self, store: Store, s3_lock: OrderedLock, moto_app: Callable) -> None:
+        """`s3_lock` is held while moto, which has no locks of its own, performs a request to S3."""
+        self.store, self._moto = store, moto_app
+        self.lock = OrderedLock("moto")  # held while it performs another
+        self._s3_lock = s3_lock
+        # Of S3 (True) and the rest: what gives moto what is not in the journal, and whether it has
+        # all that it is to remember.
+        self.after_replay: dict[bool, Callable[[], None]] = {}
+        self._is_replayed = {True: False, False: False}
+
+    def _lock(self, s3: bool) -> OrderedLock:
+        return self._s3_lock if s3 else self.lock
 
     def perform(self, service: str, environ: dict, body: bytes, app: Callable) -> tuple:
         """Let `app` answer; return status, headers and chunks.
 
-        When this returns, what the request changed is committed.
+        When this returns, what the request changed is committed. If it cannot be, this raises, and
+        moto no longer knows of it either.
         """
-        request = _remembered(environ, body)
-        if not _changes_state(service, environ, body):
-            with self.lock:
+        request, s3 = _remembered(environ, body), service == "s3"
+        with self._lock(s3):
+            self.make_ready(s3)
+            if not _changes_state(service, environ, body):
                 return _answer(app, request)
+            try:
+                return self._change(service, request, app)
+            except NotImplementedError:  # said before anything was done
+                raise
+            except BaseException:
+                self._is_replayed[s3] = False
+                self._replay(s3)
+                raise
+
+    def _change(self, service: str, request: Request, app: Callable) -> tuple:
         moment, seed = time.time(), secrets.randbits(62)
-        with self.lock, self.store.transaction():
+        with self.store.transaction():
             with moto_seams.as_of(moment, seed):
-                status, headers, chunks = _answer(app, request)
-            if status.startswith("2"):
+                answer = _answer(app, request)
+            if answer[0].startswith("2"):
                 self._write(service, moment, seed, request)
-        return status, headers, chunks
+        return answer
 
     def tell(self, service: str, body: bytes, **headers: str) -> None:
         """Perform a request of the engine's own."""
@@ -83,6 +104,9 @@ class Journal:
             sql = "DELETE FROM journal WHERE path IN (?, ?) AND method IN ('PUT', 'DELETE')"
             self.store.write(sql, [(bare, bare + "/")])
             return
+        if service == "logs" and operation_of(json.loads(_headers), body) == "DeleteLogGroup":
+            self._drop_group(json.loads(body)["logGroupName"])
+            return
         if service == "s3" and method == "PUT" and query:  # said once more: nothing new
             last = self.store.query(
                 f"SELECT body {same} ORDER BY id DESC LIMIT 1", (method, path, query)
@@ -95,13 +119,44 @@ class Journal:
             [(moment, seed, *request)],
         )
 
+    def _drop_group(self, name: str) -> None:
+        """A log group is gone, and with it all that was said of it."""
+        rows = self.store.query(
+            "SELECT id, body FROM journal WHERE headers LIKE '%\"Logs\\_%' ESCAPE '\\'"
+        )
+        arn = f":log-group:{name}"
+        gone = [(number,) for number, body in rows if _names_group(body, name, arn)]
+        self.store.write("DELETE FROM journal WHERE id = ?", gone)
+
     def replay(self) -> None:
-        """Tell moto again what it was told; nothing is written."""
+        """Let moto forget all, and tell it again what it was told; nothing is written.
+
+        So it is at start, and after a request whose changes moto made and the store could not keep.
+        If this fails, it is tried again before the next request.
+        """
+        for s3 in (True, False):
+            self._replay(s3)
+
+    def make_ready(self, s3: bool) -> None:
+        """Try again what failed after a failure: tell moto what it is to remember."""
+        if not self._is_replayed[s3]:
+            self._replay(s3)
+
+    def _replay(self, s3: bool) -> None:
+        with self._lock(s3):
+            moto_seams.reset(s3)
+            self._tell_again(s3)
+            self.after_replay[s3]()
+            self._is_replayed[s3] = True
+
+    def _tell_again(self, s3: bool) -> None:
         rows = self.store.query(
             "SELECT moment, seed, method, path, query, headers, body FROM journal ORDER BY id"
         )
-        with self.lock, moto_seams.replay():
+        with moto_seams.replay():
             for moment, seed, *request in rows:
+                if _is_s3(tuple(request)) != s3:
+                    continue
                 with moto_seams.as_of(moment, seed):
                     status, _, said = _answer(self._moto, tuple(request))
                 if not status.startswith("2"):
@@ -118,6 +173,18 @@ def _answer(app: Callable, request: Request) -> tuple[str, list, list[bytes]]:
 
     chunks = list(app(_environ(method, path, query, json.loads(headers), body), start_response))
     return told["status"], told["headers"], chunks
+
+
+def _names_group(body: bytes, name: str, arn: str) -> bool:
+    asked = json.loads(body)
+    place = str(asked.get("resourceArn", "")).removesuffix(":*")
+    return asked.get("logGroupName") == name or place.endswith(arn)
+
+
+def _is_s3(request: Request) -> bool:
+    """Whether a remembered request was to S3: signed for it, or in its query, as S3's alone are."""
+    signed = re.search(r"Credential=[^/]*/\d+/[^/]+/([^/]+)/aws4_request", request[3])
+    return signed is None or signed[1] == "s3"
 
 
 def _changes_state(service: str, environ: dict, body: bytes) -> bool:

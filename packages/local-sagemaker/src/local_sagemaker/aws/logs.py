@@ -6,10 +6,10 @@ import datetime
 import time
 
 import moto.logs.models as moto_logs
-from moto.logs.exceptions import InvalidParameterException
-from moto.logs.utils import EventMessageFilter
+from moto.logs.exceptions import InvalidParameterException, LogsClientError
 
-from local_sagemaker.aws import moto_seams
+from local_sagemaker import ACCOUNT
+from local_sagemaker.aws import filter_patterns, insights, moto_seams
 from local_sagemaker.core.store import Store
 
 PAGE = 10_000  # events; the most that AWS gives in one answer
@@ -168,9 +168,9 @@ class StoredGroup(moto_logs.LogGroup):
     """moto's log group, filtered in the store."""
 
     def delete_log_stream(self, log_stream_name: str) -> None:
-        stream = self.streams.get(log_stream_name)
+        if stream := self.streams.get(log_stream_name):
+            delete_streams([stream])  # first: if that cannot be written, moto keeps the stream
         super().delete_log_stream(log_stream_name)
-        delete_streams([stream])
 
     def filter_log_events(
         self,
@@ -192,7 +192,7 @@ class StoredGroup(moto_logs.LogGroup):
             for name, stream in self.streams.items()
             if not log_stream_names or name in log_stream_names
         }
-        limit, matches = limit or PAGE, EventMessageFilter(filter_pattern).matches
+        limit, matches = limit or PAGE, _matching(filter_pattern)
         found: list[dict] = []
         after = _place(next_token)
         while len(found) < limit:
@@ -236,6 +236,42 @@ class StoredGroup(moto_logs.LogGroup):
         )
 
 
+def _matching(pattern: str | None) -> filter_patterns.Matches:
+    try:
+        return filter_patterns.compiled(pattern)
+    except filter_patterns.PatternError as error:
+        raise InvalidParameterException(str(error)) from None
+
+
+class MessageFilter:
+    """moto's filter of messages, for the other operations that have one."""
+
+    def __init__(self, pattern: str) -> None:
+        self.matches = _matching(pattern)
+
+
+def execute_query(
+    log_groups: list[StoredGroup], query: str, start_time: int, end_time: int
+) -> list[dict[str, str]]:
+    """What a query of Insights finds, from `start_time` to `end_time` in seconds."""
+    try:
+        asked = insights.parsed(query)
+    except insights.QueryError as error:
+        raise LogsClientError("MalformedQueryException", str(error)) from None
+    streams = {
+        stream.number: (name, f"{ACCOUNT}:{group.name}")
+        for group in log_groups
+        for name, stream in group.streams.items()
+    }
+    rows = StoredStream.store.query(
+        "SELECT id, timestamp, ingested, message, stream FROM log_events "
+        f"WHERE stream IN ({', '.join(map(str, streams))}) AND timestamp BETWEEN ? AND ? "
+        "ORDER BY timestamp, id",
+        [start_time * 1000, end_time * 1000 + 999],
+    )
+    return asked.run(insights.Event(*row, *streams[stream]) for *row, stream in rows)
+
+
 def _place(token: str | None) -> tuple[int, int] | None:
     if not token:
         return None
@@ -268,11 +304,23 @@ def delete_streams(streams) -> None:
     )
 
 
+def prune(backend: StoredLogs) -> None:
+    """Forget the lines that are older than their group's retention."""
+    for group in backend.groups.values():
+        if days := group.retention_in_days:
+            oldest = int((time.time() - int(days) * 86_400) * 1000)
+            old = [(stream.number, oldest) for stream in group.streams.values()]
+            StoredStream.store.write(
+                "DELETE FROM log_events WHERE stream = ? AND timestamp < ?", old
+            )
+
+
 def install(store: Store) -> None:
     """Put moto's Logs on `store`."""
     StoredStream.store = store
     moto_logs.LogStream, moto_logs.LogGroup = StoredStream, StoredGroup
     moto_logs.logs_backends.backend = StoredLogs
+    moto_logs.EventMessageFilter, moto_logs.execute_query = MessageFilter, execute_query
 
 
 def restore(backend: StoredLogs) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ from moto.cloudwatch.models import MetricAggregatedDatum, MetricDatum
 from local_sagemaker.core.store import Store
 
 COLUMNS = "namespace, name, dimensions, timestamp, value, unit, statistics"
+KEPT_S = 455 * 86_400  # CloudWatch keeps metrics for 15 months
 STATISTICS = ("min", "max", "sample_count", "sum")
 
 
@@ -121,6 +123,13 @@ def write(store: Store, rows: Iterable[tuple]) -> None:
     """Store values, each as `row` gives it."""
     marks = ", ".join("?" * 7)
     store.write(f"INSERT INTO metrics ({COLUMNS}) VALUES ({marks})", rows)
+
+
+def prune(store: Store) -> None:
+    """Forget the values that CloudWatch keeps no longer."""
+    oldest = time.time() - KEPT_S
+    if store.query("SELECT 1 FROM metrics WHERE timestamp < ? LIMIT 1", (oldest,)):
+        store.write("DELETE FROM metrics WHERE timestamp < ?", [(oldest,)])
 
 
 def series(store: Store, namespace: str, dimensions: dict[str, str], name: str) -> list[float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from local_sagemaker import ACCOUNT, REGION, ROLE_ARN
 from local_sagemaker.client import profiles
-from local_sagemaker.core import access_key
+from local_sagemaker.core import access_key, state_files
 from local_sagemaker.core.access_key import AccessKey
 
 # The SDK asks STS for its default bucket and reports usage at addresses that AWS_ENDPOINT_URL
@@ -36,7 +37,10 @@ REMOVED = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL_SAGEMAKER",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_USE_FIPS_ENDPOINT",  # botocore refuses it beside an address of one's own
+    "AWS_USE_DUALSTACK_ENDPOINT",
 )
+ONE_SERVICE = "AWS_ENDPOINT_URL_"  # with a service's name: goes before AWS_ENDPOINT_URL
 # What local mode sets and a client on AWS has not; a run on the recording proxy has none.
 LOCAL_ONLY = (
     "AWS_ENDPOINT_URL",
@@ -47,7 +51,22 @@ LOCAL_ONLY = (
     "SAGEMAKER_ROLE",
     "LOCAL_SAGEMAKER_URL",
 )
-LOOPBACK = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def removed(caller: Mapping[str, str]) -> list[str]:
+    """The variables of `caller` that must go, and those that it could have."""
+    return [*REMOVED, *sorted(n for n in caller if n.startswith(ONE_SERVICE) and n not in REMOVED)]
+
+
+def past_proxies(caller: Mapping[str, str]) -> dict[str, str]:
+    """The caller's exceptions from its proxies, and the loopback address among them."""
+    entries = [*LOOPBACK]
+    for name in ("no_proxy", "NO_PROXY"):
+        entries += [entry.strip() for entry in caller.get(name, "").split(",")]
+    entries = list(dict.fromkeys(entry for entry in entries if entry))
+    past = "*" if "*" in entries else ",".join(entries)  # * counts only where it stands alone
+    return {"NO_PROXY": past, "no_proxy": past}
 
 
 def aws_variables(url: str, key: AccessKey) -> dict[str, str]:
@@ -75,7 +94,7 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
         NoAccessKey: it cannot be read there.
     """
     key = access_key.read(state)
-    sdk = state / "sdk.yaml"
+    sdk = state / state_files.SDK_CONFIG
     sdk.write_text(SDK_CONFIG)
     return {
         **_reaching(url, key),
@@ -85,7 +104,7 @@ def client_environment(url: str, state: Path) -> dict[str, str]:
         "SAGEMAKER_VALIDATE_ROLE": "false",
         "SAGEMAKER_ROLE": ROLE_ARN,
         "LOCAL_SAGEMAKER_URL": url,
-        **LOOPBACK,
+        **past_proxies(os.environ),
     }
 
 
@@ -105,12 +124,12 @@ def recorded_environment(proxy: str, certificate: Path, state: Path) -> dict[str
         **_empty_config(state),
         **dict.fromkeys(trusted, str(certificate)),
         **dict.fromkeys(proxied, proxy),
-        **LOOPBACK,
+        **past_proxies({}),  # the caller's exceptions would lead past the recording
     }
 
 
 def _empty_config(state: Path) -> dict[str, str]:
     """Variables that keep the caller's own AWS configuration out."""
-    empty = state / "no-aws-config"
+    empty = state / state_files.NO_AWS_CONFIG
     empty.write_text("")
     return {"AWS_CONFIG_FILE": str(empty), "AWS_SHARED_CREDENTIALS_FILE": str(empty)}

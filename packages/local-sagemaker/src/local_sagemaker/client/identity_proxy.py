@@ -24,6 +24,7 @@ import certifi
 
 from local_sagemaker.client.certificates import Authority
 from local_sagemaker.core.signatures import SIGNED_HOST
+from local_sagemaker.core.state_files import AUTHORITIES
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")
@@ -72,7 +73,7 @@ class IdentityProxy(ThreadingHTTPServer):
             folder: gets the bundle.
             trusted: the caller's own bundle; None takes certifi's.
         """
-        bundle = folder / "authorities.pem"
+        bundle = folder / AUTHORITIES
         self.authority.write(bundle)
         real = trusted if trusted and trusted.is_file() else Path(certifi.where())
         bundle.write_bytes(bundle.read_bytes() + real.read_bytes())

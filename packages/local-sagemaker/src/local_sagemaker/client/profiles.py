@@ -15,6 +15,7 @@ from pathlib import Path
 
 from local_sagemaker import REGION
 from local_sagemaker.core.access_key import AccessKey, write_private
+from local_sagemaker.core.state_files import AWS_CONFIG, AWS_CREDENTIALS
 
 NAME_OF_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
 
@@ -29,7 +30,7 @@ def variables(caller: Mapping[str, str], folder: Path, key: AccessKey) -> dict[s
     """
     # The default profile's region is the engine's: what names no region runs alike everywhere.
     regions = {**_regions(caller), "default": REGION}
-    config, credentials = folder / "aws-config", folder / "aws-credentials"
+    config, credentials = folder / AWS_CONFIG, folder / AWS_CREDENTIALS
     config.write_text("".join(_config(name, region) for name, region in regions.items()))
     write_private(credentials, "".join(_credentials(name, key) for name in regions))
     return {"AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}

@@ -14,7 +14,9 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FILE = "access-key.json"
+from local_sagemaker.core import state_files
+
+FILE = state_files.ACCESS_KEY
 PREFIX = "LOCAL"  # not AWS's AKIA: nobody is to take it for a key of AWS
 
 
@@ -61,7 +63,9 @@ def make(state: Path) -> AccessKey:
     """
     file = state / FILE
     if not file.exists():
-        draft = state / f"{FILE}.new"  # after a crash the file is there whole, or not at all
+        draft = (
+            state / state_files.ACCESS_KEY_DRAFT
+        )  # after a crash the file is there whole, or not at all
         pair = {"AccessKeyId": _random_id(), "SecretAccessKey": secrets.token_urlsafe(30)}
         write_private(draft, json.dumps(pair))
         draft.replace(file)

@@ -12,6 +12,8 @@ from local_sagemaker.core.errors import invalid
 PAGE = 10  # SageMaker's default MaxResults
 ORDERS = {"Name": "{kind}Name", "CreationTime": "CreationTime", "Status": "{kind}Status"}
 MEMBERS = {kind: f"{kind}s" for kind in ("Model", "EndpointConfig", "Endpoint")}
+# What botocore's text says of each operation; the others are Ascending.
+DESCENDING = ("Model", "EndpointConfig", "Endpoint")
 
 
 def page(found: list[dict], request: dict, kind: str) -> dict:
@@ -25,7 +27,8 @@ def page(found: list[dict], request: dict, kind: str) -> dict:
     for member in tests.keys() & request.keys():
         found = [item for item in found if tests[member](item, request[member])]
     order = ORDERS[request.get("SortBy", "CreationTime")].format(kind=kind)
-    descending = request.get("SortOrder", "Descending") == "Descending"
+    default = "Descending" if kind in DESCENDING else "Ascending"
+    descending = request.get("SortOrder", default) == "Descending"
     member = MEMBERS.get(kind, f"{kind}Summaries")
     return cut(found, request, member, lambda item: [item[order], item[name]], descending)
 

@@ -5,28 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from local_sagemaker.core import access_key
-from local_sagemaker.core.store import StateError, StateInUse, Store, hold
+from local_sagemaker.core import shell_path
+from local_sagemaker.core.state_files import DATABASE, LOCK, OLD_LOG, PARTS
+from local_sagemaker.core.state_lock import StateError, StateInUse, hold
+from local_sagemaker.core.store import Store
 
-# Parts by the names that the engine gives its files and folders.
-PARTS = {
-    "objects": ["objects"],
-    "database": ["state.db", "state.db-wal", "state.db-shm"],
-    "jobs": ["jobs", "rules"],
-    "endpoints": ["endpoints"],
-    "environments": ["environments"],
-    "uploads on their way": ["incoming"],
-    "engine's log": ["engine.log", "engine.log.old"],
-    "access key": [access_key.FILE, f"{access_key.FILE}.new", "aws-credentials"],
-    "other": [
-        "engine.json",
-        "run.json",
-        "stand-in.pem",
-        "sdk.yaml",
-        "no-aws-config",
-        "engine.json.new",
-    ],
-}
 # What no start needs: it is made again, or was of use only while the engine ran.
 SUPERFLUOUS = [
     *PARTS["jobs"],
@@ -35,7 +18,6 @@ SUPERFLUOUS = [
     *PARTS["uploads on their way"],
     *PARTS["engine's log"],
 ]
-HOLD = "engine.lock"
 
 
 def usage(state: Path) -> dict[str, int]:
@@ -70,7 +52,7 @@ def clean(state: Path) -> dict[str, int]:
     try:
         store = Store(state)  # drops bodies that no object names
     except StateInUse:
-        (state / "engine.log.old").unlink(missing_ok=True)
+        (state / OLD_LOG).unlink(missing_ok=True)
     else:
         try:
             for name in SUPERFLUOUS:
@@ -93,7 +75,8 @@ def remove(state: Path) -> tuple[dict[str, int], list[str]]:
     with hold(state):
         for name in (name for names in PARTS.values() for name in names):
             _remove(state / name)
-        (state / HOLD).unlink()
+        (state / LOCK).unlink()
+        shell_path.forget_link_to(state.resolve())  # left by an engine that was killed
     foreign = sorted(path.name for path in state.iterdir())
     if not foreign:
         state.rmdir()
@@ -101,7 +84,7 @@ def remove(state: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def _check(state: Path) -> None:
-    if not (state / "state.db").exists() and not (state / HOLD).exists():
+    if not (state / DATABASE).exists() and not (state / LOCK).exists():
         raise StateError(f"{state} holds no state of an engine: name its folder with --state")
 
 

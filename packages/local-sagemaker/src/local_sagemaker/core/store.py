@@ -18,17 +18,18 @@ Tables
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import sqlite3
-import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from local_sagemaker.core import access_key, shell_path
+from local_sagemaker.core.locks import OrderedLock
+from local_sagemaker.core.state_files import DATABASE, OBJECTS
+from local_sagemaker.core.state_lock import StateError, hold, release
 
 VERSION = 1  # of the schema; raise it with each change of a table or of what a column holds
 SCHEMA = """
@@ -55,52 +56,57 @@ CREATE TABLE metrics (
 CREATE INDEX metrics_in_time ON metrics (namespace, name, timestamp);
 """
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-class StateError(RuntimeError):
-    """The state folder cannot be used; the text says why and what to do. Nothing was changed."""
-
-
-class StateInUse(StateError):
-    """Another engine holds this state folder."""
+# How SQLite tells it: of the database, of its log, and of the memory that it shares in a file.
+FULL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether `error`, of a file or of the database, says that there is no room left."""
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+        return error.sqlite_errorcode in FULL
     return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
-def hold(folder: Path) -> IO[str]:
-    """Hold the state in `folder` for this process, until the file that is returned is closed.
+def database(folder: Path) -> Path:
+    """The database of the state in `folder`."""
+    return folder / DATABASE
+
+
+def check_version(connection: sqlite3.Connection, folder: Path) -> None:
+    """Refuse the database of `folder` if another version's schema is in it.
 
     Raises:
-        StateInUse: if another process holds it.
-        OSError: if the folder cannot be written.
+        StateError: it is.
     """
-    held = (folder / "engine.lock").open("w")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.close()
-        raise StateInUse(
-            f"{folder} is in use by a running engine: stop that one "
-            "(local-sagemaker stop) or name another folder with --state"
-        ) from None
-    return held
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise StateError(
+            f"{folder} was written by another version of local_sagemaker (its schema is "
+            f"{version}, this one's is {VERSION}). Nothing was changed: use that version, name "
+            "another folder with --state, or remove this one (local-sagemaker clean --all)"
+        )
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a process holds the state in `folder`."""
-    try:
-        with (folder / "engine.lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+@dataclass
+class _Transaction:
+    """The outermost transaction under way: why it cannot be kept, and what follows its commit."""
+
+    failure: sqlite3.Error | None = None
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            self.failure = error
+            raise
 
 
 class Store:
@@ -114,8 +120,9 @@ class Store:
             StateError: if it cannot be written, is of another version, or is damaged.
         """
         self.folder = folder.resolve()
-        self.object_folder = self.folder / "objects"
-        self.lock = threading.RLock()  # held over what must be read and written as one
+        self.object_folder = self.folder / OBJECTS
+        self.lock = OrderedLock("store")  # held over what must be read and written as one
+        self._current: _Transaction | None = None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
             self.object_folder.mkdir(mode=0o700, exist_ok=True)
@@ -130,11 +137,11 @@ class Store:
             self.access_key = self._access_key()
             self.folder = self._quotable()
         except BaseException:
-            self._held.close()
+            release(self._held)
             raise
 
     def _open(self) -> None:
-        file = self.folder / "state.db"
+        file = database(self.folder)
         try:
             # Logs may hold the access key; the files beside it get the mode of this one.
             file.touch(mode=0o600)
@@ -167,14 +174,9 @@ class Store:
             raise StateError(str(error)) from None
 
     def _prepare(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
         is_new = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if version != VERSION and not is_new:
-            raise StateError(
-                f"{self.folder} was written by another version of local_sagemaker (its schema is "
-                f"{version}, this one's is {VERSION}). Nothing was changed: use that version, name "
-                "another folder with --state, or remove this one (local-sagemaker clean --all)"
-            )
+        if not is_new:
+            check_version(self._db, self.folder)
         if is_new and any(self.object_folder.iterdir()):
             raise StateError(
                 f"{self.folder} has object files but its database state.db is missing or empty. "
@@ -198,7 +200,7 @@ class Store:
         with self.lock:
             self._db.close()
         shell_path.forget(self.folder)
-        self._held.close()
+        release(self._held)
 
     def query(self, sql: str, arguments: Iterable = ()) -> list[tuple]:
         with self.lock:
@@ -208,16 +210,29 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All writes inside the block are kept when it ends, or, if it raises, none of them."""
         with self.lock:
-            if self._db.in_transaction:  # part of a larger one
-                yield
+            if self._current:  # part of a larger one
+                with self._current.noting_failure():
+                    yield
                 return
-            self._db.execute("BEGIN")
+            self._current = current = _Transaction()
             try:
-                yield
+                with current.noting_failure():
+                    self._db.execute("BEGIN")
+                    yield
+                if current.failure:  # of a part, whose caller went on
+                    raise current.failure
                 self._db.execute("COMMIT")
             finally:
+                self._current = None
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+            for action in current.afterwards:
+                action()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Call `action` when the outermost transaction is committed; never, if it is not."""
+        with self.lock:
+            self._current.afterwards.append(action) if self._current else action()
 
     def write(self, sql: str, rows: Iterable[Iterable]) -> None:
         """Execute `sql` once for each of `rows`, in one transaction."""
@@ -227,6 +242,8 @@ class Store:
         """Several `write`s of which all are kept, or none."""
         with self.transaction():
             for sql, rows in writes:
+                if self._current.failure:  # SQLite may have ended the transaction by itself
+                    raise self._current.failure
                 self._db.executemany(sql, rows)
 
     def new_object_file(self) -> Path:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
-from local_sagemaker.core.store import Store
+from local_sagemaker.core.store import Store, is_disk_full
 from local_sagemaker.hosting import capture, deployments, resources, variants
 from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
 from local_sagemaker.hosting.invocations import Invocations
@@ -31,7 +33,7 @@ class Endpoints:
 
     def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
         self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / "endpoints"
+        self.folder = store.folder / state_files.ENDPOINTS
         self.models = Models(store, s3)
         # By endpoint: the variants in service, and those on their way there.
         self.hosted: dict[str, Fleet] = {}
@@ -121,6 +123,7 @@ class Endpoints:
         return {"EndpointArn": endpoint["EndpointArn"]}
 
     def describe(self, request: dict) -> dict:
+        waiters.hold(lambda: self._is_at_rest(request["EndpointName"]))
         endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
         fleet = self.hosted.get(endpoint["EndpointName"], {})
         served, pending = endpoint["Deployment"], endpoint["Pending"]
@@ -151,6 +154,10 @@ class Endpoints:
         variants.close(_instances(fleet))
         self.store.remove(KIND, name)
         return {}
+
+    def _is_at_rest(self, name: str) -> bool:
+        endpoint = self.store.get(KIND, name)
+        return endpoint is None or endpoint["EndpointStatus"] in AT_REST or self.closing.is_set()
 
     def _in_service(self, name: str) -> dict:
         endpoint = self._not_in_progress(name)
@@ -196,26 +203,44 @@ class Endpoints:
             if reason is None:
                 self.hosted[name] = fleet
         if reason is not None:
-            self._fail(name, reason, in_service=former is not None)
+            self._settle(name, former, reason)
             return
         variants.close(_instances(former or {}))
         if not self.closing.is_set():
-            self._serve(name, deployment)
+            self._serve(name, fleet, deployment)
             if following:
                 self._deploy(name, "Updating", following)
 
-    def _serve(self, name: str, deployment: dict) -> None:
+    def _serve(self, name: str, fleet: Fleet, deployment: dict) -> None:
         config = deployment["EndpointConfigName"]
         changes = {"EndpointConfigName": config, "Deployment": deployment, "Pending": None}
-        with self.store.lock:
-            if name in self.hosted:  # else it was given up meanwhile
-                self._note(name, "InService", FailureReason=None, **changes)
+        self._tell(name, fleet, "InService", FailureReason=None, **changes)
 
-    def _fail(self, name: str, reason: str, in_service: bool) -> None:
+    def _settle(self, name: str, former: Fleet | None, reason: str) -> None:
         """A deployment failed: what served before it serves on, as on SageMaker."""
-        status = "InService" if in_service else "Failed"
-        pending = {"Pending": None} if in_service else {}
-        self._note(name, status, FailureReason=reason[:REASON_LENGTH], **pending)
+        reason = reason[:REASON_LENGTH]
+        if former is None:
+            self._tell(name, None, "Failed", FailureReason=reason)
+        else:
+            self._tell(name, former, "InService", FailureReason=reason, Pending=None)
+
+    def _tell(self, name: str, fleet: Fleet | None, status: str, **changes) -> None:
+        """Note a status that follows from an operation, while `fleet` is what serves.
+
+        It may have been given up meanwhile, and its endpoint deleted. On a full disk this waits.
+        """
+        while not self.closing.is_set():
+            try:
+                with self.store.lock:
+                    if self.hosted.get(name) is fleet:
+                        self._note(name, status, **changes)
+                        if status == "Failed":  # nothing serves from now on
+                            self.hosted.pop(name, None)
+                return
+            except sqlite3.OperationalError as error:
+                if not is_disk_full(error):
+                    raise
+            self.closing.wait(1)
 
     def _rescale(self, name: str, fleet: Fleet, deployment: dict) -> None:
         former = {variant.name: len(variant.instances) for variant in fleet.values()}
@@ -228,12 +253,14 @@ class Endpoints:
         if reason is None:
             for spec in deployment["Variants"]:
                 fleet[spec["VariantName"]].weight = spec["Weight"]
-            self._serve(name, deployment)
+            self._serve(name, fleet, deployment)
         elif not self.closing.is_set():
-            self._note(name, "RollingBack")
+            self._tell(name, fleet, "RollingBack")
             for variant in fleet.values():
                 variant.scale(min(len(variant.instances), former[variant.name]))
-            self._fail(name, reason, in_service=True)
+            self._settle(name, fleet, reason)
+        if self.hosted.get(name) is not fleet:  # given up: nothing ends what was started since
+            variants.close(_instances(fleet))
 
     def _note(self, name: str, status: str, **changes) -> None:
         changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
@@ -241,13 +268,10 @@ class Endpoints:
 
     def give_up(self, failed: HostedInstance, reason: str) -> None:
         """Fail the endpoint of an instance whose process cannot be kept running."""
-        with self.store.lock:
-            fleet = self.hosted.get(failed.endpoint, {})
-            if failed not in _instances(fleet):  # replaced or deleted meanwhile
-                return
-            del self.hosted[failed.endpoint]
-            self._fail(failed.endpoint, reason, in_service=False)
-        variants.close(_instances(fleet))
+        fleet = self.hosted.get(failed.endpoint, {})
+        if failed in _instances(fleet):  # else it was replaced or deleted meanwhile
+            self._tell(failed.endpoint, fleet, "Failed", FailureReason=reason[:REASON_LENGTH])
+            variants.close(_instances(fleet))
 
 
 def _attempt(action: Callable[[], None]) -> str | None:

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from local_sagemaker.aws.cloudwatch import ENDPOINT_LOGS
+from local_sagemaker.core import state_files
+from local_sagemaker.core.shell_path import temporary
 from local_sagemaker.hosting import model_data
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.runtime import container, isolation
+from local_sagemaker.runtime.output import Output
 
 if TYPE_CHECKING:
     from local_sagemaker.hosting.endpoints import Endpoints
@@ -73,8 +76,9 @@ class HostedInstance:
         self.ml = self.folder / "ml"
         self.socket = self.folder / "socket"
         if len(str(self.socket)) > SOCKET_LENGTH:
-            self.socket = Path(tempfile.mkdtemp(prefix="endpoint-")) / "socket"
+            self.socket = Path(tempfile.mkdtemp(prefix="endpoint-", dir=temporary())) / "socket"
         self.tail: deque[str] = deque(maxlen=40)
+        self.output = Output(self._publish)
         self.process = None
         self.in_service = False
         self.soon_ended = 0  # processes in a row
@@ -137,7 +141,7 @@ class HostedInstance:
                 scratch,
                 self.ml,
                 self.container["Image"],
-                self.endpoints.store.folder / "environments",
+                self.endpoints.store.folder / state_files.ENVIRONMENTS,
             ),
             model_data.SUBMIT: code,
             "SAGEMAKER_PROGRAM": "inference.py",
@@ -152,17 +156,21 @@ class HostedInstance:
     def _read_output(self, output: IO[bytes]) -> None:
         """Send the process's output to CloudWatch; when it ends, see to its successor."""
         with output:
-            for raw in output:
-                if line := raw.decode("utf-8", "replace").rstrip():
-                    self._log(line)
+            self.output.read(output.fileno())
         if self.in_service:
             self._restart()
 
     def _log(self, line: str) -> None:
-        self.tail.append(line)
-        event = (int(time.time() * 1000), line)
-        if not self.closed.is_set():
-            self.endpoints.cloudwatch.put_log_events(self.group, self.stream, [event])
+        self.output.send([line.encode()])
+
+    def _publish(self, raw: list[bytes]) -> None:
+        """Send lines to CloudWatch."""
+        lines = [line.decode("utf-8", "replace").rstrip() for line in raw]
+        lines = [line for line in lines if line]
+        self.tail.extend(lines)
+        events = [(int(time.time() * 1000), line) for line in lines]
+        if events and not self.closed.is_set():
+            self.endpoints.cloudwatch.put_log_events(self.group, self.stream, events)
 
     def _restart(self) -> None:
         """Start a process that ended by itself again; give up on one that keeps ending."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from local_sagemaker.hosting.variants import HostedVariant
 
 if TYPE_CHECKING:
     from local_sagemaker.hosting.endpoints import Endpoints
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 6_291_456  # bytes, InvokeEndpoint's limit both ways
 SERVERLESS_MAX_BODY = 4 * 1024 * 1024  # bytes, of a serverless variant
@@ -130,7 +134,10 @@ class Invocations:
             ("ModelLatency", result.seconds * 1e6, "Microseconds"),
             ("OverheadLatency", (seconds - result.seconds) * 1e6, "Microseconds"),
         ]
-        self.endpoints.cloudwatch.put_metrics(ENDPOINT_METRICS, dimensions, values, time.time())
+        try:
+            self.endpoints.cloudwatch.put_metrics(ENDPOINT_METRICS, dimensions, values, time.time())
+        except sqlite3.OperationalError:  # the model has answered: that is what was asked for
+            log.warning("metrics of %s are lost", variant.endpoint, exc_info=True)
 
 
 def _ask(

@@ -28,7 +28,8 @@ def sources(definition: dict) -> list[dict]:
     found = []
     if url := definition.get("ModelDataUrl"):
         found.append({"S3Uri": url, "S3DataType": "S3Object", "CompressionType": "Gzip"})
-    if source := definition.get("ModelDataSource", {}).get("S3DataSource"):
+    source = definition.get("ModelDataSource", {}).get("S3DataSource")
+    if source and source not in found:  # DescribeModel tells both of one address
         found.append(source)
     return found
 
@@ -40,13 +41,14 @@ def exists(s3: S3, source: dict) -> bool:
         ValueError: the address is none.
     """
     bucket, key = split(source["S3Uri"])
-    found = s3.backend.buckets.get(bucket)
-    if found is None:
-        return False
-    if source["S3DataType"] == "S3Object":
-        return key in found.keys
-    below = key.rstrip("/") + "/" if key else ""
-    return any(name.startswith(below) for name in list(found.keys))
+    with s3.lock:
+        found = s3.backend.buckets.get(bucket)
+        if found is None:
+            return False
+        if source["S3DataType"] == "S3Object":
+            return key in found.keys
+        below = key.rstrip("/") + "/" if key else ""
+        return any(name.startswith(below) for name in found.keys)
 
 
 def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | None) -> None:
@@ -74,7 +76,7 @@ def fetch(s3: S3, definition: dict, ml: Path, scratch: Path, limit_s: float | No
 def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
     address = source["S3Uri"]
     try:
-        if downloads.download(s3, address, fetched) == 0:
+        if downloads.download(s3, address, fetched, source["S3DataType"] == "S3Object") == 0:
             raise DownloadError(f"no object {address}")
     except DownloadError as error:
         raise HostingFailed(
@@ -91,10 +93,20 @@ def _fetch_one(s3: S3, source: dict, target: Path, fetched: Path) -> None:
 
 def _unpack(archive: Path, target: Path, address: str) -> None:
     try:
-        unpack(archive, target)
+        unpack(archive, target, _member)
     except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise HostingFailed(
             f'Failed to extract model data archive for container "container_1" from URL "{address}"'
             f". Please ensure that the object located at the URL is a valid tar.gz archive. "
             f"({type(error).__name__}: {error})"
         ) from error
+
+
+def _member(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """A member as it is extracted; on AWS a symbolic link fails the endpoint, wherever it leads."""
+    if member.issym():
+        raise tarfile.FilterError(
+            f"'{member.name}' is a symbolic link, and SageMaker extracts none: "
+            "pack the file itself, as tar --dereference does"
+        )
+    return tarfile.data_filter(member, folder)

@@ -54,6 +54,7 @@ class Models:
             **resources.handlers(store, "Model"),
             **resources.handlers(store, "EndpointConfig"),
             "CreateModel": self.create_model,
+            "DescribeModel": self.describe_model,
             "CreateEndpointConfig": self.create_config,
         }
 
@@ -68,6 +69,16 @@ class Models:
         for source in model_data.sources(definition):
             self._check_source(source)
         return resources.make(self.store, "Model", request)
+
+    def describe_model(self, request: dict) -> dict:
+        """A model as AWS tells it, with its defaults."""
+        model = resources.get(self.store, "Model", request["ModelName"])
+        told = {"EnableNetworkIsolation": False, **model}
+        if "PrimaryContainer" in told:
+            told["PrimaryContainer"] = _described(told["PrimaryContainer"])
+        if "Containers" in told:
+            told["Containers"] = [_described(each) for each in told["Containers"]]
+        return told
 
     def _check_source(self, source: dict) -> None:
         address = source["S3Uri"]
@@ -129,6 +140,14 @@ def container_of(model: dict) -> dict:
             "(PrimaryContainer, or one in Containers), not inference pipelines"
         )
     return found[0]
+
+
+def _described(definition: dict) -> dict:
+    """A container as AWS tells it: with the source that a ModelDataUrl is short for."""
+    told = {"Mode": "SingleModel", "Environment": {}, **definition}
+    if found := model_data.sources(definition):
+        told.setdefault("ModelDataSource", {"S3DataSource": found[0]})
+    return told
 
 
 def _check_container(definition: dict) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,15 +13,18 @@ PACK_LEVEL = 1  # of 0..3; level 0 makes trained weights larger, 3 takes three t
 COPY = 16 * 1024 * 1024
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, member: Callable | str = "data") -> None:
     """Unpack a ``tar.gz`` below `folder`; a member that points outside is refused.
+
+    Args:
+        member: a filter as `tarfile` has them.
 
     Raises:
         tarfile.TarError, OSError: no archive, or an unsafe one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with gzip(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as source:
-        source.extractall(folder, filter="data")
+        source.extractall(folder, filter=member)
 
 
 @contextmanager

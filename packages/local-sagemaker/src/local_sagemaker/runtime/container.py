@@ -10,7 +10,9 @@ from pathlib import Path
 
 from local_sagemaker.client.environment import aws_variables
 from local_sagemaker.core.access_key import AccessKey
+from local_sagemaker.core.shell_path import TEMPORARY_LENGTH, TMP
 from local_sagemaker.runtime import environments
+from local_sagemaker.runtime.inside import startup
 from local_sagemaker.runtime.isolation import isolation
 
 # AWS's PyTorch images, whatever the registry and tag, the oldest and Hugging Face's among them;
@@ -61,6 +63,8 @@ def environment(
     """
     (home := scratch / "home").mkdir(parents=True, exist_ok=True)
     variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    if "TMPDIR" in variables and len(os.fsencode(variables["TMPDIR"])) > TEMPORARY_LENGTH:
+        variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     variables |= {
         **environments.make(scratch / "environment", shared),
@@ -86,6 +90,11 @@ def environment(
 
 
 def _old_defaults(image: str) -> dict[str, str]:
-    """What an older PyTorch does by itself and the one here only when it is told."""
-    version = pytorch_version(image)
-    return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if version and version < WHOLE_PICKLES else {}
+    """What an older PyTorch does by itself and the one here only when it is told.
+
+    `startup` does the rest in each process, by the version that it is told.
+    """
+    if not (version := pytorch_version(image)):
+        return {}
+    pickles = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if version < WHOLE_PICKLES else {}
+    return {startup.VERSION: ".".join(map(str, version)), **pickles}

@@ -23,7 +23,8 @@ from pathlib import Path
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PACKAGES = Path("lib") / PYTHON / "site-packages"
-ENGINE_PTH = "50-engine.pth"  # Python reads them by name: requirements come before it
+# Python reads such files by name: what a container has installed comes before it.
+ENGINE_PTH = "zz-engine.pth"
 BASE = "LOCAL_SAGEMAKER_BASE"  # the variable that tells a container where its base is
 # The line of it that runs in each Python process of a container; `site` runs imports alone.
 STARTUP = "import local_sagemaker.runtime.inside.startup as startup; startup.install()\n"
@@ -61,7 +62,8 @@ def _engine_packages() -> list[str]:
 
 
 def _base(environments: Path, pip: str) -> Path:
-    key = hashlib.sha256(f"{_fingerprint()}\n{STARTUP}{pip}".encode()).hexdigest()[:16]
+    content = "\n".join([_fingerprint(), ENGINE_PTH, _engine_pth(), pip])
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
     base = environments / f"base-{key}"
     if not base.exists():
         environments.mkdir(parents=True, exist_ok=True)
@@ -71,6 +73,12 @@ def _base(environments: Path, pip: str) -> Path:
         with contextlib.suppress(OSError):  # another engine was first
             draft.rename(base)
     return base
+
+
+def _engine_pth() -> str:
+    adding = [f"import site; site.addsitedir({place!r})\n" for place in _engine_packages()]
+    adding.append(STARTUP)
+    return "".join(adding)
 
 
 def _write_environment(folder: Path, pip: str) -> None:
@@ -88,9 +96,7 @@ def _write_environment(folder: Path, pip: str) -> None:
     }
     lines = [f"{name} = {value}\n" for name, value in settings.items()]
     (folder / "pyvenv.cfg").write_text("".join(lines))
-    adding = [f"import site; site.addsitedir({place!r})\n" for place in _engine_packages()]
-    adding.append(STARTUP)
-    (folder / PACKAGES / ENGINE_PTH).write_text("".join(adding))
+    (folder / PACKAGES / ENGINE_PTH).write_text(_engine_pth())
     configuration = folder / "pip.conf"  # pip reads it because it lies in its environment
     configuration.touch(mode=0o600)  # an index's address may hold a password
     configuration.write_text(pip)

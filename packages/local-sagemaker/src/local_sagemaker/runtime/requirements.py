@@ -22,8 +22,9 @@ from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
-from local_sagemaker.runtime import environments
+from local_sagemaker.runtime import environments, requirements_file
 
 # What a container's contract rests on; a container on AWS has these in its image.
 KEPT = (
@@ -36,6 +37,7 @@ KEPT = (
     "sagemaker-pytorch-training",
     "sagemaker-inference",
 )
+PACKAGES = ("-e", "--editable", "-r", "--requirement")  # options that name some
 DRIVER = "input/data/sm_drivers/scripts/install_requirements.py"  # of SDK v3's ModelTrainer
 COMPLETE = "complete"  # the file that an environment has once all is installed in it
 
@@ -54,7 +56,8 @@ class Line:
 
     @property
     def is_option(self) -> bool:
-        return self.text.startswith("-") and not self.text.startswith(("-e", "--editable"))
+        """Whether it names no package; files were read, so that -r names an address."""
+        return self.text.startswith("-") and not self.text.startswith(PACKAGES)
 
 
 def install(file: Path) -> bool:
@@ -83,20 +86,26 @@ def install(file: Path) -> bool:
 
 
 def _lines(file: Path) -> Iterator[Line]:
-    text = file.read_text().replace("\\\n", " ")
-    for number, whole in enumerate(text.splitlines(), 1):
-        line = whole.partition(" #")[0].strip()
-        place = f"{file.name}, line {number}"
-        if not line or line.startswith("#"):
-            continue
-        if line.startswith(("-r ", "--requirement ")):
-            yield from _lines(file.parent / line.split(maxsplit=1)[1])
-            continue
-        try:
-            wanted = Requirement(line)
-        except InvalidRequirement:
-            wanted = None
-        yield Line(place, line, None if wanted and wanted.url and not _kept(wanted) else wanted)
+    try:
+        written = list(requirements_file.read(file))
+    except requirements_file.RequirementsFileError as error:
+        raise RequirementsFailed(str(error)) from None
+    constraints = [_requirement(each.text) for each in written if each.is_constraint]
+    for each in (each for each in written if not each.is_constraint):
+        if wanted := _requirement(each.text):
+            for one in filter(None, constraints):
+                if _applies(one) and canonicalize_name(one.name) == canonicalize_name(wanted.name):
+                    wanted.specifier &= one.specifier
+        place = f"{each.file.name}, line {each.number}"
+        only_pips = wanted and wanted.url and not _kept(wanted)
+        yield Line(place, each.text, None if only_pips else wanted)
+
+
+def _requirement(text: str) -> Requirement | None:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
 
 
 def _kept(wanted: Requirement) -> str | None:

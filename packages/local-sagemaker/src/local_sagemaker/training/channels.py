@@ -85,12 +85,21 @@ def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: in
     with as_download_errors():
         with s3.lock:  # nothing is replaced or deleted between finding and linking
             items = _items(s3, source, job)
+            _refuse_empty_names(items)
             if source.get("S3DataDistributionType") == "ShardedByS3Key":
                 items = share(items, host, hosts)
             link(items, data / name)
         if not is_view(job, channel):
             own(items, data / name)
         _write_manifest(items, data / f"{name}-manifest")
+
+
+def _refuse_empty_names(items: list[Item]) -> None:
+    """As AWS does, in its words: a folder without a name cannot be."""
+    for item in items:
+        if "//" in item.uri.removeprefix("s3://"):
+            text = f"Failed to download data. S3 key: {item.uri} has an illegal char sub-sequence"
+            raise DownloadError(f"{text} '//' in it")
 
 
 def share(items: list[Item], host: int, hosts: int) -> list[Item]:
@@ -170,9 +179,6 @@ def views(job: dict) -> list[str]:
 
 def _write_manifest(items: list[Item], file: Path) -> None:
     """The channel's objects in the form of AWS's manifests."""
-    if items:
-        first = items[0]
-        prefix = first.uri.removesuffix(first.name)
-        file.write_text(json.dumps([{"prefix": prefix}, *(item.name for item in items)]))
-    else:
-        file.write_text("[]")
+    prefix = min((item.uri.removesuffix(item.name) for item in items), key=len, default=None)
+    head = [] if prefix is None else [{"prefix": prefix}]
+    file.write_text(json.dumps([*head, *(item.uri.removeprefix(prefix) for item in items)]))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import select
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from local_sagemaker.runtime import container, isolation
+from local_sagemaker.runtime.output import Output
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training.cluster import Host
 from local_sagemaker.training.mirroring import PROFILER
 
 STOP_GRACE_S = 120  # between SIGTERM and SIGKILL, as on SageMaker
-FLUSH_S = 0.25
 TAIL = 60  # lines of output kept for a FailureReason
 
 
@@ -66,7 +63,7 @@ class Instance:
             self.stop()
         try:
             with beside(self):
-                self._read_output(self.process.stdout.fileno())
+                Output(lambda lines: self.publish(self, lines)).read(self.process.stdout.fileno())
                 return self.process.wait()
         finally:
             self.process.stdout.close()
@@ -85,20 +82,3 @@ class Instance:
         self.stopping.set()
         if self.process:
             isolation.kill(self.process)
-
-    def _read_output(self, descriptor: int) -> None:
-        """Hand the command's output on, line by line, until it ends."""
-        rest, lines, flushed = b"", [], time.monotonic()
-        while True:
-            ready, _, _ = select.select([descriptor], [], [], FLUSH_S)
-            chunk = os.read(descriptor, 65536) if ready else None
-            if chunk:
-                *complete, rest = (rest + chunk).split(b"\n")
-                lines += complete
-            if chunk == b"" and rest:
-                lines.append(rest)
-            if lines and (not ready or chunk == b"" or time.monotonic() - flushed > FLUSH_S):
-                self.publish(self, lines)
-                lines, flushed = [], time.monotonic()
-            if chunk == b"":
-                return

@@ -13,17 +13,25 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, scrape
+from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
+from local_sagemaker.core import state_files
 from local_sagemaker.core.store import is_disk_full
-from local_sagemaker.runtime import container, isolation, requirements
-from local_sagemaker.training import channels, cluster, configuration, machine_metrics, outputs
+from local_sagemaker.runtime import container, isolation, log_text, requirements
+from local_sagemaker.training import (
+    channels,
+    cluster,
+    configuration,
+    end_markers,
+    machine_metrics,
+    outputs,
+)
 from local_sagemaker.training.instance import Instance
 from local_sagemaker.training.mirroring import Mirroring, mirrors
 from local_sagemaker.training.outputs import Outputs, left_out
 from local_sagemaker.training.profiling import sampling
-from local_sagemaker.training.statuses import KIND, transition
+from local_sagemaker.training.statuses import KIND, UNREAD, transition
 
 if TYPE_CHECKING:
     from local_sagemaker.training.operations import TrainingJobs
@@ -32,7 +40,7 @@ log = logging.getLogger(__name__)
 
 REASON_LENGTH = 1024  # FailureReason's limit in the API
 OWN_LENGTH = 600  # characters of it that the script's own words may take
-LINE_LENGTH = 200_000  # characters; CloudWatch takes 256 KB an event
+TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
 
 
 class JobFailed(Exception):
@@ -58,6 +66,7 @@ class TrainingJob:
         self.stopping = threading.Event()
         self.timed_out = False
         self.final: dict[str, dict] = {}
+        self.unread: dict[str, str | None] = {}
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def stop(self) -> None:
@@ -79,7 +88,7 @@ class TrainingJob:
                 finally:
                     self.jobs.slots.release()
             else:
-                self._record("Stopped")
+                self._end("Stopped")
         except JobFailed as failure:
             self._fail(str(failure))
         except Exception as error:
@@ -88,23 +97,30 @@ class TrainingJob:
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.jobs.rules.job_ended(self.name)
-            self.jobs.running.pop(self.name, None)
+            if self.jobs.running.get(self.name) is self:
+                del self.jobs.running[self.name]
 
     def _fail(self, reason: str) -> None:
-        """End as Failed; on a full disk that may wait until there is room to write it down."""
         for instance in self.instances:
             instance.kill()
+        self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+
+    def _end(self, status: str, **changes) -> None:
+        """Record the end; on a full disk that may wait until there is room to write it down."""
         shutil.rmtree(self.folder, ignore_errors=True)
         while True:
             try:
-                return self._record("Failed", FailureReason=reason[:REASON_LENGTH])
-            except sqlite3.OperationalError as error:
+                if not self.jobs.closing:
+                    end_markers.put(self.jobs.s3, self.description)
+                return self._record(status, **changes)
+            except (OSError, sqlite3.OperationalError) as error:
                 if not is_disk_full(error):
                     raise
             time.sleep(1)
 
     def _record(self, status: str, **changes) -> None:
         if not self.jobs.closing:  # else the next start tells what happened
+            changes.update(self._printed())  # there may have been no room for the last of them
             transition(self.jobs.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
@@ -118,7 +134,7 @@ class TrainingJob:
         self._download()
         self._next("Training")
         if self.stopping.is_set():
-            self._record("Stopped")
+            self._end("Stopped")
             return
         code, instance = self._execute()
         failed = code != 0 and not self.stopping.is_set()
@@ -130,7 +146,7 @@ class TrainingJob:
             raise JobFailed(reason)
         uploaded = self._upload(with_model=True)
         end = "Stopped" if self.stopping.is_set() else "Completed"
-        self._record("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
+        self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
 
     def _make_folders(self) -> None:
         names = ("input/config", "input/data", "model", "output/data", "code", "checkpoints")
@@ -143,6 +159,7 @@ class TrainingJob:
 
     def _download(self) -> None:
         self._find_buckets()
+        end_markers.remove(self.jobs.s3, self.description)
         try:
             for channel in self.description.get("InputDataConfig", []):
                 self._fetch(channel)
@@ -165,7 +182,7 @@ class TrainingJob:
         """Fail now rather than after the training if there is no place for its results."""
         for member, uri in outputs.places(self.description).items():
             bucket = split(uri)[0]
-            if bucket not in self.jobs.s3.backend.buckets:
+            if not self.jobs.s3.has_bucket(bucket):
                 raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
 
     # The container
@@ -220,7 +237,7 @@ class TrainingJob:
         return ["python", "-m", "local_sagemaker.runtime.inside.train"]
 
     def _environment(self, instance: Instance) -> dict[str, str]:
-        job, shared = self.description, self.jobs.store.folder / "environments"
+        job, shared = self.description, self.jobs.store.folder / state_files.ENVIRONMENTS
         together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
@@ -242,13 +259,16 @@ class TrainingJob:
     def _publish(self, instance: Instance, raw: list[bytes]) -> None:
         """Send lines of output to CloudWatch, and look for metrics in them."""
         now = time.time()
-        # A progress bar overwrites its line: what it showed last counts.
-        texts = [line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2] for line in raw]
-        texts = [text[:LINE_LENGTH] for text in texts if text]
-        instance.tail.extend(texts)
-        if texts:
-            self._log(instance, texts, now)
-        self._scrape(texts, now)
+        texts = [text for text in map(log_text.decoded, raw) if text]
+        instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
+        try:
+            if texts:
+                self._log(instance, texts, now)
+        finally:  # a log that cannot be written costs no final metric
+            try:
+                self._scrape(texts, now)
+            except sqlite3.OperationalError:
+                log.warning("metrics of %s are lost", self.name, exc_info=True)
 
     def _log(self, instance: Instance, texts: list[str], now: float) -> None:
         created = int(self.description["CreationTime"])
@@ -259,18 +279,26 @@ class TrainingJob:
     def _scrape(self, texts: list[str], now: float) -> None:
         """Record the metrics of these lines; a metric's final value is the one printed last."""
         definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
-        found = [item for text in texts for item in scrape(text, definitions).items()]
-        if not found:
-            return
-        values = [(name, value, "None") for name, value in found]
-        self.jobs.cloudwatch.put_metrics(
-            TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
-        )
+        captured = [item for text in texts for item in captures(text, definitions).items()]
+        found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
+        unread = {name: text for name, text in captured if as_number(text) is None}
         with self.jobs.store.lock:  # other instances print metrics too
+            if not found and not unread.keys() - self.unread.keys():
+                return
             for name, value in found:
                 self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-            metrics = list(self.final.values())
-            self.jobs.store.update(KIND, self.name, FinalMetricDataList=metrics)
+            self.unread = {**unread, **self.unread}  # what was captured first is kept
+            self.jobs.store.update(KIND, self.name, **self._printed())
+        if found:
+            values = [(name, value, "None") for name, value in found]
+            self.jobs.cloudwatch.put_metrics(
+                TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
+            )
+
+    def _printed(self) -> dict:
+        """What the description has of metrics: final values, and captures that are no number."""
+        members = {"FinalMetricDataList": list(self.final.values()), UNREAD: self.unread}
+        return {name: value for name, value in members.items() if value}
 
     def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""

@@ -10,12 +10,20 @@ import time
 from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.listing import page
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.isolation import isolation
-from local_sagemaker.training import channels, checks, outputs, profiler_config
+from local_sagemaker.training import (
+    channels,
+    checks,
+    description,
+    end_markers,
+    outputs,
+    profiler_config,
+)
 from local_sagemaker.training.job import TrainingJob
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.evaluation import RuleEvaluations
@@ -30,7 +38,7 @@ class TrainingJobs:
 
     def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
         self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / "jobs"
+        self.folder = store.folder / state_files.JOBS
         self.slots = Slots(os.cpu_count() or 1)
         self.running: dict[str, TrainingJob] = {}
         self.rules = RuleEvaluations(store, s3, url)
@@ -49,6 +57,7 @@ class TrainingJobs:
         for job in self.store.all(KIND):
             if job["TrainingJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
+                end_markers.put(self.s3, job)
                 transition(self.store, job["TrainingJobName"], "Failed", FailureReason=reason)
         self.rules.restore()
 
@@ -82,7 +91,6 @@ class TrainingJobs:
             "CreationTime": now,
             "LastModifiedTime": now,
             "FinalMetricDataList": [],
-            "OutputDataConfig": with_key(request["OutputDataConfig"]),
             "ProfilingStatus": profiler_config.status(request),
             **rule_statuses.first(request),
         }
@@ -99,10 +107,15 @@ class TrainingJobs:
         return {"TrainingJobArn": arn}
 
     def describe(self, request: dict) -> dict:
+        waiters.hold(lambda: self._has_ended(request["TrainingJobName"]))
         job = self.store.get(KIND, request["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
-        return described(job)
+        return description.completed(described(job))
+
+    def _has_ended(self, name: str) -> bool:
+        job = self.store.get(KIND, name)
+        return job is None or job["TrainingJobStatus"] in ENDED or self.closing
 
     def list(self, request: dict) -> dict:
         return page(self.store.all(KIND), request, "TrainingJob")
@@ -122,26 +135,25 @@ class TrainingJobs:
     def delete(self, request: dict) -> dict:
         """DeleteTrainingJob: its description goes; logs, metrics and what lies in S3 stay."""
         name = request["TrainingJobName"]
-        with self.store.lock:
-            job = self.store.get(KIND, name)
-            if job is None:
-                raise ApiError("ResourceNotFound", "Requested resource not found.")
-            if job["TrainingJobStatus"] not in ENDED:
-                text = f"The training job {name} is in status {job['TrainingJobStatus']}: only "
-                raise ApiError("ResourceInUse", text + "jobs that have ended can be deleted.")
-            if tuning := job.get("TuningJobArn"):
-                raise ApiError("ResourceInUse", f"The training job {name} belongs to {tuning}.")
-            self.store.remove(KIND, name)
-            runner = self.running.get(name)
-        if runner:  # it is removing the job's folder, and then its own entry
-            runner.thread.join(timeout=10)
+        self._check_deletable(name)
+        # Until its threads have removed the job's folders, the name is not free for another job.
+        if runner := self.running.get(name):
+            runner.thread.join()
         self.rules.drop(name)
+        with self.store.lock:
+            self._check_deletable(name)
+            self.store.remove(KIND, name)
         return {}
 
-
-def with_key(output: dict) -> dict:
-    """OutputDataConfig as AWS describes it: with its key, empty too, which SDK v2 reads."""
-    return {"KmsKeyId": "", **output}
+    def _check_deletable(self, name: str) -> None:
+        job = self.store.get(KIND, name)
+        if job is None:
+            raise ApiError("ResourceNotFound", "Requested resource not found.")
+        if job["TrainingJobStatus"] not in ENDED:
+            text = f"The training job {name} is in status {job['TrainingJobStatus']}: only "
+            raise ApiError("ResourceInUse", text + "jobs that have ended can be deleted.")
+        if tuning := job.get("TuningJobArn"):
+            raise ApiError("ResourceInUse", f"The training job {name} belongs to {tuning}.")
 
 
 def check_definition(request: dict) -> None:

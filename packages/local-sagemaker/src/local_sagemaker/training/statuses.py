@@ -7,6 +7,7 @@ import time
 from local_sagemaker.core.store import Store
 
 KIND = "training-job"
+UNREAD = "UnreadMetrics"  # our own member: by metric, what was found and is no number
 ENDED = {"Completed", "Failed", "Stopped"}
 MESSAGES = {
     "Starting": "Starting the training job",
@@ -18,6 +19,11 @@ MESSAGES = {
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
     "Failed": "Training job failed",
     "Stopping": "Stopping the training job",
+}
+# What AWS's step before this one says when it is over.
+LAST_MESSAGES = {
+    "Downloading": "Preparing the instances for training",
+    "Training": "Downloading the training image",
 }
 
 
@@ -40,6 +46,8 @@ def transition(store: Store, name: str, secondary: str, **changes) -> None:
         now = time.time()
         steps = store.get(KIND, name)["SecondaryStatusTransitions"]
         steps[-1].setdefault("EndTime", now)
+        if secondary in LAST_MESSAGES:
+            steps[-1]["StatusMessage"] = LAST_MESSAGES[secondary]
         steps.append(step(secondary, now))
         changes |= {
             "SecondaryStatus": secondary,

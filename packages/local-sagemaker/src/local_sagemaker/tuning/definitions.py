@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from local_sagemaker.core.errors import invalid
-from local_sagemaker.training.operations import check_definition, with_key
+from local_sagemaker.training.operations import check_definition
 from local_sagemaker.tuning import ranges
 
 KIND = "tuning-job"  # in the store
@@ -17,6 +17,12 @@ NOT_OF_A_TRAINING_JOB = {
     "HyperParameterRanges",
     "StaticHyperParameters",
     "HyperParameterTuningResourceConfig",
+}
+# What AWS tells even of a definition that did not ask for it.
+FLAGS = {
+    "EnableNetworkIsolation": False,
+    "EnableInterContainerTrafficEncryption": False,
+    "EnableManagedSpotTraining": False,
 }
 MAX_HYPERPARAMETERS = 100  # static and tuned together, as in CreateTrainingJob
 
@@ -120,9 +126,10 @@ def _completed(item: dict, objective: dict | None = None) -> dict:
     static = item.get("StaticHyperParameters", {})
     told = {**static, OBJECTIVE_PARAMETER: objective["MetricName"]}
     item = {
+        **FLAGS,
         **item,
         "StaticHyperParameters": told,
-        "OutputDataConfig": with_key(item["OutputDataConfig"]),
+        "OutputDataConfig": {"KmsKeyId": "", **item["OutputDataConfig"]},  # SDK v2 reads the key
         # Shown even where the request has the other member: SDK v2's attach reads it here.
         "ResourceConfig": _resources(item),
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from local_sagemaker.aws import metrics
 from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.training import statuses
 from local_sagemaker.tuning import completion, early_stopping, hyperband, summaries
 from local_sagemaker.tuning.definitions import Definition
 from local_sagemaker.tuning.hyperband import Hyperband
@@ -273,8 +274,20 @@ class TuningJob:
             )
             name, why = failed[0]["TrainingJobName"], failed[0].get("FailureReason")
             return f"{head} {LOOK} The first, {name}: {why}"
-        definition = self.algorithms[0].definition
-        return (
-            f"No objective metrics found after running {count} training jobs. {EMIT} No log line "
-            f"matched that of '{definition.objective['MetricName']}', {definition.regex!r}."
-        )
+        head = f"No objective metrics found after running {count} training jobs. {EMIT}"
+        return f"{head} {self._what_was_found()}"
+
+    def _what_was_found(self) -> str:
+        names = [summary["TrainingJobName"] for summary in self.ended]
+        jobs = [self.tuning.store.get(statuses.KIND, name) or {} for name in names]
+        for definition in (algorithm.definition for algorithm in self.algorithms):
+            for unread in (job.get(statuses.UNREAD, {}) for job in jobs):
+                if (name := definition.objective["MetricName"]) in unread:
+                    text = unread[name]
+                    why = f"{text!r} is no number" if text else "its first group captured nothing"
+                    return f"A log line matched {_expression(definition)}, but {why}."
+        return f"No log line matched {_expression(self.algorithms[0].definition)}."
+
+
+def _expression(definition: Definition) -> str:
+    return f"that of '{definition.objective['MetricName']}', {definition.regex!r}"

@@ -290,7 +290,7 @@ def test_malformed_addresses_are_told(uri):
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     [
-        ("set", {"train/a", "train/b", "readme"}),
+        ("set", {"train/a", "train/b", "readme", "settle/x"}),  # each key that begins so
         ("set/", {"train/a", "train/b", "readme"}),
         ("set/train", {"a", "b"}),
         ("set/train/a", {"a"}),

@@ -9,7 +9,14 @@ from botocore.exceptions import ClientError
 from smdebug_rulesconfig import ActionList, Email, StopTraining
 
 from debugger_support.processes import wait_until
-from engine_support.clients import BUCKET, Clients, running_engine, training_request, unique
+from engine_support.clients import (
+    BUCKET,
+    ECR,
+    Clients,
+    running_engine,
+    training_request,
+    unique,
+)
 from engine_support.rules import HOOK, IMAGE, rule
 from local_sagemaker import daemon
 from local_sagemaker.aws.s3.service import S3
@@ -137,6 +144,29 @@ def test_a_job_that_was_stopped_before_it_saved_anything(aws):
 # Verdicts
 
 
+UNTOUCHED = """
+import torch, torch.nn.functional as F
+network = torch.nn.Linear(4, 3)
+for _ in range(12):
+    F.nll_loss(network(torch.ones(2, 4)), torch.tensor([0, 1])).backward()
+"""
+
+
+def test_a_script_that_knows_nothing_of_debugger_is_judged_in_an_old_image(aws):
+    losses = {"CollectionName": "losses", "CollectionParameters": {"save_interval": "1"}}
+    request = training_request(TrainingJobName=unique("Untouched"))
+    request["AlgorithmSpecification"] |= {
+        "TrainingImage": f"{ECR}/pytorch-training:1.8.1-cpu-py36-ubuntu18.04",
+        "ContainerEntrypoint": ["python", "-c", UNTOUCHED],
+    }
+    request["DebugHookConfig"] = {**HOOK, "CollectionConfigurations": [losses]}
+    request["DebugRuleConfigurations"] = [built_in("LossNotDecreasing", num_steps="5")]
+    aws.sagemaker.create_training_job(**request)
+    found = ends(aws, request["TrainingJobName"])["LossNotDecreasing"]
+    assert found["RuleEvaluationStatus"] == "IssuesFound", found
+    assert "nll_loss_output_0" in found["StatusDetails"]
+
+
 @pytest.fixture(scope="module")
 def job(aws, trials):
     """The name of a job whose rules have ended, each in its way, and their statuses."""
@@ -170,7 +200,12 @@ def test_each_rule_has_its_own_end(job):
         "odd": "Error",
         "mine": "IssuesFound",
     }
-    assert "threshold 1e-07" in found["VanishingGradient"]["StatusDetails"]
+    awss, ours = found["VanishingGradient"]["StatusDetails"].split("\n")
+    assert awss == (
+        "RuleEvaluationConditionMet: Evaluation of the rule VanishingGradient at step 0 resulted "
+        "in the condition being met"
+    )
+    assert "threshold 1e-07" in ours
     assert "there is no rule 'NoSuchRule'" in found["NoSuchRule"]["StatusDetails"]
     assert "threshold 'much' is not a number" in found["odd"]["StatusDetails"]
     assert "Evaluation of the rule Large at step 0 resulted" in found["mine"]["StatusDetails"]
@@ -215,7 +250,7 @@ def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
         monkeypatch.setenv(variable, value)
     for place in (f"s3://{BUCKET}/tensors/{name}/debug-output", folder):
         results = evaluate(place, rules)
-        assert {each.name: (each.status, each.details) for each in results} == managed
+        assert {each.name: (each.status, each.status_details) for each in results} == managed
         for each in results:
             key = f"out/{name}/rule-output/{each.name}/{each.rule}.json"
             report = json.loads(aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())

@@ -32,6 +32,7 @@ from open_debugger.profiler.evaluation import evaluate
 from open_debugger.profiler.findings import Finding
 from open_debugger.profiler.reading import reader
 from open_debugger.profiler.recording import Recording
+from open_debugger.results import condition_met
 
 LOOK_S = 60.0
 QUIET = 20  # a look may take one part in so many of the time, while the job runs
@@ -83,7 +84,7 @@ class Looks:
         name = rule["RuleConfigurationName"]
         try:
             findings = list(evaluate(recording, [rule]))
-            is_report, found = findings[0].rule == REPORT, (findings[0].status, findings[0].summary)
+            is_report, found = findings[0].rule == REPORT, _told(findings[0])
             folder = protocol.results(self.results, name)
             (write_report if is_report else _write)(recording, findings, folder)
         except Exception as error:
@@ -96,6 +97,14 @@ class Looks:
         elif found[0] == "IssuesFound" and self.told.get(name) != found:
             self.told[name] = found
             self.tell(name, *found)
+
+
+def _told(finding: Finding) -> tuple[str, str]:
+    """A finding's status and its StatusDetails, which begin with AWS's sentence on an issue."""
+    if finding.status != "IssuesFound":
+        return finding.status, finding.summary
+    awss = condition_met(finding.rule, 0)  # these rules count no steps
+    return finding.status, f"{awss}\n{finding.summary}"
 
 
 def write_report(recording: Recording, findings: list[Finding], folder: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from open_debugger.beside_job import protocol
 from open_debugger.results import RuleResult, Verdict
 from open_debugger.tensors.evaluation import Evaluation
-from open_debugger.tensors.trials import TrialError, open_trial
+from open_debugger.tensors.trials import TrialError, Unreachable, open_trial
 
 POLL_S = 1.0
 
@@ -43,7 +43,7 @@ def run(tensors: str, rules: list[dict], wait: Callable[[], bool], tell: Callabl
         try:
             _look(evaluation, tensors, ended)
         except TrialError as error:
-            if ended or evaluation.trial:
+            if ended or (evaluation.trial and not isinstance(error, Unreachable)):
                 evaluation.fail(str(error))
                 break
     tell_changes()
@@ -67,7 +67,7 @@ def write(result: RuleResult, folder: Path) -> None:
         "Violations": result.violations,
         "Details": {
             "Status": result.status,
-            "StatusDetails": result.details,
+            "StatusDetails": result.status_details,
             "Verdicts": [_written(verdict) for verdict in result.verdicts],
         },
         "Datapoints": result.datapoints,
@@ -94,7 +94,7 @@ def main() -> None:
 
     def tell(result: RuleResult) -> None:
         write(result, options.results)
-        protocol.tell(output, result.name, result.status, result.details)
+        protocol.tell(output, result.name, result.status, result.status_details)
 
     def wait() -> bool:
         return protocol.told_to_end(POLL_S)

@@ -17,9 +17,9 @@ NodeId and Timestamp (Unix seconds). AWS's metrics, by the names that it gives t
     gpu      gpu0, ...               GPUUtilization, GPUMemoryUtilization  percent
 
 and, which AWS has not: `gpu` GPUMemoryUsedBytes and GPUPowerInWatts, and for PID with all that it
-has started, `process` `tree`: CPUUtilization (percent of one core), MemoryUsedBytes (resident;
-pages that several processes share count for each) and Processes. What cannot be measured is
-absent, and so are rates in the first sample.
+has started, `process` `tree`: ProcessorTimePercent (of one core), MemoryUsedBytes (resident; pages
+that several processes share count for each) and Processes. What cannot be measured is absent, and
+so are rates in the first sample. An empty file of the next minute comes last.
 """
 
 import argparse
@@ -61,6 +61,11 @@ class MinuteFiles:
             with file.open("ab", buffering=0) as lines:  # one system call, which no kill divides
                 if lines.write(text) < len(text):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    def close(self) -> None:
+        """Add an empty file of the next minute: smdebug's TimelineCharts reads up to its name."""
+        if self.file is not None:
+            self._open(int(self.file.name.partition(".")[0]) + 60).touch()
 
     def clear(self) -> None:
         """Remove what an earlier attempt at the job has written under these names."""
@@ -181,8 +186,7 @@ class Network:
             "TransmitBytesPerSecond": sum(counted.bytes_sent for counted in outside),
         }
         # AWS also gives Platform, the host's traffic, which a container cannot see.
-        rates = self.rates(counters).items()
-        return [("network", name, "Algorithm", rate) for name, rate in rates]
+        return [("network", name, "Algorithm", rate) for name, rate in self.rates(counters).items()]
 
 
 class Gpus:
@@ -221,7 +225,7 @@ class Gpus:
 
 
 class Tree:
-    """A process with all that it has started, but for this one."""
+    """A process and all it has started, but for this one; readers take CPUUtilization for cores."""
 
     def __init__(self, root: Any):
         self.root, self.rates = root, Rates()
@@ -237,10 +241,9 @@ class Tree:
                 seconds += sum(process.cpu_times()[:4])  # with those of the children it has had
                 resident += process.memory_info().rss
                 count += process.status() != psutil.STATUS_ZOMBIE
-        rows = [("process", "tree", "MemoryUsedBytes", resident)]
-        rows += [("process", "tree", "Processes", count)]
-        rates = self.rates({"CPUUtilization": 100 * seconds})
-        return [("process", "tree", name, rate) for name, rate in rates.items()] + rows
+        found = self.rates({"ProcessorTimePercent": 100 * seconds})
+        found |= {"MemoryUsedBytes": resident, "Processes": count}
+        return [("process", "tree", name, value) for name, value in found.items()]
 
 
 def sample(sources: list[Callable[[], list[Row]]], node: str) -> list[dict[str, Any]]:
@@ -315,9 +318,9 @@ def run(folder: Path, interval_ms: int, pid: int | None, node: str) -> None:
     sources = [Cores(), memory, Disks(), Network(), Gpus()]
     if process is not None:
         sources.append(Tree(process))
-    written = files(folder, node)
-    for _ in ticks(interval_ms / 1000, Lifeline(process)):
-        written.write(sample(sources, node))
+    with contextlib.closing(files(folder, node)) as written:
+        for _ in ticks(interval_ms / 1000, Lifeline(process)):
+            written.write(sample(sources, node))
 
 
 def _interval(text: str) -> int:

@@ -22,6 +22,7 @@ from smdebug.exceptions import (
 )
 from smdebug.rules.rule import Rule
 
+from open_debugger.results import condition_met
 from open_debugger.tensors.rule import TensorRule
 from open_debugger.tensors.trials import Trial
 
@@ -47,8 +48,7 @@ class CustomRule(TensorRule):
             self.own.invoke(step)
         except RuleEvaluationConditionMet:
             mode, mode_step = self.base_trial.mode_modestep(step)
-            text = f"RuleEvaluationConditionMet: Evaluation of the rule {self.rule_name} at step "
-            text += f"{step} resulted in the condition being met"
+            text = condition_met(self.rule_name, step)
             self.violation(mode_step, mode, "its own condition", math.nan, math.nan, text)
         except ABSENT:
             return False

@@ -82,7 +82,7 @@ class Evaluation:
         self.trial.remember(False)
         for run in self.runs:
             if run.result.status in RUNNING:
-                _finish(run)
+                _finish(run, self.done)
         return self.results
 
 
@@ -148,13 +148,13 @@ def _invoke(run: _Run, step: int) -> None:
     except Exception as error:
         _fail(run, f"at global step {step}: {type(error).__name__}: {error}")
         return
-    _note(run)
+    _note(run, step)
 
 
-def _finish(run: _Run) -> None:
+def _finish(run: _Run, step: int) -> None:
     try:
         run.rule.end()
-        _note(run)
+        _note(run, step)
         reason = run.rule.missing()
     except Exception as error:
         reason = f"at the end: {type(error).__name__}: {error}"
@@ -167,13 +167,14 @@ def _finish(run: _Run) -> None:
         run.result.details = f"{run.result.details.removesuffix('.')}. {blind}"
 
 
-def _note(run: _Run) -> None:
-    """What the rule says now."""
+def _note(run: _Run, step: int) -> None:
+    """What the rule says after a global step."""
     result, report = run.result, run.rule.report
     result.verdicts, result.violations = run.rule.verdicts, report["Violations"]
     result.datapoints = report["Datapoints"]
     if result.violations:
         result.status = "IssuesFound"
+        result.step = step if result.step is None else result.step
         result.details = " ".join([run.rule.summary(), *run.rule.notes])
     else:
         result.details = f"nothing found in {result.datapoints} tensors"

@@ -35,7 +35,10 @@ def test_of_a_rule_s_reports_the_first_is_taken():
 
 def test_what_a_report_may_lack_is_empty():
     report = {key: RULE_REPORT[key] for key in ("RuleTriggered", "Violations", "Datapoints")}
-    assert parse(json.dumps(report).encode()) == {**report, "Details": {}, "RuleParameters": ""}
+    whole = {**report, "Details": {}, "RuleParameters": ""}
+    assert parse(json.dumps(report).encode()) == whole
+    empty = {"Details": None, "RuleParameters": None}
+    assert parse(json.dumps(report | empty).encode()) == whole
 
 
 @pytest.mark.parametrize(

@@ -221,3 +221,14 @@ def test_no_json_raises_and_what_is_whole_survives(rows):
     for each in series.values():
         assert np.isfinite(each.values).all()
         assert (np.diff(each.times) > 0).all()
+
+
+def test_the_empty_file_by_which_a_sampler_ends_is_none_that_is_damaged():
+    left = LeftOut()
+    (text,) = samples([0])
+    files = [("h/60.algo-1.json", text), ("h/60.algo-2.json", text), ("i/120.algo-1.json", "")]
+    series, notes = collect([(name, data.encode()) for name, data in files], left)
+    assert (len(series), len(notes)) == (1, 1) and "were there twice" in notes[0]
+    assert left.notes() == []
+    collect([("h/60.algo-1.json", text.encode()), ("h/180.algo-1.json", b"")], left)
+    assert left.notes() == ["h/180.algo-1.json: nothing was read (empty)."]

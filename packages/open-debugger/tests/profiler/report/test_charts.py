@@ -223,3 +223,11 @@ def test_the_payload_of_nothing():
     payload = charts.payload(Recording("nowhere"), charts.timelines(Recording("nowhere")))
     assert payload["panels"] == payload["shades"] == []
     assert payload["start"] is payload["end"] is payload["histogram"] is None
+
+
+def test_steps_of_a_phase_that_a_script_has_named_itself_are_drawn_last():
+    recording = recordings.make("healthy", seconds=60)
+    recording.steps.loc[recording.steps.index[-3:], "phase"] = "warm-up"
+    drawn = panels(recording)["steps"].series
+    names = [each["name"] for each in drawn if each["name"] != "outliers"]
+    assert names[0] == "train" and names[-1] == "warm-up"

@@ -73,7 +73,7 @@ def unknown():
 
 CASES = {
     "empty": (lambda: Recording("/home/x/nothing"), "Nothing was recorded that could be drawn"),
-    "no steps": (no_steps, "--profile-steps 10"),
+    "no steps": (no_steps, "torch.profiler"),
     "no system": (no_system, "No system metrics (CPU, GPU, memory, disk, network) were recorded."),
     "three seconds": (lambda: recordings.make("cpu_data", seconds=3), "No GPU in this run."),
     "only NaN": (unknown, "The parts of a step were not measured"),

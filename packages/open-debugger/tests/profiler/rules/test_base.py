@@ -14,6 +14,7 @@ from open_debugger.profiler.rules.gpu import (
 
 PATIENT = [BatchSize, CPUBottleneck, GPUMemoryIncrease, IOBottleneck, LoadBalancing]
 PATIENT += [LowGPUUtilization]
+AMONG_CORES = [CPUBottleneck, IOBottleneck]
 ON_GPUS = [BatchSize, CPUBottleneck, GPUMemoryIncrease, LoadBalancing, LowGPUUtilization]
 
 
@@ -90,13 +91,18 @@ def test_a_run_without_a_gpu_has_no_issues_with_one(rule):
 
 
 @pytest.mark.parametrize("rule", PATIENT)
+def test_without_a_gpu_the_details_have_awss_keys(rule):
+    finding = rule().judge(minimal.recording(cores=[[97] * 100], io=[[0] * 100]))
+    bottlenecks = {"low_gpu_utilization", "bottlenecks"}
+    assert finding.details.keys() == (bottlenecks if rule in AMONG_CORES else set())
+
+
+@pytest.mark.parametrize("rule", PATIENT)
 @pytest.mark.parametrize(
     "members",
     [
         {},
         {"run": {"Device": "NVIDIA T4"}, "cores": [[50] * 100]},
-        {"job": minimal.job(instance_type="ml.g5.xlarge"), "cores": [[50] * 100]},
-        {"job": minimal.job(instance_type="ml.p3.2xlarge"), "cores": [[50] * 100]},
         {"memory": [[50] * 100], "cores": [[50] * 100]},
     ],
 )
@@ -106,10 +112,14 @@ def test_a_gpu_that_was_not_sampled_is_an_error(rule, members):
     assert finding.summary.startswith("no GPUUtilization was recorded: profile the job")
 
 
-def test_the_scripts_word_goes_before_the_instances():
-    job = minimal.job(instance_type="ml.g5.xlarge")
-    made = minimal.recording(cores=[[50] * 100], run={"Device": "cpu"}, job=job)
-    assert LowGPUUtilization().judge(made).status == "NoIssuesFound"
+@pytest.mark.parametrize("rule", ON_GPUS)
+@pytest.mark.parametrize("instance", ["ml.g5.xlarge", "ml.p3.2xlarge"])
+@pytest.mark.parametrize("run", [{}, {"Device": "cpu"}])
+def test_an_instance_type_makes_no_gpu(rule, instance, run):
+    job = minimal.job(instance_type=instance)
+    finding = rule().judge(minimal.recording(cores=[[50] * 100], run=run, job=job))
+    assert (finding.status, finding.skipped) == ("NoIssuesFound", "No GPU in this run")
+    assert f"although it asked for {instance}" in finding.summary
 
 
 def test_a_series_of_nothing_is_none():

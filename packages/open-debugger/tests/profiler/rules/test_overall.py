@@ -33,11 +33,13 @@ def test_the_tables_of_the_system_are_awss():
     assert "CPU: median 50%, p95 72%" in finding.summary and "Network" not in finding.summary
 
 
-def test_what_was_not_recorded_has_no_table_and_nothing_is_an_error():
+def test_what_was_not_recorded_has_an_empty_table_as_awss_and_nothing_is_an_error():
     finding = OverallSystemUsage().judge(minimal.recording(cores=[[50] * 9], nodes=("a", "b")))
     thirds = minimal.recording(cores=[[100 / 3] * 9])
     assert OverallSystemUsage().judge(thirds).details["CPU"]["algo-1"]["p50"] == 33.33
-    assert list(finding.details) == ["CPU"] and set(finding.details["CPU"]) == {"a", "b"}
+    assert list(finding.details) == ["Network", "GPU", "CPU", "CPU memory", "GPU memory", "I/O"]
+    assert set(finding.details.pop("CPU")) == {"a", "b"} and not any(finding.details.values())
+    assert finding.summary == "CPU: median 50%, p95 50%."
     finding = OverallSystemUsage().judge(Recording(""))
     assert finding.status == "Error" and "no system metrics were recorded" in finding.summary
 
@@ -116,6 +118,14 @@ def test_operators_alone_are_something_and_nothing_is_an_error():
     made.operators = made.operators[:0]
     finding = OverallFrameworkMetrics().judge(made)
     assert finding.status == "Error" and "no step times were recorded" in finding.summary
+
+
+def test_without_operators_the_keys_are_the_same():
+    made = framework()
+    with_operators = OverallFrameworkMetrics().judge(made).details
+    made.operators = made.operators[:0]
+    details = OverallFrameworkMetrics().judge(made).details
+    assert details.keys() == with_operators.keys() and details["ratio"] == {}
 
 
 def test_parts_that_were_not_measured_are_not_told():

@@ -29,15 +29,15 @@ class Item:
     file: Path
 
 
-def download(s3: S3, uri: str, folder: Path) -> int:
-    """Copy the objects below `uri`, if there are any, into `folder`; return how many.
+def download(s3: S3, uri: str, folder: Path, whole: bool = False) -> int:
+    """Copy the objects below `uri`, or if `whole` that object, into `folder`; return how many.
 
     Raises:
         DownloadError: if an object cannot be a file.
     """
     with as_download_errors():
         with s3.lock:
-            items = prefix_items(s3, uri)
+            items = _object_item(s3, uri) if whole else prefix_items(s3, uri)
             link(items, folder)
         own(items, folder)
     return len(items)
@@ -62,20 +62,25 @@ def stored_objects(s3: S3, bucket: str) -> dict[str, StoredKey]:
 
 
 def prefix_items(s3: S3, uri: str) -> list[Item]:
-    """The objects whose keys begin with `uri`, by key; without the markers of empty folders.
+    """All objects whose keys begin with `uri`, by key; without the markers of empty folders.
 
-    Their names in the channel are those below the last ``/`` of the prefix.
+    Their names in the channel are those below the prefix where it is a folder, or else those below
+    its last ``/``: ``s3://b/data/train`` gives ``a`` of ``data/train/a`` and ``train2/a`` of
+    ``data/train2/a``.
     """
     bucket, prefix = split(uri)
     stored = stored_objects(s3, bucket)
     folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
-    if prefix in stored and not prefix.endswith("/"):
-        keys = [prefix]
-    elif any(key.startswith(folder) for key in stored):
-        keys, prefix = [key for key in stored if key.startswith(folder)], folder
-    else:
-        keys = [key for key in stored if key.startswith(prefix)]
-    return [item_of(bucket, key, prefix, stored) for key in sorted(keys) if not key.endswith("/")]
+    keys = sorted(key for key in stored if key.startswith(prefix) and not key.endswith("/"))
+    tops = [folder if key.startswith(folder) else prefix for key in keys]
+    return [item_of(bucket, key, top, stored) for key, top in zip(keys, tops, strict=True)]
+
+
+def _object_item(s3: S3, uri: str) -> list[Item]:
+    """The one object at `uri`, if there is one."""
+    bucket, key = split(uri)
+    stored = stored_objects(s3, bucket)
+    return [item_of(bucket, key, key, stored)] if key in stored else []
 
 
 def item_of(bucket: str, key: str, prefix: str, stored: dict[str, StoredKey]) -> Item:
@@ -87,6 +92,8 @@ def link(items: list[Item], folder: Path) -> None:
     """Make each object's file in `folder`, as one more name of its body."""
     folder.mkdir(parents=True, exist_ok=True)
     for item in items:
+        if "//" in f"/{item.name}":
+            raise DownloadError(f"{item.uri} would be in a folder with an empty name ('//')")
         target = folder / item.name
         if ".." in target.parts or not target.is_relative_to(folder):
             text = f"the object name '{item.name}' points outside the channel"

@@ -23,6 +23,7 @@ from moto.s3.exceptions import NoSuchUpload
 
 from local_sagemaker.aws.s3 import checksums
 from local_sagemaker.aws.s3.bodies import CHUNK, Body, cut_body
+from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
 
 
@@ -301,8 +302,17 @@ for _name in (
     setattr(StoredS3, _name, _touching(_name))
 
 
-def install(store: Store) -> None:
-    """Put moto's S3 on `store`."""
+_metrics = moto_s3.S3Backend.get_cloudwatch_metrics
+
+
+def install(store: Store, lock: OrderedLock) -> None:
+    """Put moto's S3 on `store`; `lock` is held while its CloudWatch looks at the buckets."""
+
+    def metrics(account_id: str, region: str) -> list:
+        with lock:
+            return _metrics(account_id, region)
+
+    moto_s3.S3Backend.get_cloudwatch_metrics = staticmethod(metrics)
     StoredKey.store = store
     for module in (moto_s3, moto_s3_responses):
         module.compute_checksum = checksums.compute

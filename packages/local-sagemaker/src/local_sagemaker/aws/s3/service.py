@@ -9,9 +9,9 @@ replaced objects unlinked.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +26,10 @@ from local_sagemaker.aws.s3.bodies import Body, check_body, read_chunks, send_fi
 from local_sagemaker.aws.s3.checksums import BadBody, check_whole, require_known
 from local_sagemaker.aws.s3.objects import StoredS3, Transaction
 from local_sagemaker.core.errors import error_xml, legal_xml
+from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class S3:
@@ -35,8 +38,8 @@ class S3:
     def __init__(self, store: Store, moto_app: Callable) -> None:
         """Put moto's S3 on `store`; `moto_app` is moto's WSGI application."""
         self.store, self._moto = store, moto_app
-        objects.install(store)
-        self.lock = threading.RLock()  # one at a time: moto has no locks of its own
+        self.lock = OrderedLock("s3")  # one at a time: moto has no locks of its own
+        objects.install(store, self.lock)
 
     @property
     def backend(self) -> StoredS3:
@@ -112,14 +115,12 @@ class S3:
                 yield mine
                 if mine.failure:
                     raise mine.failure
+                if mine.incoming:  # the request was refused
+                    mine.obsolete.append(mine.incoming.file)
                 self._commit(mine)
             except BaseException:
                 self._forget(mine)
                 raise
-            if mine.incoming:  # the request was refused
-                mine.obsolete.append(mine.incoming.file)
-            for path in mine.obsolete:
-                path.unlink(missing_ok=True)
 
     # The index
 
@@ -129,6 +130,8 @@ class S3:
             writes += self._index(bucket, key)
         if writes:
             self.store.write_all(writes)
+        # Not before the outermost commit: the journal's line about a bucket belongs to it too.
+        self.store.after_commit(lambda: _unlink(transaction.obsolete))
 
     def _index(self, bucket: str, key: str) -> list[tuple[str, list]]:
         """The writes that put all versions of one object into the store."""
@@ -152,8 +155,11 @@ class S3:
             if bucket in buckets:
                 dict.pop(buckets[bucket].multiparts, upload, None)
                 self._restore_uploads("WHERE id = ?", (upload,))
-        for path in transaction.created:
-            path.unlink(missing_ok=True)
+        _unlink(transaction.created)
+
+    def has_bucket(self, name: str) -> bool:
+        with self.lock:
+            return name in self.backend.buckets
 
     def restore(self) -> None:
         """Rebuild moto's objects and uploads from the index (their buckets must be there)."""
@@ -213,6 +219,14 @@ ABOUT_OBJECTS = KEY_WORDS["GET"] | {"uploadId"}
 
 
 SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}  # with X-Amz-..., of presigned addresses
+
+
+def _unlink(files: list[Path]) -> None:
+    for file in files:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError:  # the next start removes files that no object names
+            log.warning("removing %s", file, exc_info=True)
 
 
 def _asked(environ: dict) -> set[str]:

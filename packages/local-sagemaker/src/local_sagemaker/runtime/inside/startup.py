@@ -5,16 +5,18 @@ for it: each adjustment waits until a script imports the module that it is about
 
 - ``logging``: messages of level INFO are shown though the script configured nothing. The root
   logger gets no handler for this, so ``logging.basicConfig`` works as anywhere.
-- ``smdebug``: once a network is registered with a hook, a loss module is registered at its first
-  call, unless the script registers losses itself.
+- ``smdebug``: networks and losses are registered with Debugger's hook (see `automatic_hook`).
 - ``torch.distributed``: a process group's store listens on its instance's own address alone, so
   that jobs at the same time may use the same port, as they would on machines of their own.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
+VERSION = "LOCAL_SAGEMAKER_PYTORCH"  # the variable with the version that the image's tag names
+WITHOUT_SMDEBUG = (2, 1)  # from this version on, images have neither smdebug nor AWS's PyTorch
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
@@ -25,30 +27,17 @@ def show_information(logging) -> None:
 
 
 def register_losses(hooks) -> None:
-    """Let smdebug's `Hook` know the loss modules that are called after a network is registered."""
-    register_module = hooks.Hook.register_module
+    """Let smdebug's hook know the losses of a network that the script has registered."""
+    from local_sagemaker.runtime.inside import automatic_hook
 
-    def register_and_watch(hook, module):
-        _watch_losses(hook)
-        return register_module(hook, module)
-
-    hooks.Hook.register_module = register_and_watch
+    automatic_hook.register_losses(hooks)
 
 
-def _watch_losses(hook) -> None:
-    from torch.nn.modules.loss import _Loss
-    from torch.nn.modules.module import Module
+def register_networks(nn) -> None:
+    """Let smdebug's hook know the first network that is called, and losses from functions."""
+    from local_sagemaker.runtime.inside import automatic_hook
 
-    found = hook.__dict__.setdefault("losses_found", set())
-
-    def call(loss, *values, **members):
-        by_script = hook.has_registered_loss_module and not found
-        if not by_script and loss not in hook.module_set:
-            hook.register_loss(loss)
-            found.add(loss)
-        return Module.__call__(loss, *values, **members)
-
-    _Loss.__call__ = call
+    automatic_hook.register_networks(nn)
 
 
 def listen_on_own_address(distributed) -> None:
@@ -103,12 +92,22 @@ class AfterImport:
         return spec
 
 
+def image_version() -> tuple[int, ...] | None:
+    """The version of PyTorch that the container's image names; None where it names none."""
+    named = os.environ.get(VERSION)
+    return tuple(map(int, named.split("."))) if named else None
+
+
 def install() -> None:
+    if any(isinstance(finder, AfterImport) for finder in sys.meta_path):
+        return  # in a virtual environment, site reads each .pth file twice
     actions = {
         "logging": show_information,
         "smdebug.pytorch.hook": register_losses,
         "torch.distributed": listen_on_own_address,
     }
+    if (version := image_version()) and version < WITHOUT_SMDEBUG:
+        actions["torch.nn"] = register_networks
     for name in actions.keys() & sys.modules.keys():
         actions.pop(name)(sys.modules[name])
     sys.meta_path.insert(0, AfterImport(actions))

@@ -2,8 +2,9 @@
 
 ``python -m local_sagemaker.runtime.inside.train`` changes what does not fit here (`adapt`). The
 toolkit itself prints every piece that it happens to read as a line of its own; on a busy machine
-``print("loss:", 0.5)`` becomes two log lines, which no metric's expression matches. And it hands
-every requirements.txt to pip, which may ask the network for what is there.
+``print("loss:", 0.5)`` becomes two log lines, which no metric's expression matches. It hands every
+requirements.txt to pip, which may ask the network for what is there. And it hands its own search
+path on, in which the engine's packages would come before those that a job has installed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sagemaker_pytorch_container import training
-from sagemaker_training import errors, modules, process, runner
+from sagemaker_training import environment, errors, modules, process, runner
 from sagemaker_training.cli.train import main
 
 from local_sagemaker.runtime import requirements
@@ -49,6 +50,17 @@ def install_requirements(path: str, capture_error: bool = False) -> None:
         raise errors.ClientError(str(error)) from None
 
 
+def write_env_vars(env_vars: dict[str, str] | None = None) -> None:
+    """In the toolkit's place: set the script's variables.
+
+    ``PYTHONPATH`` names the job's code and what it named before. All else the script's Python
+    finds by itself, what was installed for the job first.
+    """
+    given = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([environment.code_dir, *([given] if given else [])])
+    os.environ.update({**(env_vars or {}), "PYTHONPATH": path})
+
+
 def set_torch_version() -> None:
     """In the toolkit's place, which imports torch for it: seconds, in every job."""
     os.environ["SM_DLC_TORCH_VERSION"] = metadata.version("torch")
@@ -58,6 +70,7 @@ def adapt() -> None:
     """Put this module's functions in the place of the toolkit's."""
     process.watch = watch
     modules.install_requirements = install_requirements
+    environment.write_env_vars = write_env_vars
     training._set_torch_version_environment = set_torch_version
     # The launcher of pytorchddp wants MPI and SSH; torchrun gives its processes the same variables.
     runner.SMDataParallelRunnerType = runner.TorchDistributedRunnerType

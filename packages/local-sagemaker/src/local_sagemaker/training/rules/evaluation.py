@@ -24,8 +24,10 @@ from pathlib import Path
 
 from local_sagemaker.aws.s3.service import S3, split
 from local_sagemaker.client.environment import aws_variables
+from local_sagemaker.core import state_files
 from local_sagemaker.core.store import Store, is_disk_full
 from local_sagemaker.runtime import isolation
+from local_sagemaker.training import end_markers
 from local_sagemaker.training.rules import results as rule_results
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.kinds import KINDS, Kind
@@ -45,7 +47,7 @@ class RuleEvaluations:
 
     def __init__(self, store: Store, s3: S3, url: str) -> None:
         self.store, self.s3, self.url = store, s3, url
-        self.folder = store.folder / "rules"
+        self.folder = store.folder / state_files.RULES
         self.running: dict[tuple[str, Kind], RuleEvaluation] = {}
 
     def restore(self) -> None:
@@ -74,7 +76,10 @@ class RuleEvaluations:
 
     def drop(self, name: str) -> None:
         """End the evaluations of a job at once; nothing more is told of its rules."""
-        _end(self._of(name))
+        evaluations = self._of(name)
+        _end(evaluations)
+        for evaluation in evaluations:  # a folder of the same name may be made next
+            evaluation.thread.join()
 
     def close(self) -> None:
         """End all evaluations; the next start tells what happened."""
@@ -157,7 +162,8 @@ class RuleEvaluation:
     def _is_there(self, bucket: str, prefix: str) -> bool:
         with self.evaluations.s3.lock:
             found = self.evaluations.s3.backend.buckets.get(bucket)
-            return bool(found) and any(key.startswith(prefix) for key in found.keys)
+            keys = [key for key in found.keys if key.startswith(prefix)] if found else []
+            return not all(key.endswith(f"/{end_markers.NAME}") for key in keys)
 
     # The process
 

@@ -7,6 +7,7 @@ from open_debugger.profiler.findings import Diagnosis
 from open_debugger.profiler.measures import Measures
 from open_debugger.profiler.text import percent
 
+SMALLER = "photos stored smaller, or decoded at reduced scale"
 RUN = "the run"  # what a gain is a share of where no steps were recorded
 
 
@@ -21,14 +22,14 @@ def data(m: Measures) -> Diagnosis:
             ", and let it read ahead (prefetch_factor, persistent_workers=True)"
         )  # fmt: skip
         change = (
-            "Give the loader less to decode (photos stored smaller, or train.py --decode "
-            f"reduced){ahead}: {_bound(m, gain)}, all of its wait for data.{_shared(m)}"
+            f"Give the loader less to decode ({SMALLER}){ahead}: {_bound(m, gain)}, all of its "
+            f"wait for data.{_shared(m)}"
         )
     else:
         gain = m.movable
         change = (
-            f"Set train.py --num-workers {_advised(m)}. {more_workers(m)} Decoding less helps, "
-            "too, and needs no free core (photos stored smaller, or train.py --decode reduced)."
+            f"Set the DataLoader's num_workers to {_advised(m)}. {more_workers(m)} Decoding less "
+            f"helps, too, and needs no free core ({SMALLER})."
         )
     return Diagnosis(
         "data",
@@ -58,9 +59,8 @@ def decoding(m: Measures) -> Diagnosis:
         "cpu",
         f"{_trainer(m)} waited for the cores: {m.workers} loader processes filled all of them.",
         _evidence(_waited(m), m),
-        "More --num-workers would not help: take an instance type with more vCPU, or give the "
-        "cores less to decode (photos stored smaller, or train.py --decode reduced): "
-        f"{_bound(m, gain)}.",
+        "More of them would not help: take an instance type with more vCPU, or give the cores less "
+        f"to decode ({SMALLER}): {_bound(m, gain)}.",
         gain,
     )
 
@@ -77,8 +77,8 @@ def io(m: Measures) -> Diagnosis:
         f"{_trainer(m)} waited for storage: the photos could not be read fast enough.",
         _evidence(text, m),
         "Read less often and earlier: photos in shards of about 150 MB, FastFile mode or the "
-        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more --num-workers to read ahead: "
-        f"{_bound(m, gain)}.",
+        "instance's own NVMe disk (ml.g4dn, ml.g5, ml.g6), and more loader processes to read "
+        f"ahead: {_bound(m, gain)}.",
         gain,
     )
 
@@ -168,7 +168,7 @@ def small_kernels(m: Measures) -> Diagnosis:
         "The GPU stood still between its kernels: most likely they are too small for it, and the "
         "processor that starts them one by one sets the pace.",
         _evidence(f"Network and optimizer took {percent(m.compute)} of a training step", m),
-        "Raise --batch-size until the GPU's memory is about 80% full (and the learning rate with "
+        "Raise the batch size until the GPU's memory is about 80% full (and the learning rate with "
         "it), or try torch.compile or an instance type with a smaller GPU: "
         f"{_bound(m, gain)}.",
         gain,
@@ -183,9 +183,9 @@ def held_up(m: Measures) -> Diagnosis:
         "data" if by_one else "cpu",
         f"{what}: {'the loader has no process of its own.' if by_one else 'it could not keep up.'}",
         _evidence(f"In {percent(m.one_full or 0.0)} of the samples a core was above 90%", m),
-        "Most often it is the decoding of photos: raise train.py --num-workers while cores are "
-        "idle, or else store the photos smaller or take an instance type with more vCPU: "
-        f"{_bound(m, gain)}. Step times (train.py --system-metrics) would say for sure.",
+        "Most often it is the decoding of photos: raise the DataLoader's num_workers while cores "
+        "are idle, or else store the photos smaller or take an instance type with more vCPU: "
+        f"{_bound(m, gain)}. Step times, written by the script, would say for sure.",
         gain,
     )
 
@@ -195,7 +195,7 @@ def processor(m: Measures) -> Diagnosis:
         "cpu",
         "The processor limited this run: all its cores were busy.",
         f"{_capital(_busy(m))}. There was no GPU.",
-        "Step times (train.py --system-metrics) would say whether they trained or decoded photos; "
+        "Step times, written by the script, would say whether they trained or decoded photos; "
         "an instance type with more vCPU, or with a GPU, is faster in either case.",
     )
 
@@ -213,8 +213,8 @@ def compute(m: Measures) -> Diagnosis:
         "compute",
         f"{limiting} limited this run, as it should be: the network itself took the time.",
         evidence,
-        f"There is little to gain in the script{small}. What makes it faster: a lower --precision "
-        f"(bf16), a smaller --image-size, fewer trained layers, or an {device}.",
+        f"There is little to gain in the script{small}. What makes it faster: a lower precision "
+        f"(bf16), smaller images, fewer trained layers, or an {device}.",
         gain,
     )
 
@@ -224,7 +224,7 @@ def unexplained(m: Measures) -> Diagnosis:
         "unknown",
         "What was recorded does not say what this run waited for.",
         f"Nothing was busy: {_busy(m)}." if _busy(m) else "Nothing was busy.",
-        "Record step times (train.py --system-metrics): they say which part of a step takes long.",
+        "Let the script write step times: they say which part of a step takes long.",
     )
 
 
@@ -234,9 +234,8 @@ def too_little(m: Measures) -> Diagnosis:
         "Too little was recorded to say what limited this run.",
         f"There are {m.steps} training steps with times and {m.samples} samples of system metrics, "
         f"over {m.seconds:.0f} s.",
-        f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, give "
-        "train.py --system-metrics, or profile the job with a ProfilerConfig and a shorter "
-        "interval.",
+        f"Record at least {FEWEST} steps or samples and {SHORTEST:.0f} s: train longer, or profile "
+        "the job with a ProfilerConfig and a shorter interval.",
     )
 
 

@@ -42,7 +42,9 @@ def parse(data: bytes) -> dict:
         if type(report.get(key)) is not int or report[key] < 0:
             raise ValueError(f"{key} is {_short(report.get(key))}, not a count")
     for key, kind in (("Details", dict), ("RuleParameters", str)):
-        if not isinstance(report.setdefault(key, kind()), kind):
+        if report.get(key) is None:
+            report[key] = kind()
+        if not isinstance(report[key], kind):
             raise ValueError(f"{key} is {_short(report[key])}")
     return report
 

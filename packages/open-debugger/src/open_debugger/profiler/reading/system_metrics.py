@@ -24,7 +24,11 @@ def collect(
     """All series of the files, in ascending time, and notes on duplicates, clocks and gaps."""
     samples: dict[Metric, tuple[array, array]] = {}
     known: dict[tuple, tuple[array, array]] = {}
+    names: set[str] = set()
     for file, data in files:
+        names.add(file.rpartition("/")[2])
+        if not data and _minute_before(file) in names:
+            continue  # a sampler's last file: smdebug reads up to its name
         for event in objects(file, data, left):
             try:
                 time, value = event["Timestamp"], event["Value"]
@@ -40,6 +44,12 @@ def collect(
                 columns[0].append(time)
                 columns[1].append(value)
     return _ordered(samples)
+
+
+def _minute_before(file: str) -> str | None:
+    """The name of a node's file of the minute before `file`."""
+    minute, dot, ending = file.rpartition("/")[2].partition(".")
+    return f"{int(minute) - 60}{dot}{ending}" if minute.isdecimal() else None
 
 
 def _is_sample(time: object, value: object) -> bool:

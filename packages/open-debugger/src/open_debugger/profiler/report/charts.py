@@ -23,6 +23,7 @@ LONG_TAIL = 20  # times the median: from here on a histogram's axis is logarithm
 LANES = {"initialization": "init", "training": "train", "evaluation": "eval", "checkpoint": "save"}
 MARKED = 500  # outliers, one by one
 SYMBOLS = {"train": "circle", "valid": "diamond", "test": "square"}
+OTHER = "cross"  # of a phase that a script has named by itself
 KILO, MEGA = 1e3, 1e6
 
 
@@ -228,10 +229,14 @@ def _steps(recording: Recording, stddev: float) -> Panel:
         return panel
     ranks = steps.groupby(["node", "rank"]).ngroups
     by = ["phase", "node", "rank"] if 1 < ranks <= MANY else ["phase"]
-    groups = sorted(steps.groupby(by), key=lambda group: list(SYMBOLS).index(group[0][0]))
+    order = {phase: place for place, phase in enumerate(SYMBOLS)}  # others come after these
+    groups = sorted(steps.groupby(by), key=lambda group: order.get(group[0][0], len(order)))
     for index, (key, own) in enumerate(groups):
         name = key[0] if len(by) == 1 else f"{key[0]} {key[1]}-{key[2]}"
-        line = {**_line(name, _taken(recording, own), index, 1.5), "symbol": SYMBOLS[key[0]]}
+        line = {
+            **_line(name, _taken(recording, own), index, 1.5),
+            "symbol": SYMBOLS.get(key[0], OTHER),
+        }
         panel.series.append(line)
     outliers = _outliers(phase_steps(recording, "train"), stddev)
     if len(outliers):

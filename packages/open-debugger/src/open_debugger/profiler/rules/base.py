@@ -14,9 +14,10 @@ from open_debugger.profiler.samples import NotRecorded
 
 LEAST = 5  # samples that a rule can say something about
 LEAST_WINDOW = 50  # samples of which 5% are more than one or two
-MONITOR = "profile the job with a ProfilerConfig, or give train.py --system-metrics"
-STEPS = "train.py --system-metrics writes them"
+MONITOR = "profile the job with a ProfilerConfig, or run open_debugger.profiler.sampler beside it"
+STEPS = "only the script can write them (docs/profiler.md of open_debugger)"
 NO_GPU = "No GPU in this run"
+WITH_GPU = ("ml.g", "ml.p")  # families of instance types
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class PatientRule(ProfilerRule):
     def look(self, recording: Recording) -> Finding:
         times = self.times(recording)
         if times is None:
-            summary = f"{NO_GPU}: there is nothing to look at."
-            return self.finding("NoIssuesFound", summary, skipped=NO_GPU)
+            members = {"skipped": NO_GPU, "details": self.details_without_gpu()}
+            return self.finding("NoIssuesFound", _without_gpu(recording), **members)
         rule = self.fitted(len(times), _before(recording, times))
         finding = rule.search(recording)
         asked, used = asdict(self), asdict(rule)
@@ -75,6 +76,10 @@ class PatientRule(ProfilerRule):
         if finding.scaled:
             finding.summary += _told(finding.scaled, used)
         return finding
+
+    def details_without_gpu(self) -> dict:
+        """The details that AWS's rule reports where there is no GPU."""
+        return {}
 
     def times(self, recording: Recording) -> np.ndarray | None:
         """When the samples were taken that patience counts: those of the GPUs."""
@@ -119,13 +124,20 @@ def _sampled(recording: Recording) -> bool:
 
 
 def _has_gpu(recording: Recording) -> bool:
-    """Whether there was a GPU, by its own metrics, the script's word, or the instance's family."""
+    """Whether there was a GPU, by its own metrics or the script's word.
+
+    Not by the instance type: a job may ask for one with GPUs and run on a machine without.
+    """
     if any(metric.type == "gpu" and len(s.times) for metric, s in recording.system.items()):
         return True
-    if device := str(recording.run.get("Device", "")):
-        return device != "cpu"
+    return str(recording.run.get("Device") or "cpu") != "cpu"
+
+
+def _without_gpu(recording: Recording) -> str:
     instance = recording.job.instance_type if recording.job else ""
-    return instance.startswith(("ml.g", "ml.p"))
+    if instance.startswith(WITH_GPU):
+        return f"{NO_GPU}, although it asked for {instance}: the machine that ran it showed none."
+    return f"{NO_GPU}: there is nothing to look at."
 
 
 def _before(recording: Recording, times: np.ndarray) -> int:

@@ -45,6 +45,9 @@ class _BottleneckRule(PatientRule):
 
     DIMENSION = ""
 
+    def details_without_gpu(self) -> dict:
+        return Bottleneck(_NONE, _NONE, _NONE).details()
+
     def _all(self, recording: Recording) -> list:
         found = [
             each
@@ -107,7 +110,7 @@ class CPUBottleneck(_BottleneckRule):
 
 CPU_ADVICE = (
     "The cores hold the GPU up, most often by decoding photos: with cores to spare give the loader "
-    "more processes (train.py --num-workers); with none take an instance type with more vCPU per "
+    "more processes (DataLoader's num_workers); with none take an instance type with more vCPU per "
     "GPU, or smaller photos, decoded at reduced scale, or stored as they are needed."
 )
 
@@ -151,5 +154,5 @@ class IOBottleneck(_BottleneckRule):
 IO_ADVICE = (
     "Storage holds the run up: pack the photos into shards of about 150 MB, read them by FastFile "
     "mode or copy them to the instance's NVMe disk (ml.g4dn, ml.g5, ml.g6), cache what fits into "
-    "memory, and read ahead in more processes (train.py --num-workers)."
+    "memory, and read ahead in more processes (DataLoader's num_workers)."
 )

@@ -63,8 +63,8 @@ class LowGPUUtilization(PatientRule):
 
 LOW_ADVICE = (
     "Find what the GPU waits for: with a long wait for data give the loader more processes "
-    "(train.py --num-workers) or less to decode (--image-size); else raise --batch-size, or take "
-    "an instance type with a smaller GPU."
+    "(DataLoader's num_workers) or less to decode; else raise the batch size, or take an instance "
+    "type with a smaller GPU."
 )
 
 
@@ -117,7 +117,7 @@ class GPUMemoryIncrease(PatientRule):
 MEMORY_ADVICE = (
     "Look for tensors that outlive their step: a loss summed up with its graph (add loss.item() "
     "instead), outputs kept in a list (append tensor.detach().cpu()), validation without "
-    "torch.inference_mode(). If it only jumps when a larger batch comes, lower --batch-size."
+    "torch.inference_mode(). If it only jumps when a larger batch comes, lower the batch size."
 )
 
 
@@ -175,8 +175,8 @@ class BatchSize(PatientRule):
 
 THREE = ("cpu_95", "gpu_95", "gpu_memory_95")
 BATCH_ADVICE = (
-    "If training does not wait for data, raise --batch-size (and the learning rate with it) until "
-    "GPU memory is about 80% full, or take an instance type with a smaller GPU."
+    "If training does not wait for data, raise the batch size (and the learning rate with it) "
+    "until GPU memory is about 80% full, or take an instance type with a smaller GPU."
 )
 
 

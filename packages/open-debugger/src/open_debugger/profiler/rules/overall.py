@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,17 +38,15 @@ class OverallSystemUsage(ProfilerRule):
     """Percentiles of what each node used: percent, and of the network bytes a second."""
 
     def look(self, recording: Recording) -> Finding:
-        details, datapoints = {}, 0
-        for table in TABLES:
-            for node in samples.nodes(recording):
-                values = usage(recording, node, table)
-                if len(values):
-                    figures = {k: round(v, 2) for k, v in statistics(values).items()}
-                    details.setdefault(table, {})[node] = figures
-                    datapoints = max(datapoints, len(values))
-        if not details:
+        details, datapoints = {table: {} for table in TABLES}, 0
+        for table, node in itertools.product(TABLES, samples.nodes(recording)):
+            if len(values := usage(recording, node, table)):
+                details[table][node] = {k: round(v, 2) for k, v in statistics(values).items()}
+                datapoints = max(datapoints, len(values))
+        filled = [table for table in TABLES if details[table] and table != "Network"]
+        if not any(details.values()):
             raise NotRecorded(f"no system metrics were recorded: {MONITOR}")
-        summary = "; ".join(_row(table, details[table]) for table in details if table != "Network")
+        summary = "; ".join(_row(table, details[table]) for table in filled)
         return self.verdict(False, f"{summary}.", "", 0, datapoints=datapoints, details=details)
 
 
@@ -115,7 +114,7 @@ def _operators(operators: pd.DataFrame) -> dict:
     """AWS's tables of the operators that took most: percent, and microseconds."""
     columns = {"CPU": "cpu_seconds", "GPU": "device_seconds"}
     sums = {name: float(operators[column].sum()) for name, column in columns.items()}
-    details: dict = {}
+    details: dict = {"ratio": {}}
     if sum(sums.values()) > 0:
         whole = sum(sums.values())
         ratio = {"cpu_functions": sums["CPU"], "gpu_functions-dev:0": sums["GPU"]}

@@ -240,10 +240,10 @@ LITTLE_WAIT = 10  # percent of the steps' time that more workers cannot much red
 
 def _loader_advice(few: bool, cores: int, ranks: int) -> str:
     if not few:
-        return f"Lower train.py --num-workers to {max(1, cores // ranks)}: more only share cores."
+        return f"Lower num_workers to {max(1, cores // ranks)}: more only share cores."
     return (
-        f"Give train.py --num-workers {max(1, cores // ranks)}, with pin_memory=True on a GPU and "
-        "persistent_workers=True where epochs are short."
+        f"Give the DataLoader num_workers={max(1, cores // ranks)}, with pin_memory=True on a GPU "
+        "and persistent_workers=True where epochs are short."
     )
 
 
