@@ -350,3 +350,11 @@ def test_as_aws_needs_a_record():
     words = [sys.executable, "-m", "local_sagemaker.cli", "run", "--as-aws", "--", "true"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1 and "need --record FILE" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example:80"])
+def test_a_foreign_name_that_was_made_to_lead_here_is_refused(recorded, host):
+    recording = recorded()
+    answer = requests.get(recording.proxy.url, headers={"Host": host}, timeout=60)
+    assert answer.status_code == 403
+    assert recording.call()["refused"] == "not a host of AWS"

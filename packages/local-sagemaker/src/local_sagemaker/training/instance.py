@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -45,9 +45,13 @@ class Instance:
         self,
         command: list[str],
         environment: dict[str, str],
+        kept: Iterable[str | Path],
         beside: Callable[[Instance], AbstractContextManager] = nullcontext,
     ) -> int:
-        """Run the container's command to its end, something `beside` it; return its exit code."""
+        """Run the container's command to its end, something `beside` it; return its exit code.
+
+        `kept` is what it needs of the machine's files (see `container.kept`).
+        """
         cwd = container.inside(self.ml, container.ML)
         self.process = isolation.start(
             self.ml,
@@ -58,6 +62,7 @@ class Instance:
             read_only=self.read_only,
             host=self.host.name,
             addresses={host.name: host.address for host in self.hosts},
+            kept=kept,
         )
         if self.stopping.is_set():  # asked while the process was being made
             self.stop()

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
@@ -227,7 +228,8 @@ class TrainingJob:
 
     def _run_on(self, instance: Instance) -> int:
         environment = self._environment(instance)
-        return instance.run(self._command(instance), environment, self._sampling)
+        kept = container.kept(instance.scratch, self._environments)
+        return instance.run(self._command(instance), environment, kept, self._sampling)
 
     def _command(self, instance: Instance) -> list[str]:
         algorithm = self.description["AlgorithmSpecification"]
@@ -236,8 +238,12 @@ class TrainingJob:
             return [container.inside(instance.ml, word) for word in words]
         return ["python", "-m", "local_sagemaker.runtime.inside.train"]
 
+    @property
+    def _environments(self) -> Path:
+        return self.jobs.store.folder / state_files.ENVIRONMENTS
+
     def _environment(self, instance: Instance) -> dict[str, str]:
-        job, shared = self.description, self.jobs.store.folder / state_files.ENVIRONMENTS
+        job, shared = self.description, self._environments
         together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
