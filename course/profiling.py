@@ -163,6 +163,32 @@ def outcome(name: str, before: Profile, after: Profile) -> str:
     )
 
 
+def best_change(runs: Mapping[str, Profile]) -> str:
+    """Say which change saved most of a training step, and what the others did.
+
+    Args:
+        runs: the run before the changes, then one with each change, by name.
+
+    Raises:
+        ValueError: a run has no training steps.
+    """
+    steps = {name: _step(name, run) for name, run in runs.items()}
+    before, *_ = steps.values()
+    saved = {name: 1 - step / before for name, step in list(steps.items())[1:]}
+    best = max(saved, key=saved.get)
+    if saved[best] < CLOSE:
+        return f"No change made a training step shorter by {CLOSE:.0%} or more."
+    others = [
+        f"{name} saved {percent(share)}"
+        if share >= 0
+        else f"{name} made it {percent(-share)} longer"
+        for name, share in saved.items()
+        if name != best
+    ]
+    text = f"{best} saved most: {percent(saved[best])} of a training step."
+    return " ".join([text, *(f"{other}." for other in others)])
+
+
 def _split(before: Profile, after: Profile) -> str:
     """How much shorter or longer a step is, and in which parts."""
     table = parts({"before": before, "after": after})

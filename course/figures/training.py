@@ -179,7 +179,7 @@ def runs_say(named: Mapping[str, Mapping[str, Curve]]) -> str:
     lost = [f"{name} has losses that are no numbers, from step {first:.0f} on"
             for name, curves in named.items()
             if (first := _first_lost(curves)) is not None]  # fmt: skip
-    return "; ".join([f"Smoothed training loss at step {common:.0f}: {', '.join(said)}", *lost])
+    return "; ".join([f"Training loss near step {common:.0f}: {', '.join(said)}", *lost])
 
 
 def _first_lost(curves: Mapping[str, Curve]) -> float | None:

@@ -155,9 +155,9 @@ def with_workers(run, count):
     ("data", "cpu", "expected"),
     [
         (0.06, 0.5, "can save at most 50% of a training step: it waits 60% of its time for data, "
-         "but this work moves to the cores, which are idle 50% of the time."),
+         "but the cores that would do this work are only idle 50% of the time."),
         (0.03, 0.5, "can save at most 30% of a training step: it waits 30% of its time for data, "
-         "and the cores, idle 50% of the time, have room for that work."),
+         "and the cores that would do this work are idle 50% of the time."),
         (0.06, None, "can save at most 60% of a training step: it waits 60% of its time for data."),
         (0.06, 0.9, "help cannot be predicted: a training step waits 60% of its time for data, but "
          "the cores that would do this work are busy 90% of the time."),
@@ -168,9 +168,12 @@ def test_idle_cores_and_the_wait_bound_what_more_workers_can_save(data, cpu, exp
     assert name == "2 workers" and said.startswith("  Expected: ") and said.endswith(expected)
 
 
-def test_less_decoding_can_save_the_wait_and_more_where_the_cores_are_shared():
-    said = profiling.outcome("decode reduced", run(cpu=0.9, data=0.06), run(cpu=0.9, data=0.01))
-    expected = said.splitlines()[1]
+def test_less_decoding_can_save_the_wait_and_more_where_loader_processes_share_the_cores():
+    runs = run(cpu=0.9, data=0.06), run(cpu=0.9, data=0.01)
+    alone = profiling.outcome("decode reduced", *runs).splitlines()[1]
+    assert alone.endswith("at most 60% of a training step, all of its wait for data.")
+    runs = [with_workers(each, 2) for each in runs]
+    expected = profiling.outcome("decode reduced", *runs).splitlines()[1]
     assert expected.startswith("  Expected: Give the loader less to decode")
     assert "at most 60% of a training step, all of its wait for data." in expected
     assert expected.endswith("so its own parts can become shorter, too.")
@@ -198,6 +201,19 @@ def test_what_was_brought_is_judged_by_what_was_expected(seconds, cpu, measured,
     said = two_workers(run(cpu=cpu, data=0.06), after).splitlines()
     assert said[2].startswith(f"  Measured: A training step takes {measured} Waiting for data")
     assert said[3] == f"  {judged} A step now waits 2.0% of its time for data."
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "said"),
+    [
+        (0.05, 0.08, "fast saved most: 50% of a training step. slow saved 20%."),
+        (0.05, 0.12, "fast saved most: 50% of a training step. slow made it 20% longer."),
+        (0.1, 0.099, "No change made a training step shorter by 2% or more."),
+    ],
+)
+def test_the_change_that_saved_most_is_named(fast, slow, said):
+    runs = {"first": run(), "slow": run(seconds=slow), "fast": run(seconds=fast)}
+    assert profiling.best_change(runs) == said
 
 
 def test_the_difference_is_split_into_the_wait_and_all_other_parts():
@@ -252,5 +268,5 @@ def test_report_figure_and_outcome_tell_the_same_numbers():
     assert set(re.findall(r"at most ([0-9.]+%)", text)) == {bound}
     assert f"waited {wait} of its time for data" in before.findings["Dataloader"].summary
     assert "the 2 cores were busy 65% of the time" in before.diagnosis.evidence
-    assert "the cores, which are idle 35% of the time" in expected
+    assert "would do this work are only idle 35% of the time" in expected
     assert "CPU utilization 65% mean while training" in text

@@ -58,7 +58,7 @@ def test_the_comparison_has_a_row_for_each_difference():
 def test_the_comparison_gives_reasons_in_one_line():
     why = rules.compared(["Overfit", "CheckInputImages"])["why"]
     assert why["Overfit", "patience"].startswith("One pass may be bad luck")
-    assert why["Overfit", "ratio_threshold"].startswith("Validation photos may be harder")
+    assert why["Overfit", "ratio_threshold"].startswith("Some gap is normal")
     assert [bool(text) for text in why["CheckInputImages"]] == [True, False, False]
     every = rules.compared(RULES, "efficientnet_lite0", 132)["why"]
     assert every.str.len().max() <= 110

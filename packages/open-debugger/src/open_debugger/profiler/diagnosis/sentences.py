@@ -22,7 +22,7 @@ def data(m: Measures) -> Diagnosis:
         gain = m.movable
         change = (
             f"Set the DataLoader's num_workers to {_advised(m)}. {more_workers(m)} Decoding less "
-            f"helps, too, and needs no free core ({SMALLER})."
+            f"({SMALLER}) needs no idle core, and can save all of the wait."
         )
     return Diagnosis(
         "data",
@@ -52,8 +52,8 @@ def more_workers(m: Measures) -> str:
         return f"{said}."
     idle = f"idle {percent(m.idle)} of the time"
     if m.movable < wait:
-        return f"{said}, but this work moves to the cores, which are {idle}."
-    return f"{said}, and the cores, {idle}, have room for that work."
+        return f"{said}, but the cores that would do this work are only {idle}."
+    return f"{said}, and the cores that would do this work are {idle}."
 
 
 def less_decoding(m: Measures) -> str:
@@ -305,7 +305,7 @@ def _busy(m: Measures) -> str:
 def _evidence(text: str, m: Measures) -> str:
     """The sentence, and one about GPUs and cores."""
     text = text.removesuffix(".")
-    return f"{text}. Meanwhile, {_busy(m)}." if _busy(m) else f"{text}."
+    return f"{text}. During the training, {_busy(m)}." if _busy(m) else f"{text}."
 
 
 def _waited(m: Measures) -> str:
@@ -313,8 +313,8 @@ def _waited(m: Measures) -> str:
 
 
 def _shared(m: Measures) -> str:
-    """What a smaller load brings besides, where the network runs on the loader's cores."""
-    if m.gpu is not None:
+    """What a smaller load brings besides, where loader processes run on the network's cores."""
+    if m.gpu is not None or not m.workers:
         return ""
     return " The network runs on the same cores, so its own parts can become shorter, too."
 
