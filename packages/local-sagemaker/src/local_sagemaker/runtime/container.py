@@ -68,6 +68,7 @@ def environment(
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     variables |= {
         **environments.make(scratch / "environment", shared),
+        "LOCAL_SAGEMAKER": "1",  # a script can tell that the instance type is only a name here
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
