@@ -105,6 +105,9 @@ def connect() -> Workspace:
     else:
         _check_aws()
     _quiet_libraries()
+    # The SDK's own check of the role wants nine rights on EC2 that a job without a VPC never uses,
+    # and refuses the role to whoever may simulate policies. `preflight` checks what jobs need.
+    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
     workspace = _workspace(mode, device, debugger, image_size)
     print(_banner(workspace))

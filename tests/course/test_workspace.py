@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import boto3
 import pytest
 
 from course import workspace
@@ -30,6 +32,7 @@ def clean(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(workspace, "STUDIO", tmp_path / "no-studio.json")
     monkeypatch.setenv("SMDEBUG_LOG_LEVEL", "info")
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")  # what connect() sets, undone at the end
     handlers = {name: logging.getLogger(name).handlers[:] for name in workspace.CHATTY_LOGGERS}
     yield monkeypatch
     for name, before in handlers.items():  # connect() quiets the SDK
@@ -110,6 +113,27 @@ def aws_workspace(patch, device):
     patch.delenv("AWS_PROFILE", raising=False)
     patch.setattr(session_helper, "Session", Session)
     return connect()
+
+
+@pytest.mark.parametrize("before", [None, "true"])
+def test_the_sdks_own_check_of_the_role_is_off_unless_somebody_wants_it(clean, before):
+    """It would refuse a role that lacks nine rights on EC2, to those who may simulate policies."""
+    from sagemaker.core.helper import iam_role_resolver
+
+    clean.setenv("SAGEMAKER_VALIDATE_ROLE", before or "")
+    if before is None:
+        clean.delenv("SAGEMAKER_VALIDATE_ROLE")
+    aws_workspace(clean, "gpu")
+    asked = []
+    clean.setattr(
+        iam_role_resolver, "_evaluate_permissions", lambda *_: asked.append(_) or (True, [])
+    )
+    clean.setattr(iam_role_resolver, "_role_trusts_service", lambda *_: True)
+    role = "arn:aws:iam::123456789012:role/mine"
+    session = SimpleNamespace(boto_session=boto3.session.Session())
+    found = iam_role_resolver.resolve_and_validate_role(role, "training", session)
+    assert found == role
+    assert bool(asked) == (before == "true")
 
 
 @pytest.mark.parametrize("device", ["", "gpu"])
