@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course import costs, images
+from course.account import standing
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -100,10 +102,7 @@ def connect() -> Workspace:
     """
     mode, device = chosen_mode(), chosen_device()
     debugger, image_size = chosen_debugger(mode), chosen_image_size(mode)
-    if mode == "local":
-        _use_local_engine()
-    else:
-        _check_aws()
+    choose_place()
     _quiet_libraries()
     # The SDK's own check of the role wants nine rights on EC2 that a job without a VPC never uses,
     # and refuses the role to whoever may simulate policies. `preflight` checks what jobs need.
@@ -111,8 +110,23 @@ def connect() -> Workspace:
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
     workspace = _workspace(mode, device, debugger, image_size)
     print(_banner(workspace))
-    print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
+    print(_versions())
+    print(_endpoints(workspace), end="")
     return workspace
+
+
+def choose_place() -> str:
+    """Lead boto3 to the local engine or to AWS, as the environment says; return the mode.
+
+    Raises:
+        WorkspaceError: the mode is open or misspelt, or neither place can be had.
+    """
+    mode = chosen_mode()
+    if mode == "local":
+        _use_local_engine()
+    else:
+        _check_aws()
+    return mode
 
 
 class _OnlyWarnings(logging.Handler):
@@ -364,11 +378,39 @@ def _banner(ws: Workspace) -> str:
     return "\n".join(filter(None, [banner, _on_cpu(ws), old]))
 
 
+def _versions() -> str:
+    """The versions of what matters; the student's environment on AWS has no torch."""
+    shown = []
+    for name in SHOWN_VERSIONS:
+        with contextlib.suppress(PackageNotFoundError):
+            shown.append(f"{name} {version(name)}")
+    return " · ".join(shown)
+
+
+def _endpoints(ws: Workspace) -> str:
+    """A line for each endpoint of the course that stands, with its price; empty without any."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found = standing.found(ws.session.boto_session.client("sagemaker"), ("endpoint",))
+    except (BotoCoreError, ClientError) as error:
+        return f"which endpoints stand could not be asked ({error})\n"
+    free = "free on this machine, whose memory it uses"
+    return "".join(
+        f"STANDING since {each.created:%Y-%m-%d %H:%M}: endpoint {each.name}, "
+        f"{free if ws.mode == 'local' else standing.price(each)}. "
+        "`python -m course.cleanup --delete` removes it\n"
+        for each in found
+        if each.ours
+    )
+
+
 def _on_cpu(ws: Workspace) -> str:
     """A line that says so, when training jobs run without a GPU."""
-    if not ws.training_image.endswith(images.TRAINING["cpu"]):
+    if "-cpu-" not in ws.training_image:
         return ""
     return (
         f"training on a CPU ({ws.training_instance}, COURSE_DEVICE=cpu): an epoch takes many times "
-        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws.md, No GPU yet)"
+        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws-details.md, No GPU "
+        "yet)"
     )

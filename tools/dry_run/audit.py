@@ -41,7 +41,6 @@ SPARE = {
         ("TheBucket", "s3:GetBucketLocation"): "course.preflight",
         ("TrainAndTune", "sagemaker:AddTags"): "the SDK, which tags jobs in a project of Studio",
         ("TrainAndTune", "sagemaker:StopHyperParameterTuningJob"): "who stops a search",
-        ("TrainAndTune", "sagemaker:StopTrainingJob"): "who stops a job",
     },
     "role": {
         ("ReadDataWriteModels", "s3:AbortMultipartUpload"): "an upload that breaks off",
@@ -335,7 +334,7 @@ def _questions(calls: Sequence[Call]) -> Iterator[str]:
     owned = sum("ExpectedBucketOwner" in call.params for call in calls)
     yield f"  {owned:>4}  {'ExpectedBucketOwner':<30}in requests to S3: refuse another's bucket"
     sent = sum(map(_is_telemetry, calls))
-    yield f"  {sent:>4}  {'telemetry':<30}the SDK's, to AWS, unsigned; refused here. docs/aws.md"
+    yield f"  {sent:>4}  {'telemetry':<30}the SDK's, to AWS, unsigned; refused. docs/aws-details.md"
 
 
 def _idle(policies: dict[str, Policy]) -> Iterator[str]:

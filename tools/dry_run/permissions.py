@@ -121,6 +121,8 @@ def _logs(call: Call, role: str) -> list[Need]:
 
 
 def _sagemaker(call: Call, role: str) -> list[Need]:
+    if arn := call.params.get("ResourceArn"):  # of tags
+        return [Need(f"sagemaker:{call.operation}", arn)]
     if call.operation.startswith("List") and not call.operation.startswith("ListTrainingJobsFor"):
         return []  # lists are not of one resource
     arns = [

@@ -89,6 +89,12 @@ def test_s3(operation, params, wanted):
         ("logs", "FilterLogEvents", {"logGroupName": "/g"}, [f"logs:FilterLogEvents on {LOGS}:/g"]),
         ("sagemaker", "ListModels", {"NameContains": "dog"}, ["sagemaker:ListModels on *"]),
         (
+            "sagemaker",
+            "ListTags",
+            {"ResourceArn": f"{SAGEMAKER}:model/m"},
+            [f"sagemaker:ListTags on {SAGEMAKER}:model/m"],
+        ),
+        (
             "sagemaker-runtime",
             "InvokeEndpoint",
             {"EndpointName": "e"},
