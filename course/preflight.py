@@ -460,7 +460,8 @@ def _meanwhile(instance: str, quotas: Mapping[str, float]) -> str:
     if allowed[0] != CPU_INSTANCES[0]:
         other = f"dataclasses.replace(ws, training_instance='{allowed[0]}')"
         steps.append(f"import dataclasses; ws = {other} after it")
-    return f"Until then on a CPU: {', '.join(steps)}, and fewer breeds (docs/aws.md, No GPU yet)"
+    why = "and fewer breeds (docs/aws-details.md, No GPU yet)"
+    return f"Until then on a CPU: {', '.join(steps)}, {why}"
 
 
 def _training(instance: str) -> str:
