@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course import costs, images
+from course import images
 from course.account import standing
 
 if TYPE_CHECKING:
@@ -366,6 +366,8 @@ def _banner(ws: Workspace) -> str:
             "LOCAL: every job runs on this machine; free, no account, no network.\n"
             f"bucket {ws.bucket}, prefix {ws.prefix}"
         )
+    from course import costs  # late, so that `python -m course.costs` imports it once
+
     account = ws.role.split(":")[4]
     prices = costs.at_most(ws.training_instance, ws.endpoint_instance)
     most = ", ".join(f"{name} {value:.2f} USD" for name, value in prices.items())
