@@ -373,11 +373,14 @@ def log(job: Any, pattern: str = "", limit_s: float = 10, pause_s: float = 1) ->
 
 
 def _lines(job_name: str) -> Iterator[str]:
-    """All lines of a job: its streams, one for each machine, one after the other."""
+    """All lines of a job: its streams, one for each machine, one after the other.
+
+    AmazonSageMakerFullAccess allows DescribeLogStreams and GetLogEvents, but no FilterLogEvents.
+    """
     logs = _client("logs")
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job_name}/"
+            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job_name}/", orderBy="LogStreamName"
         )
         streams = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
     except logs.exceptions.ResourceNotFoundException:  # no job has ever written a line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -14,7 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course import costs, images
+from course import images
+from course.account import standing
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -101,16 +103,31 @@ def connect() -> Workspace:
     """
     mode, device = chosen_mode(), chosen_device()
     debugger, image_size = chosen_debugger(mode), chosen_image_size(mode)
+    choose_place()
+    _quiet_libraries()
+    # The SDK's own check of the role wants nine rights on EC2 that a job without a VPC never uses,
+    # and refuses the role to whoever may simulate policies. `preflight` checks what jobs need.
+    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+    warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
+    workspace = _workspace(mode, device, debugger, image_size)
+    print(_banner(workspace))
+    print(_versions())
+    print(_endpoints(workspace), end="")
+    return workspace
+
+
+def choose_place() -> str:
+    """Lead boto3 to the local engine or to AWS, as the environment says; return the mode.
+
+    Raises:
+        WorkspaceError: the mode is open or misspelt, or neither place can be had.
+    """
+    mode = chosen_mode()
     if mode == "local":
         _use_local_engine()
     else:
         _check_aws()
-    _quiet_libraries()
-    warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-    workspace = _workspace(mode, device, debugger, image_size)
-    print(_banner(workspace))
-    print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
-    return workspace
+    return mode
 
 
 class _OnlyWarnings(logging.Handler):
@@ -351,6 +368,8 @@ def _banner(ws: Workspace) -> str:
             "LOCAL: every job runs on this machine; free, no account, no network.\n"
             f"bucket {ws.bucket}, prefix {ws.prefix}"
         )
+    from course import costs  # late, so that `python -m course.costs` imports it once
+
     account = ws.role.split(":")[4]
     prices = costs.at_most(ws.training_instance, ws.endpoint_instance)
     most = ", ".join(f"{name} {value:.2f} USD" for name, value in prices.items())
@@ -363,11 +382,39 @@ def _banner(ws: Workspace) -> str:
     return "\n".join(filter(None, [banner, _on_cpu(ws), old]))
 
 
+def _versions() -> str:
+    """The versions of what matters; the student's environment on AWS has no torch."""
+    shown = []
+    for name in SHOWN_VERSIONS:
+        with contextlib.suppress(PackageNotFoundError):
+            shown.append(f"{name} {version(name)}")
+    return " · ".join(shown)
+
+
+def _endpoints(ws: Workspace) -> str:
+    """A line for each endpoint of the course that stands, with its price; empty without any."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found = standing.found(ws.session.boto_session.client("sagemaker"), ("endpoint",))
+    except (BotoCoreError, ClientError) as error:
+        return f"which endpoints stand could not be asked ({error})\n"
+    free = "free on this machine, whose memory it uses"
+    return "".join(
+        f"STANDING since {each.created:%Y-%m-%d %H:%M}: endpoint {each.name}, "
+        f"{free if ws.mode == 'local' else standing.price(each)}. "
+        "`python -m course.cleanup --delete` removes it\n"
+        for each in found
+        if each.ours
+    )
+
+
 def _on_cpu(ws: Workspace) -> str:
     """A line that says so, when training jobs run without a GPU."""
-    if not ws.training_image.endswith(images.TRAINING["cpu"]):
+    if "-cpu-" not in ws.training_image:
         return ""
     return (
         f"training on a CPU ({ws.training_instance}, COURSE_DEVICE=cpu): an epoch takes many times "
-        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws.md, No GPU yet)"
+        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws-details.md, No GPU "
+        "yet)"
     )
