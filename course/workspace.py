@@ -67,6 +67,7 @@ class Workspace:
             ``self``, where the job saves its tensors itself and `open_debugger` evaluates them.
         reports: folder for the profiler's reports; beside the notebooks, or ``COURSE_REPORTS``.
         image_size: pixels a side at which networks are trained.
+        spot: whether jobs run on spot instances, which are cheaper and may be taken back.
     """
 
     mode: str
@@ -82,6 +83,7 @@ class Workspace:
     debugger: str
     reports: Path
     image_size: int
+    spot: bool = False
 
     def uri(self, *parts: str) -> str:
         """``s3://{bucket}/{prefix}/part/part``."""
@@ -96,20 +98,21 @@ def connect() -> Workspace:
     (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
     is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
     closed to new accounts). ``COURSE_IMAGE_SIZE`` is the size of the photos in training, in pixels
-    a side: 112 in local mode and 224 on AWS by default.
+    a side: 112 in local mode and 224 on AWS by default. With ``COURSE_SPOT=1``, jobs run on spot
+    instances.
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
     """
     mode, device = chosen_mode(), chosen_device()
-    debugger, image_size = chosen_debugger(mode), chosen_image_size(mode)
+    debugger, image_size, spot = chosen_debugger(mode), chosen_image_size(mode), chosen_spot()
     choose_place()
     _quiet_libraries()
     # The SDK's own check of the role wants nine rights on EC2 that a job without a VPC never uses,
     # and refuses the role to whoever may simulate policies. `preflight` checks what jobs need.
     os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
     warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-    workspace = _workspace(mode, device, debugger, image_size)
+    workspace = _workspace(mode, device, debugger, image_size, spot)
     print(_banner(workspace))
     print(_versions())
     print(_endpoints(workspace), end="")
@@ -217,6 +220,20 @@ def chosen_image_size(mode: str) -> int:
     return int(size)
 
 
+def chosen_spot() -> bool:
+    """Whether jobs run on spot instances.
+
+    Raises:
+        WorkspaceError: ``COURSE_SPOT`` is neither 1 nor 0.
+    """
+    spot = os.environ.get("COURSE_SPOT") or "0"
+    if spot not in {"0", "1"}:
+        raise WorkspaceError(
+            f"COURSE_SPOT is '{spot}': set it to '1' for jobs on spot instances, or to '0'"
+        )
+    return spot == "1"
+
+
 def has_engine() -> bool:
     """Whether the local engine is installed in this environment."""
     try:
@@ -265,7 +282,7 @@ def _check_aws() -> None:
         )
 
 
-def _workspace(mode: str, device: str, debugger: str, image_size: int) -> Workspace:
+def _workspace(mode: str, device: str, debugger: str, image_size: int, spot: bool) -> Workspace:
     region = chosen_region()
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # sagemaker.serve asks at import
 
@@ -286,6 +303,7 @@ def _workspace(mode: str, device: str, debugger: str, image_size: int) -> Worksp
         debugger=debugger,
         reports=Path(os.environ.get("COURSE_REPORTS") or "reports"),
         image_size=image_size,
+        spot=spot,
     )
 
 

@@ -29,6 +29,7 @@ def clean(monkeypatch, tmp_path):
         "COURSE_DEVICE",
         "COURSE_DEBUGGER",
         "COURSE_IMAGE_SIZE",
+        "COURSE_SPOT",
         "AWS_ENDPOINT_URL",
         "LOCAL_SAGEMAKER_URL",
     )
@@ -335,3 +336,18 @@ def test_an_image_size_that_is_none_is_refused(clean, size):
     clean.setenv("COURSE_IMAGE_SIZE", size)
     with pytest.raises(workspace.WorkspaceError, match=f"COURSE_IMAGE_SIZE is '{size}'"):
         workspace.chosen_image_size("local")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, False), ("", False), ("0", False), ("1", True)]
+)
+def test_spot_instances_are_asked_for_by_name(clean, given, expected):
+    if given is not None:
+        clean.setenv("COURSE_SPOT", given)
+    assert workspace.chosen_spot() is expected
+
+
+def test_a_wrong_wish_for_spot_instances_is_named(clean):
+    clean.setenv("COURSE_SPOT", "yes")
+    with pytest.raises(workspace.WorkspaceError, match="COURSE_SPOT is 'yes': set it to '1'"):
+        workspace.chosen_spot()

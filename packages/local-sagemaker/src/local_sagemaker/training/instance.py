@@ -40,6 +40,8 @@ class Instance:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.process = None
         self.stopping = threading.Event()
+        self.grace_s: float = STOP_GRACE_S
+        self.killed = False  # at the end of the grace time
 
     def run(
         self,
@@ -65,7 +67,7 @@ class Instance:
             kept=kept,
         )
         if self.stopping.is_set():  # asked while the process was being made
-            self.stop()
+            self.stop(self.grace_s)
         try:
             with beside(self):
                 Output(lambda lines: self.publish(self, lines)).read(self.process.stdout.fileno())
@@ -73,14 +75,22 @@ class Instance:
         finally:
             self.process.stdout.close()
 
-    def stop(self) -> None:
-        """SIGTERM now, SIGKILL after the grace time."""
+    def stop(self, grace_s: float | None = None) -> None:
+        """SIGTERM now, SIGKILL after the grace time; without one, at once."""
+        self.grace_s = STOP_GRACE_S if grace_s is None else grace_s
         self.stopping.set()
-        if self.process:
-            isolation.terminate(self.process)
-            timer = threading.Timer(STOP_GRACE_S, isolation.kill, [self.process])
-            timer.daemon = True
-            timer.start()
+        if not self.process:
+            return
+        isolation.terminate(self.process)
+        if not self.grace_s:
+            return self._end_grace()
+        timer = threading.Timer(self.grace_s, self._end_grace)
+        timer.daemon = True
+        timer.start()
+
+    def _end_grace(self) -> None:
+        self.killed |= self.process.poll() is None
+        isolation.kill(self.process)
 
     def kill(self) -> None:
         """End the whole process tree at once."""
