@@ -22,7 +22,6 @@ class Tags:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.handlers = {"AddTags": self.add, "ListTags": self.list, "DeleteTags": self.delete}
 
     def _find(self, arn: str) -> tuple[str, str, dict[str, str]]:
         """Kind and name of a resource, and its tags.

@@ -41,15 +41,6 @@ class Endpoints:
         self.closing = threading.Event()
         self.capture = capture.Capture(s3)
         self.invoke = Invocations(self).invoke
-        self.handlers: dict[str, Callable[[dict], dict]] = {
-            **self.models.handlers,
-            **resources.handlers(store, "Endpoint"),
-            "CreateEndpoint": self.create,
-            "UpdateEndpoint": self.update,
-            "UpdateEndpointWeightsAndCapacities": self.rescale,
-            "DescribeEndpoint": self.describe,
-            "DeleteEndpoint": self.delete,
-        }
 
     def restore(self) -> None:
         """Serve again what was served when the engine ended, and end what was being deleted."""
@@ -143,6 +134,9 @@ class Endpoints:
             }
         endpoint["DataCaptureConfig"] = capture.summary(shown["DataCaptureConfig"], bool(fleet))
         return endpoint
+
+    def list(self, request: dict) -> dict:
+        return resources.listed(self.store, "Endpoint", request)
 
     def delete(self, request: dict) -> dict:
         """DeleteEndpoint; answered when the processes have ended. AWS answers at once."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.store import Store
@@ -50,15 +48,8 @@ class Models:
 
     def __init__(self, store: Store, s3: S3) -> None:
         self.store, self.s3 = store, s3
-        self.handlers: dict[str, Callable[[dict], dict]] = {
-            **resources.handlers(store, "Model"),
-            **resources.handlers(store, "EndpointConfig"),
-            "CreateModel": self.create_model,
-            "DescribeModel": self.describe_model,
-            "CreateEndpointConfig": self.create_config,
-        }
 
-    def create_model(self, request: dict) -> dict:
+    def create(self, request: dict) -> dict:
         definition = container_of(request)
         _check_container(definition)
         resources.refuse(
@@ -70,7 +61,7 @@ class Models:
             self._check_source(source)
         return resources.make(self.store, "Model", request)
 
-    def describe_model(self, request: dict) -> dict:
+    def describe(self, request: dict) -> dict:
         """A model as AWS tells it, with its defaults."""
         model = resources.get(self.store, "Model", request["ModelName"])
         told = {"EnableNetworkIsolation": False, **model}
@@ -79,6 +70,12 @@ class Models:
         if "Containers" in told:
             told["Containers"] = [_described(each) for each in told["Containers"]]
         return told
+
+    def list(self, request: dict) -> dict:
+        return resources.listed(self.store, "Model", request)
+
+    def delete(self, request: dict) -> dict:
+        return resources.delete(self.store, "Model", request)
 
     def _check_source(self, source: dict) -> None:
         address = source["S3Uri"]
@@ -100,6 +97,15 @@ class Models:
             resources.get(self.store, "Model", variant["ModelName"])
         capture.check(request.get("DataCaptureConfig"))
         return resources.make(self.store, "EndpointConfig", request)
+
+    def describe_config(self, request: dict) -> dict:
+        return resources.get(self.store, "EndpointConfig", request["EndpointConfigName"])
+
+    def list_configs(self, request: dict) -> dict:
+        return resources.listed(self.store, "EndpointConfig", request)
+
+    def delete_config(self, request: dict) -> dict:
+        return resources.delete(self.store, "EndpointConfig", request)
 
     def deployment(self, config_name: str) -> dict:
         """What an endpoint of a configuration serves, whole.

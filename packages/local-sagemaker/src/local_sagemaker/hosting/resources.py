@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.core.errors import ApiError, invalid
@@ -47,20 +46,21 @@ def make(store: Store, kind: str, request: dict, **members) -> dict:
     return {f"{kind}Arn": arn(kind, name)}
 
 
-def handlers(store: Store, kind: str) -> dict[str, Callable[[dict], dict]]:
-    """Describe, List and Delete of one kind."""
+def listed(store: Store, kind: str, request: dict) -> dict:
+    """The answer to a List operation."""
+    return page(store.all(KINDS[kind]), request, kind)
 
-    def delete(request: dict) -> dict:
-        with store.lock:
-            get(store, kind, request[f"{kind}Name"])
-            store.remove(KINDS[kind], request[f"{kind}Name"])
-        return {}
 
-    return {
-        f"Describe{kind}": lambda request: get(store, kind, request[f"{kind}Name"]),
-        f"List{kind}s": lambda request: page(store.all(KINDS[kind]), request, kind),
-        f"Delete{kind}": delete,
-    }
+def delete(store: Store, kind: str, request: dict) -> dict:
+    """Carry out a Delete operation.
+
+    Raises:
+        ApiError: there is none of this name.
+    """
+    with store.lock:
+        get(store, kind, request[f"{kind}Name"])
+        store.remove(KINDS[kind], request[f"{kind}Name"])
+    return {}
 
 
 def refuse(request: dict, where: str, members: dict[str, str]) -> None:

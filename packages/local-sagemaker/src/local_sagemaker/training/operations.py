@@ -43,13 +43,6 @@ class TrainingJobs:
         self.running: dict[str, TrainingJob] = {}
         self.rules = RuleEvaluations(store, s3, url)
         self.closing = False
-        self.handlers = {
-            "CreateTrainingJob": self.create,
-            "DescribeTrainingJob": self.describe,
-            "ListTrainingJobs": self.list,
-            "StopTrainingJob": self.stop,
-            "DeleteTrainingJob": self.delete,
-        }
 
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed, and their folders are removed."""

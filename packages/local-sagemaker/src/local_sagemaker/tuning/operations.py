@@ -27,14 +27,6 @@ class TuningJobs:
     def __init__(self, store: Store, jobs: TrainingJobs) -> None:
         self.store, self.jobs = store, jobs
         self.running: dict[str, TuningJob] = {}
-        self.handlers = {
-            "CreateHyperParameterTuningJob": self.create,
-            "DescribeHyperParameterTuningJob": self.describe,
-            "ListHyperParameterTuningJobs": self.list,
-            "StopHyperParameterTuningJob": self.stop,
-            "DeleteHyperParameterTuningJob": self.delete,
-            "ListTrainingJobsForHyperParameterTuningJob": self.list_training_jobs,
-        }
 
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed."""
