@@ -11,11 +11,10 @@ from moto.logs.models import logs_backends
 from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws import logs, metrics
 from local_sagemaker.aws.journal import Journal
+from local_sagemaker.core.kinds import TRAINING_LOGS
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import log_text
 
-TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
-ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
 TRAINING_METRICS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_METRICS = "AWS/SageMaker"
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from urllib.parse import parse_qs
 
-from local_sagemaker.core.errors import ApiError, xml_text
+from local_sagemaker.core.errors import ApiError, error_xml
 from local_sagemaker.core.validation import service_model
 
 SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
@@ -182,17 +182,13 @@ def _encoded(error: ApiError, service: str, environ: dict) -> tuple[str, bytes, 
     members = {"__type": error.code, "message": error.message}
     if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
         return "application/cbor", _cbor(members), [("smithy-protocol", "rpc-v2-cbor")]
-    code, message = xml_text(error.code), xml_text(error.message)
-    inner = f"<Code>{code}</Code><Message>{message}</Message>"
     is_form = "urlencoded" in environ.get("CONTENT_TYPE", "")
     if service == "s3":
-        return "application/xml", f"<Error>{inner}</Error>".encode(), []
+        return "application/xml", error_xml(error.code, error.message), []
     if service == "ec2":
-        wrapped = f"<Response><Errors><Error>{inner}</Error></Errors></Response>"
-        return "text/xml", wrapped.encode(), []
+        return "text/xml", error_xml(error.code, error.message, "ec2"), []
     if "HTTP_X_AMZ_TARGET" not in environ and (is_form or service in XML_SERVICES):
-        wrapped = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error></ErrorResponse>"
-        return "text/xml", wrapped.encode(), []
+        return "text/xml", error_xml(error.code, error.message, "query"), []
     kind = "x-amz-json-1.1" if "HTTP_X_AMZ_TARGET" in environ else "json"
     headers = [("x-amzn-ErrorType", error.code)]
     return f"application/{kind}", json.dumps(members).encode(), headers

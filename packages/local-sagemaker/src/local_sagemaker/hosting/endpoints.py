@@ -12,17 +12,17 @@ from collections.abc import Callable
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core import state_files, waiters
-from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.errors import ApiError, failure_reason, invalid
+from local_sagemaker.core.kinds import ENDPOINT
 from local_sagemaker.core.store import Store, is_disk_full
 from local_sagemaker.hosting import capture, deployments, resources, variants
-from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
+from local_sagemaker.hosting.instance import HostedInstance
 from local_sagemaker.hosting.invocations import Invocations
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.hosting.models import Models
 from local_sagemaker.hosting.variants import HostedVariant
 
 log = logging.getLogger(__name__)
-KIND = "endpoint"
 AT_REST = {"InService", "Failed"}
 
 Fleet = dict[str, HostedVariant]  # by the variant's name
@@ -45,10 +45,10 @@ class Endpoints:
     def restore(self) -> None:
         """Serve again what was served when the engine ended, and end what was being deleted."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        for endpoint in self.store.all(KIND):
+        for endpoint in self.store.all(ENDPOINT.stored):
             name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
             if status == "Deleting":
-                self.store.remove(KIND, name)
+                self.store.remove(ENDPOINT.stored, name)
                 continue
             if "Deployment" not in endpoint:
                 endpoint = self._of_older_engine(endpoint)
@@ -64,7 +64,7 @@ class Endpoints:
         except ApiError as error:
             nothing = {"EndpointConfigName": config, "Variants": [], "DataCaptureConfig": None}
             changes |= {"Pending": nothing, "EndpointStatus": "Failed", "FailureReason": str(error)}
-        return self.store.update(KIND, name, **changes)
+        return self.store.update(ENDPOINT.stored, name, **changes)
 
     def _serve_again(self, name: str, served: dict | None, pending: dict | None) -> None:
         if served is None:
@@ -85,7 +85,7 @@ class Endpoints:
         deployment = self.models.deployment(request["EndpointConfigName"])
         new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
         with self.store.lock:
-            answer = resources.make(self.store, "Endpoint", request, **new)
+            answer = resources.make(self.store, ENDPOINT, request, **new)
             self._deploy(request["EndpointName"], "Creating", deployment)
         return answer
 
@@ -93,7 +93,7 @@ class Endpoints:
         resources.refuse(request, "", deployments.NOT_IN_DEPLOYMENTS)
         name = request["EndpointName"]
         with self.store.lock:
-            resources.get(self.store, "Endpoint", name)
+            resources.get(self.store, ENDPOINT, name)
             deployment = self.models.deployment(request["EndpointConfigName"])
             endpoint = self._in_service(name)
             if request.get("RetainAllVariantProperties"):
@@ -115,7 +115,7 @@ class Endpoints:
 
     def describe(self, request: dict) -> dict:
         waiters.hold(lambda: self._is_at_rest(request["EndpointName"]))
-        endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
+        endpoint = resources.get(self.store, ENDPOINT, request["EndpointName"])
         fleet = self.hosted.get(endpoint["EndpointName"], {})
         served, pending = endpoint["Deployment"], endpoint["Pending"]
         shown = served or pending
@@ -136,7 +136,7 @@ class Endpoints:
         return endpoint
 
     def list(self, request: dict) -> dict:
-        return resources.listed(self.store, "Endpoint", request)
+        return resources.listed(self.store, ENDPOINT, request)
 
     def delete(self, request: dict) -> dict:
         """DeleteEndpoint; answered when the processes have ended. AWS answers at once."""
@@ -146,11 +146,11 @@ class Endpoints:
             self._note(name, "Deleting")
             fleet = self.hosted.pop(name, {})
         variants.close(_instances(fleet))
-        self.store.remove(KIND, name)
+        self.store.remove(ENDPOINT.stored, name)
         return {}
 
     def _is_at_rest(self, name: str) -> bool:
-        endpoint = self.store.get(KIND, name)
+        endpoint = self.store.get(ENDPOINT.stored, name)
         return endpoint is None or endpoint["EndpointStatus"] in AT_REST or self.closing.is_set()
 
     def _in_service(self, name: str) -> dict:
@@ -161,7 +161,7 @@ class Endpoints:
         return endpoint
 
     def _not_in_progress(self, name: str) -> dict:
-        endpoint = resources.get(self.store, "Endpoint", name)
+        endpoint = resources.get(self.store, ENDPOINT, name)
         if endpoint["EndpointStatus"] not in AT_REST:
             raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
         return endpoint
@@ -212,7 +212,7 @@ class Endpoints:
 
     def _settle(self, name: str, former: Fleet | None, reason: str) -> None:
         """A deployment failed: what served before it serves on, as on SageMaker."""
-        reason = reason[:REASON_LENGTH]
+        reason = failure_reason(reason)
         if former is None:
             self._tell(name, None, "Failed", FailureReason=reason)
         else:
@@ -258,13 +258,13 @@ class Endpoints:
 
     def _note(self, name: str, status: str, **changes) -> None:
         changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
-        self.store.update(KIND, name, **changes)
+        self.store.update(ENDPOINT.stored, name, **changes)
 
     def give_up(self, failed: HostedInstance, reason: str) -> None:
         """Fail the endpoint of an instance whose process cannot be kept running."""
         fleet = self.hosted.get(failed.endpoint, {})
         if failed in _instances(fleet):  # else it was replaced or deleted meanwhile
-            self._tell(failed.endpoint, fleet, "Failed", FailureReason=reason[:REASON_LENGTH])
+            self._tell(failed.endpoint, fleet, "Failed", FailureReason=failure_reason(reason))
             variants.close(_instances(fleet))
 
 

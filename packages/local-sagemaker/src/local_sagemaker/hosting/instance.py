@@ -15,8 +15,9 @@ from collections import deque
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from local_sagemaker.aws.cloudwatch import ENDPOINT_LOGS
 from local_sagemaker.core import state_files
+from local_sagemaker.core.errors import failure_reason
+from local_sagemaker.core.kinds import ENDPOINT_LOGS
 from local_sagemaker.core.shell_path import temporary
 from local_sagemaker.hosting import model_data
 from local_sagemaker.hosting.model_data import HostingFailed
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 START_LIMIT_S = 480  # ContainerStartupHealthCheckTimeoutInSeconds, if the variant sets none
 PING_LIMIT_S = 2
 INVOKE_LIMIT_S = 60  # for the container's answer to /invocations
-REASON_LENGTH = 1024  # characters of FailureReason
 STOP_GRACE_S = 2  # seconds between SIGTERM and SIGKILL; nobody should wait longer here
 SOCKET_LENGTH = 100  # a Unix socket's path may have 107 bytes
 POLL_S = 0.1
@@ -113,7 +113,7 @@ class HostedInstance:
             f"The primary container for production variant {self.name} did not pass the ping "
             f"health check. Please check CloudWatch logs for this endpoint. {what} Last lines:\n"
         )
-        return head + "\n".join(self.tail)[-(REASON_LENGTH - len(head)) :]
+        return failure_reason(head, self.tail)
 
     def _launch(self) -> None:
         with self._lock:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker import ACCOUNT
 from local_sagemaker.aws.cloudwatch import ENDPOINT_METRICS
 from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.kinds import ENDPOINT, arn
 from local_sagemaker.hosting import instance as hosting
 from local_sagemaker.hosting.instance import Died, HostedInstance, TimedOut, Unreachable
 from local_sagemaker.hosting.variants import HostedVariant
@@ -102,7 +103,7 @@ class Invocations:
         return _answer(variant, result)
 
     def _endpoint(self, name: str) -> dict:
-        endpoint = self.endpoints.store.get("endpoint", name)
+        endpoint = self.endpoints.store.get(ENDPOINT.stored, name)
         if endpoint is None:
             raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
         if name not in self.endpoints.hosted:
@@ -233,7 +234,7 @@ def _from_model(instance: HostedInstance, status: int, text: str, said: str) -> 
         status=424,
         OriginalStatusCode=status,
         OriginalMessage=said,
-        LogStreamArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{instance.group}",
+        LogStreamArn=arn("logs", f"log-group:{instance.group}"),
     )
 
 

@@ -14,10 +14,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
+from local_sagemaker.aws.cloudwatch import TRAINING_METRICS, as_number, captures
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
 from local_sagemaker.core import state_files
+from local_sagemaker.core.errors import failure_reason
+from local_sagemaker.core.kinds import TRAINING_JOB, TRAINING_LOGS
 from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.runtime import container, isolation, log_text, requirements
 from local_sagemaker.training import (
@@ -32,14 +34,13 @@ from local_sagemaker.training.instance import Instance
 from local_sagemaker.training.mirroring import Mirroring, mirrors
 from local_sagemaker.training.outputs import Outputs, left_out
 from local_sagemaker.training.profiling import sampling
-from local_sagemaker.training.statuses import KIND, UNREAD, transition
+from local_sagemaker.training.statuses import UNREAD, transition
 
 if TYPE_CHECKING:
     from local_sagemaker.training.operations import TrainingJobs
 
 log = logging.getLogger(__name__)
 
-REASON_LENGTH = 1024  # FailureReason's limit in the API
 OWN_LENGTH = 600  # characters of it that the script's own words may take
 TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
 
@@ -104,7 +105,7 @@ class TrainingJob:
     def _fail(self, reason: str) -> None:
         for instance in self.instances:
             instance.kill()
-        self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+        self._end("Failed", FailureReason=failure_reason(reason))
 
     def _end(self, status: str, **changes) -> None:
         """Record the end; on a full disk that may wait until there is room to write it down."""
@@ -294,7 +295,7 @@ class TrainingJob:
             for name, value in found:
                 self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
             self.unread = {**unread, **self.unread}  # what was captured first is kept
-            self.jobs.store.update(KIND, self.name, **self._printed())
+            self.jobs.store.update(TRAINING_JOB.stored, self.name, **self._printed())
         if found:
             values = [(name, value, "None") for name, value in found]
             self.jobs.cloudwatch.put_metrics(
@@ -315,7 +316,7 @@ class TrainingJob:
         lines = [line for line in instance.tail if line.strip() and not re.match(r"\++ ", line)]
         of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
         head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
-        return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+        return failure_reason(head, lines)
 
     # Results
 

@@ -7,11 +7,11 @@ import re
 import shutil
 import time
 
-from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.listing import page
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import container
@@ -28,7 +28,7 @@ from local_sagemaker.training.job import TrainingJob
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.evaluation import RuleEvaluations
 from local_sagemaker.training.slots import Slots
-from local_sagemaker.training.statuses import ENDED, KIND, described, step, transition
+from local_sagemaker.training.statuses import described, step, transition
 
 MOST_INSTANCES = 20  # of a job: AWS's default quota
 
@@ -47,7 +47,7 @@ class TrainingJobs:
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed, and their folders are removed."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        for job in self.store.all(KIND):
+        for job in self.store.all(TRAINING_JOB.stored):
             if job["TrainingJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
                 end_markers.put(self.s3, job)
@@ -73,7 +73,7 @@ class TrainingJobs:
         check_definition(request)
         request = {"StoppingCondition": {"MaxRuntimeInSeconds": checks.MAX_RUNTIME_S}, **request}
         name, now = request["TrainingJobName"], time.time()
-        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
+        arn = TRAINING_JOB.arn(name)
         job = {
             **request,
             "TrainingJobArn": arn,
@@ -89,11 +89,11 @@ class TrainingJobs:
         }
         runner = TrainingJob(self, job, parallel)
         with self.store.lock:
-            if self.store.get(KIND, name):
+            if self.store.get(TRAINING_JOB.stored, name):
                 text = "Training job names must be unique within an AWS account and region, and a "
                 text += f"training job with this name already exists ({arn})"
                 raise ApiError("ResourceInUse", text)
-            self.store.put(KIND, name, job)
+            self.store.put(TRAINING_JOB.stored, name, job)
             self.running[name] = runner
             self.rules.begin(job)
         runner.thread.start()
@@ -101,17 +101,17 @@ class TrainingJobs:
 
     def describe(self, request: dict) -> dict:
         waiters.hold(lambda: self._has_ended(request["TrainingJobName"]))
-        job = self.store.get(KIND, request["TrainingJobName"])
+        job = self.store.get(TRAINING_JOB.stored, request["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
         return description.completed(described(job))
 
     def _has_ended(self, name: str) -> bool:
-        job = self.store.get(KIND, name)
+        job = self.store.get(TRAINING_JOB.stored, name)
         return job is None or job["TrainingJobStatus"] in ENDED or self.closing
 
     def list(self, request: dict) -> dict:
-        return page(self.store.all(KIND), request, "TrainingJob")
+        return page(self.store.all(TRAINING_JOB.stored), request, TRAINING_JOB)
 
     def stop(self, request: dict) -> dict:
         name = request["TrainingJobName"]
@@ -135,11 +135,11 @@ class TrainingJobs:
         self.rules.drop(name)
         with self.store.lock:
             self._check_deletable(name)
-            self.store.remove(KIND, name)
+            self.store.remove(TRAINING_JOB.stored, name)
         return {}
 
     def _check_deletable(self, name: str) -> None:
-        job = self.store.get(KIND, name)
+        job = self.store.get(TRAINING_JOB.stored, name)
         if job is None:
             raise ApiError("ResourceNotFound", "Requested resource not found.")
         if job["TrainingJobStatus"] not in ENDED:

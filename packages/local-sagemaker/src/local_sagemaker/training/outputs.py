@@ -7,14 +7,13 @@ import tarfile
 from pathlib import Path
 
 from local_sagemaker.aws.s3.service import S3, split
-from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.errors import REASON_LENGTH, invalid
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.archive import gzip
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training import configuration, profiler_config
 
 MODEL, DATA = "model", "output/data"  # below /opt/ml
-FAILURE_BYTES = 1024  # as many as a FailureReason holds
 
 
 def places(job: dict) -> dict[str, str]:
@@ -132,4 +131,4 @@ def failure(tree: Tree) -> str:
     if file is None or not file.is_file():
         return ""
     with file.open("rb") as content:
-        return content.read(FAILURE_BYTES).decode("utf-8", "replace").strip()
+        return content.read(REASON_LENGTH).decode("utf-8", "replace").strip()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from local_sagemaker.aws import metrics
 from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.training import statuses
 from local_sagemaker.tuning import completion, early_stopping, hyperband, summaries
 from local_sagemaker.tuning.definitions import Definition
@@ -279,7 +280,7 @@ class TuningJob:
 
     def _what_was_found(self) -> str:
         names = [summary["TrainingJobName"] for summary in self.ended]
-        jobs = [self.tuning.store.get(statuses.KIND, name) or {} for name in names]
+        jobs = [self.tuning.store.get(TRAINING_JOB.stored, name) or {} for name in names]
         for definition in (algorithm.definition for algorithm in self.algorithms):
             for unread in (job.get(statuses.UNREAD, {}) for job in jobs):
                 if (name := definition.objective["MetricName"]) in unread:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.errors import ApiError, failure_reason, invalid
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB, TUNING_JOB
 from local_sagemaker.core.listing import cut, page
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.operations import TrainingJobs
-from local_sagemaker.training.statuses import ENDED
-from local_sagemaker.training.statuses import KIND as TRAINING_JOB
 from local_sagemaker.tuning import completion, definitions, summaries, warm_start
-from local_sagemaker.tuning.definitions import KIND
 
 if TYPE_CHECKING:
     from local_sagemaker.tuning.job import Algorithm, TuningJob
@@ -30,7 +27,7 @@ class TuningJobs:
 
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed."""
-        for job in self.store.all(KIND):
+        for job in self.store.all(TUNING_JOB.stored):
             if job["HyperParameterTuningJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
                 self.end(job["HyperParameterTuningJobName"], "Failed", reason)
@@ -56,7 +53,7 @@ class TuningJobs:
         if request["HyperParameterTuningJobConfig"]["Strategy"] == "Grid":
             limits["MaxNumberOfTrainingJobs"] = sum(a.size for a in algorithms)
         name, now = request["HyperParameterTuningJobName"], time.time()
-        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hyper-parameter-tuning-job/{name}"
+        arn = TUNING_JOB.arn(name)
         job = {
             **request,
             "HyperParameterTuningJobArn": arn,
@@ -67,10 +64,10 @@ class TuningJobs:
         }
         runner = tuning_job.TuningJob(self, job, algorithms)
         with self.store.lock:
-            if self.store.get(KIND, name):
+            if self.store.get(TUNING_JOB.stored, name):
                 text = f"A hyperparameter tuning job with the name, {name}, already exists. "
                 raise ApiError("ResourceInUse", text + "Choose a different name.")
-            self.store.put(KIND, name, job)
+            self.store.put(TUNING_JOB.stored, name, job)
             self.running[name] = runner
         runner.thread.start()
         return {"HyperParameterTuningJobArn": arn}
@@ -91,11 +88,11 @@ class TuningJobs:
 
     def list(self, request: dict) -> dict:
         found = []
-        for job in self.store.all(KIND):
+        for job in self.store.all(TUNING_JOB.stored):
             config = job["HyperParameterTuningJobConfig"]
             shown = {name: config[name] for name in ("Strategy", "ResourceLimits")}
             found.append({**self._described(job), **shown})
-        return page(found, {**BY_NAME, **request}, "HyperParameterTuningJob")
+        return page(found, {**BY_NAME, **request}, TUNING_JOB)
 
     def stop(self, request: dict) -> dict:
         name = request["HyperParameterTuningJobName"]
@@ -114,7 +111,7 @@ class TuningJobs:
         """DeleteHyperParameterTuningJob: the entry goes, its training jobs stay."""
         name = request["HyperParameterTuningJobName"]
         with self.store.lock:
-            job = self.store.get(KIND, name)
+            job = self.store.get(TUNING_JOB.stored, name)
             if job is None:  # the model has no ResourceNotFound for this operation
                 raise invalid("Requested resource not found.")
             status = job["HyperParameterTuningJobStatus"]
@@ -124,8 +121,10 @@ class TuningJobs:
                     "can be deleted."
                 )
             for summary in summaries.all_of(self.store, job):
-                self.store.update(TRAINING_JOB, summary["TrainingJobName"], TuningJobArn=None)
-            self.store.remove(KIND, name)
+                self.store.update(
+                    TRAINING_JOB.stored, summary["TrainingJobName"], TuningJobArn=None
+                )
+            self.store.remove(TUNING_JOB.stored, name)
             runner = self.running.get(name)
         if runner:
             runner.thread.join(timeout=10)
@@ -155,16 +154,16 @@ class TuningJobs:
     # For the operations and the running jobs
 
     def keep(self, name: str, **changes) -> None:
-        self.store.update(KIND, name, **changes)
+        self.store.update(TUNING_JOB.stored, name, **changes)
 
     def end(self, name: str, status: str, reason: str | None = None) -> None:
         now = time.time()
-        changes = {"FailureReason": reason[:1024]} if reason else {}
+        changes = {"FailureReason": failure_reason(reason)} if reason else {}
         changes |= {"HyperParameterTuningEndTime": now, "LastModifiedTime": now}
         self.keep(name, HyperParameterTuningJobStatus=status, **changes)
 
     def _get(self, name: str) -> dict:
-        job = self.store.get(KIND, name)
+        job = self.store.get(TUNING_JOB.stored, name)
         if job is None:
             text = f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
             raise ApiError("ResourceNotFound", text)

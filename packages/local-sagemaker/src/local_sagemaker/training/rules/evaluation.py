@@ -25,13 +25,14 @@ from pathlib import Path
 from local_sagemaker.aws.s3.service import S3, split
 from local_sagemaker.client.environment import aws_variables
 from local_sagemaker.core import state_files
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import Store, is_disk_full
 from local_sagemaker.runtime import isolation
 from local_sagemaker.training import end_markers
 from local_sagemaker.training.rules import results as rule_results
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.kinds import KINDS, Kind
-from local_sagemaker.training.statuses import KIND, described
+from local_sagemaker.training.statuses import described
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class RuleEvaluations:
     def restore(self) -> None:
         """Rules that were being evaluated when the engine ended are in Error."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        for job, kind in itertools.product(self.store.all(KIND), KINDS):
+        for job, kind in itertools.product(self.store.all(TRAINING_JOB.stored), KINDS):
             for rule in rule_statuses.in_progress(job, kind):
                 name = job["TrainingJobName"]
                 rule_statuses.record(self.store, kind, name, rule, "Error", STOPPED)
@@ -225,7 +226,10 @@ class RuleEvaluation:
 
     def _describe(self) -> None:
         """Let the evaluator know what DescribeTrainingJob would say."""
-        job, draft = self.evaluations.store.get(KIND, self.name), self._job.with_suffix(".draft")
+        job, draft = (
+            self.evaluations.store.get(TRAINING_JOB.stored, self.name),
+            self._job.with_suffix(".draft"),
+        )
         if self.kind.takes_job and job:
             try:
                 draft.write_text(json.dumps(described(job)))

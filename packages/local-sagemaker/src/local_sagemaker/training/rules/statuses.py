@@ -6,12 +6,11 @@ import re
 import secrets
 import time
 
-from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.core.errors import REASON_LENGTH
+from local_sagemaker.core.kinds import TRAINING_JOB, arn
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.rules.kinds import KINDS, Kind
-from local_sagemaker.training.statuses import KIND
 
-DETAILS_LENGTH = 1024  # characters of StatusDetails that the API takes
 # AWS's own images, of the built-in rules and for rules of one's own, in any registry.
 EVALUATOR_IMAGE = re.compile(r".+/sagemaker-debugger-(rules|rule-evaluator)(:[^@]+)?(@.+)?")
 
@@ -44,11 +43,11 @@ def _why_not(request: dict, kind: Kind, rule: dict) -> str | None:
 def _arn(job: str, rule: str) -> str:
     """The address of a rule's processing job, whose name AWS makes of both names."""
     name = f"{job[:26]}-{re.sub('[^a-z0-9]+', '-', rule.lower())[:26]}-{secrets.token_hex(4)}"
-    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/{name}"
+    return arn("sagemaker", f"processing-job/{name}")
 
 
 def _status(rule: str, status: str, details: str | None = None) -> dict:
-    told = {"StatusDetails": details[:DETAILS_LENGTH]} if details else {}
+    told = {"StatusDetails": details[:REASON_LENGTH]} if details else {}
     return {
         "RuleConfigurationName": rule,
         "RuleEvaluationStatus": status,
@@ -71,11 +70,11 @@ def record(
 ) -> None:
     """Keep a rule's new status; a job that was deleted meanwhile has none."""
     with store.lock:
-        if (description := store.get(KIND, job)) is None:
+        if (description := store.get(TRAINING_JOB.stored, job)) is None:
             return
         changed = _status(rule, status, details)
         statuses = [
             each | changed if each["RuleConfigurationName"] == rule else each
             for each in description[kind.told]
         ]
-        store.update(KIND, job, **{kind.told: statuses})
+        store.update(TRAINING_JOB.stored, job, **{kind.told: statuses})
