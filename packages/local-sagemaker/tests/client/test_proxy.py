@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from local_sagemaker.client.certificates import Authority
+from local_sagemaker.client.proxy import Authority
 
 HOST = "bucket.s3.us-east-1.amazonaws.com"
 
