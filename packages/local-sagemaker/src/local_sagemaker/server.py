@@ -24,6 +24,7 @@ from local_sagemaker.aws import iam, moto_seams, refusals
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.journal import Journal, operation_of
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.aws.tokens import Tokens
 from local_sagemaker.core import signatures, state_files
 from local_sagemaker.core.errors import error_xml, legal_xml
@@ -48,9 +49,10 @@ class Engine:
         self.s3 = S3(self.store, self.moto)
         self.journal = Journal(self.store, self.s3.lock, self.moto)
         self.cloudwatch = CloudWatch(self.store, self.journal)
-        self.training = TrainingJobs(self.store, self.s3, self.cloudwatch, url)
+        services = Services(self.store, self.s3, self.cloudwatch, url)
+        self.training = TrainingJobs(services)
         self.tuning = TuningJobs(self.store, self.training)
-        self.endpoints = Endpoints(self.store, self.s3, self.cloudwatch, url)
+        self.endpoints = Endpoints(services)
         handlers = operations.sagemaker(
             self.training, self.tuning, self.endpoints.models, self.endpoints, Tags(self.store)
         )

@@ -9,42 +9,38 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_sagemaker.aws.cloudwatch import CloudWatch
-from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, failure_reason, invalid
 from local_sagemaker.core.kinds import ENDPOINT
-from local_sagemaker.core.store import Store, is_disk_full
+from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.hosting import capture, deployments, resources, variants
 from local_sagemaker.hosting.instance import HostedInstance
 from local_sagemaker.hosting.invocations import Invocations
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.hosting.models import Models
-from local_sagemaker.hosting.variants import HostedVariant
+from local_sagemaker.hosting.variants import Fleet, HostedVariant
 
 log = logging.getLogger(__name__)
 AT_REST = {"InService", "Failed"}
-
-Fleet = dict[str, HostedVariant]  # by the variant's name
 
 
 class Endpoints:
     """All models, configurations and endpoints of one engine."""
 
-    def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
-        self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / state_files.ENDPOINTS
-        self.models = Models(store, s3)
+    def __init__(self, services: Services) -> None:
+        self.services, self.store = services, services.store
+        self.models = Models(services.store, services.s3)
         # By endpoint: the variants in service, and those on their way there.
         self.hosted: dict[str, Fleet] = {}
         self.deploying: dict[str, Fleet] = {}
         self.closing = threading.Event()
-        self.capture = capture.Capture(s3)
-        self.invoke = Invocations(self).invoke
+        self.capture = capture.Capture(services.s3)
+        self.invoke = Invocations(services, self.hosted.get, self.capture).invoke
 
     def restore(self) -> None:
         """Serve again what was served when the engine ended, and end what was being deleted."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.store.folder / state_files.ENDPOINTS, ignore_errors=True)
         for endpoint in self.store.all(ENDPOINT.stored):
             name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
             if status == "Deleting":
@@ -178,7 +174,7 @@ class Endpoints:
         """Start `deployment` beside what serves; `following` is deployed after it."""
         with self.store.lock:
             fleet = {
-                spec["VariantName"]: HostedVariant(self, name, spec)
+                spec["VariantName"]: HostedVariant(self.services, name, spec, self.give_up)
                 for spec in deployment["Variants"]
             }
             self.deploying[name] = fleet

@@ -12,9 +12,11 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import failure_reason
 from local_sagemaker.core.kinds import ENDPOINT_LOGS
@@ -23,9 +25,6 @@ from local_sagemaker.hosting import model_data
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.runtime import container, isolation
 from local_sagemaker.runtime.output import Output
-
-if TYPE_CHECKING:
-    from local_sagemaker.hosting.endpoints import Endpoints
 
 # All from SageMaker's documentation of real-time inference.
 START_LIMIT_S = 480  # ContainerStartupHealthCheckTimeoutInSeconds, if the variant sets none
@@ -37,6 +36,8 @@ POLL_S = 0.1
 RESTARTS = 3  # in a row, of a process that ends soon after its start
 STEADY_S = 10  # a process that served so long has not ended soon
 PYTHON = "python"
+
+OnFailure = Callable[["HostedInstance", str], None]
 
 
 class Unreachable(Exception):
@@ -65,14 +66,20 @@ class _UnixConnection(http.client.HTTPConnection):
 class HostedInstance:
     """A model's process behind a Unix socket: no port is opened for it."""
 
-    def __init__(self, endpoints: Endpoints, endpoint: str, spec: dict) -> None:
-        """`spec` is a ProductionVariant with its model's ``Container`` definition."""
-        self.endpoints, self.endpoint, self.spec = endpoints, endpoint, spec
+    def __init__(
+        self, services: Services, endpoint: str, spec: dict, on_failure: OnFailure
+    ) -> None:
+        """`spec` is a ProductionVariant with its model's ``Container`` definition.
+
+        `on_failure` is called, with the reason, if the process cannot be kept in service.
+        """
+        self.services, self.endpoint, self.spec = services, endpoint, spec
+        self._on_failure = on_failure
         self.name, self.container = spec["VariantName"], spec["Container"]
         identifier = secrets.token_hex(4)
         self.group = ENDPOINT_LOGS + endpoint
         self.stream = f"{self.name}/i-{identifier}"
-        self.folder = endpoints.folder / identifier
+        self.folder = services.store.folder / state_files.ENDPOINTS / identifier
         self.ml = self.folder / "ml"
         self.socket = self.folder / "socket"
         if len(str(self.socket)) > SOCKET_LENGTH:
@@ -94,7 +101,7 @@ class HostedInstance:
         for line in [container.banner(self.container["Image"]), *self.spec.get("Notes", [])]:
             self._log(line)
         download_limit_s = self.spec.get("ModelDataDownloadTimeoutInSeconds")
-        model_data.fetch(self.endpoints.s3, self.container, self.ml, self.folder, download_limit_s)
+        model_data.fetch(self.services.s3, self.container, self.ml, self.folder, download_limit_s)
         self._launch()
         limit = self.spec.get("ContainerStartupHealthCheckTimeoutInSeconds", START_LIMIT_S)
         deadline = time.monotonic() + limit
@@ -131,14 +138,14 @@ class HostedInstance:
 
     def _process(self) -> subprocess.Popen:
         scratch, given = self.folder / "scratch", self.container.get("Environment", {})
-        shared = self.endpoints.store.folder / state_files.ENVIRONMENTS
+        shared = self.services.store.folder / state_files.ENVIRONMENTS
         submitted = given.get(model_data.SUBMIT, "").startswith("s3://")
         place = "code" if submitted else "model/code"
         code = container.inside(self.ml, f"{container.ML}/{place}")
         environment = {
             **container.environment(
-                self.endpoints.url,
-                self.endpoints.store.access_key,
+                self.services.url,
+                self.services.store.access_key,
                 scratch,
                 self.ml,
                 self.container["Image"],
@@ -172,7 +179,7 @@ class HostedInstance:
         self.tail.extend(lines)
         events = [(int(time.time() * 1000), line) for line in lines]
         if events and not self.closed.is_set():
-            self.endpoints.cloudwatch.put_log_events(self.group, self.stream, events)
+            self.services.cloudwatch.put_log_events(self.group, self.stream, events)
 
     def _restart(self) -> None:
         """Start a process that ended by itself again; give up on one that keeps ending."""
@@ -182,7 +189,7 @@ class HostedInstance:
             return
         if self.soon_ended > RESTARTS:
             why = self._unhealthy(f"It ended {self.soon_ended} times in a row.")
-            threading.Thread(target=self.endpoints.give_up, args=(self, why)).start()
+            threading.Thread(target=self._on_failure, args=(self, why)).start()
         else:
             self.process.wait()
             self._log("local_sagemaker: the process has ended and is started again")

@@ -10,13 +10,14 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from local_sagemaker.aws.cloudwatch import TRAINING_METRICS, as_number, captures
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import failure_reason
 from local_sagemaker.core.kinds import TRAINING_JOB, TRAINING_LOGS
@@ -34,10 +35,8 @@ from local_sagemaker.training.instance import Instance
 from local_sagemaker.training.mirroring import Mirroring, mirrors
 from local_sagemaker.training.outputs import Outputs, left_out
 from local_sagemaker.training.profiling import sampling
+from local_sagemaker.training.slots import Slots
 from local_sagemaker.training.statuses import UNREAD, transition
-
-if TYPE_CHECKING:
-    from local_sagemaker.training.operations import TrainingJobs
 
 log = logging.getLogger(__name__)
 
@@ -52,17 +51,33 @@ class JobFailed(Exception):
 class TrainingJob:
     """One job on its way; runs in a thread of its own."""
 
-    def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
-        self.jobs, self.description, self.parallel = jobs, description, parallel
+    def __init__(
+        self,
+        services: Services,
+        description: dict,
+        slots: Slots,
+        parallel: int,
+        closing: threading.Event,
+        on_end: Callable[[TrainingJob], None],
+    ) -> None:
+        """A job that waits for one of `slots`.
+
+        Args:
+            parallel: how many jobs its tuning job runs at a time.
+            closing: set when the engine ends; the next start tells then what happened.
+            on_end: called when the job has ended and its folder is removed.
+        """
+        self.services, self.description, self.slots = services, description, slots
+        self.parallel, self._closing, self._on_end = parallel, closing, on_end
         self.name = description["TrainingJobName"]
         self.image = description["AlgorithmSpecification"]["TrainingImage"]
-        self.folder = jobs.folder / self.name
+        self.folder = services.store.folder / state_files.JOBS / self.name
         hosts, views = cluster.hosts(description["ResourceConfig"]), channels.views(description)
         self.instances = [
             Instance(self.folder / host.name, host, hosts, self._publish, views) for host in hosts
         ]
         self.mirrorings = [
-            Mirroring(jobs.s3, each.tree, mirrors(description, each.tree), each.scratch)
+            Mirroring(services.s3, each.tree, mirrors(description, each.tree), each.scratch)
             for each in self.instances
         ]
         self.stopping = threading.Event()
@@ -84,11 +99,11 @@ class TrainingJob:
 
     def _run(self) -> None:
         try:
-            if self.jobs.slots.acquire(self.stopping):
+            if self.slots.acquire(self.stopping):
                 try:
                     self._walk()
                 finally:
-                    self.jobs.slots.release()
+                    self.slots.release()
             else:
                 self._end("Stopped")
         except JobFailed as failure:
@@ -98,9 +113,7 @@ class TrainingJob:
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.jobs.rules.job_ended(self.name)
-            if self.jobs.running.get(self.name) is self:
-                del self.jobs.running[self.name]
+            self._on_end(self)
 
     def _fail(self, reason: str) -> None:
         for instance in self.instances:
@@ -112,8 +125,8 @@ class TrainingJob:
         shutil.rmtree(self.folder, ignore_errors=True)
         while True:
             try:
-                if not self.jobs.closing:
-                    end_markers.put(self.jobs.s3, self.description)
+                if not self._closing.is_set():
+                    end_markers.put(self.services.s3, self.description)
                 return self._record(status, **changes)
             except (OSError, sqlite3.OperationalError) as error:
                 if not is_disk_full(error):
@@ -121,12 +134,12 @@ class TrainingJob:
             time.sleep(1)
 
     def _record(self, status: str, **changes) -> None:
-        if not self.jobs.closing:  # else the next start tells what happened
+        if not self._closing.is_set():  # else the next start tells what happened
             changes.update(self._printed())  # there may have been no room for the last of them
-            transition(self.jobs.store, self.name, status, **changes)
+            transition(self.services.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
-        with self.jobs.store.lock:  # after Stopping come only Uploading and the end
+        with self.services.store.lock:  # after Stopping come only Uploading and the end
             if status == "Uploading" or not self.stopping.is_set():
                 self._record(status, **changes)
 
@@ -161,7 +174,7 @@ class TrainingJob:
 
     def _download(self) -> None:
         self._find_buckets()
-        end_markers.remove(self.jobs.s3, self.description)
+        end_markers.remove(self.services.s3, self.description)
         try:
             for channel in self.description.get("InputDataConfig", []):
                 self._fetch(channel)
@@ -178,13 +191,13 @@ class TrainingJob:
         hosts = len(self.instances)
         for number, each in enumerate(self.instances):
             data = each.ml / "input/data"
-            channels.fetch(self.jobs.s3, self.description, channel, data, number, hosts)
+            channels.fetch(self.services.s3, self.description, channel, data, number, hosts)
 
     def _find_buckets(self) -> None:
         """Fail now rather than after the training if there is no place for its results."""
         for member, uri in outputs.places(self.description).items():
             bucket = split(uri)[0]
-            if not self.jobs.s3.has_bucket(bucket):
+            if not self.services.s3.has_bucket(bucket):
                 raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
 
     # The container
@@ -218,10 +231,10 @@ class TrainingJob:
 
     def _watching(self) -> AbstractContextManager:
         hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
-        return machine_metrics.watching(self.jobs.cloudwatch, hosts, self.folder)
+        return machine_metrics.watching(self.services.cloudwatch, hosts, self.folder)
 
     def _time_out(self) -> None:
-        with self.jobs.store.lock:  # it may just have been stopped
+        with self.services.store.lock:  # it may just have been stopped
             if not self.stopping.is_set():
                 self.timed_out = True
                 self._next("Stopping", TrainingJobStatus="Stopping")
@@ -241,16 +254,16 @@ class TrainingJob:
 
     @property
     def _environments(self) -> Path:
-        return self.jobs.store.folder / state_files.ENVIRONMENTS
+        return self.services.store.folder / state_files.ENVIRONMENTS
 
     def _environment(self, instance: Instance) -> dict[str, str]:
         job, shared = self.description, self._environments
-        together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
+        together = min(max(self.parallel, self.slots.used), self.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
             **container.environment(
-                self.jobs.url,
-                self.jobs.store.access_key,
+                self.services.url,
+                self.services.store.access_key,
                 instance.scratch,
                 instance.ml,
                 self.image,
@@ -281,7 +294,7 @@ class TrainingJob:
         created = int(self.description["CreationTime"])
         stream = f"{self.name}/{instance.host.name}-{created}"
         events = [(int(now * 1000), text) for text in texts]
-        self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
+        self.services.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
 
     def _scrape(self, texts: list[str], now: float) -> None:
         """Record the metrics of these lines; a metric's final value is the one printed last."""
@@ -289,16 +302,16 @@ class TrainingJob:
         captured = [item for text in texts for item in captures(text, definitions).items()]
         found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
         unread = {name: text for name, text in captured if as_number(text) is None}
-        with self.jobs.store.lock:  # other instances print metrics too
+        with self.services.store.lock:  # other instances print metrics too
             if not found and not unread.keys() - self.unread.keys():
                 return
             for name, value in found:
                 self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
             self.unread = {**unread, **self.unread}  # what was captured first is kept
-            self.jobs.store.update(TRAINING_JOB.stored, self.name, **self._printed())
+            self.services.store.update(TRAINING_JOB.stored, self.name, **self._printed())
         if found:
             values = [(name, value, "None") for name, value in found]
-            self.jobs.cloudwatch.put_metrics(
+            self.services.cloudwatch.put_metrics(
                 TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
             )
 
@@ -323,7 +336,7 @@ class TrainingJob:
     def _upload(self, with_model: bool) -> dict:
         """Store what the job left, in AWS's layout; return the description's new members."""
         first, trees = self.instances[0], [each.tree for each in self.instances]
-        results = Outputs(self.jobs.s3, self.description, trees, first.scratch)
+        results = Outputs(self.services.s3, self.description, trees, first.scratch)
         try:
             for mirroring in self.mirrorings:  # first: a next job may need its checkpoints
                 mirroring.finish()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 
-from local_sagemaker.aws.cloudwatch import CloudWatch
-from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.listing import page
-from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.isolation import isolation
 from local_sagemaker.training import (
@@ -36,21 +35,20 @@ MOST_INSTANCES = 20  # of a job: AWS's default quota
 class TrainingJobs:
     """All training jobs of one engine."""
 
-    def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
-        self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / state_files.JOBS
+    def __init__(self, services: Services) -> None:
+        self.services, self.store = services, services.store
         self.slots = Slots(os.cpu_count() or 1)
         self.running: dict[str, TrainingJob] = {}
-        self.rules = RuleEvaluations(store, s3, url)
-        self.closing = False
+        self.rules = RuleEvaluations(services)
+        self.closing = threading.Event()
 
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed, and their folders are removed."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.store.folder / state_files.JOBS, ignore_errors=True)
         for job in self.store.all(TRAINING_JOB.stored):
             if job["TrainingJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
-                end_markers.put(self.s3, job)
+                end_markers.put(self.services.s3, job)
                 transition(self.store, job["TrainingJobName"], "Failed", FailureReason=reason)
         self.rules.restore()
 
@@ -59,7 +57,7 @@ class TrainingJobs:
 
     def close(self) -> None:
         """Kill all jobs and wait for their threads."""
-        self.closing = True
+        self.closing.set()
         self.rules.close()
         for job in list(self.running.values()):
             job.abort()
@@ -87,7 +85,8 @@ class TrainingJobs:
             "ProfilingStatus": profiler_config.status(request),
             **rule_statuses.first(request),
         }
-        runner = TrainingJob(self, job, parallel)
+        slots, closing = self.slots, self.closing
+        runner = TrainingJob(self.services, job, slots, parallel, closing, self._forget)
         with self.store.lock:
             if self.store.get(TRAINING_JOB.stored, name):
                 text = "Training job names must be unique within an AWS account and region, and a "
@@ -99,6 +98,12 @@ class TrainingJobs:
         runner.thread.start()
         return {"TrainingJobArn": arn}
 
+    def _forget(self, job: TrainingJob) -> None:
+        """A job has ended and its folder is removed."""
+        self.rules.job_ended(job.name)
+        if self.running.get(job.name) is job:
+            del self.running[job.name]
+
     def describe(self, request: dict) -> dict:
         waiters.hold(lambda: self._has_ended(request["TrainingJobName"]))
         job = self.store.get(TRAINING_JOB.stored, request["TrainingJobName"])
@@ -108,7 +113,7 @@ class TrainingJobs:
 
     def _has_ended(self, name: str) -> bool:
         job = self.store.get(TRAINING_JOB.stored, name)
-        return job is None or job["TrainingJobStatus"] in ENDED or self.closing
+        return job is None or job["TrainingJobStatus"] in ENDED or self.closing.is_set()
 
     def list(self, request: dict) -> dict:
         return page(self.store.all(TRAINING_JOB.stored), request, TRAINING_JOB)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from local_sagemaker.core.errors import ApiError, failure_reason, invalid
+from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.kinds import ENDED, TRAINING_JOB, TUNING_JOB
 from local_sagemaker.core.listing import cut, page
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.operations import TrainingJobs
-from local_sagemaker.tuning import completion, definitions, summaries, warm_start
+from local_sagemaker.tuning import completion, definitions, statuses, summaries, warm_start
 
 if TYPE_CHECKING:
     from local_sagemaker.tuning.job import Algorithm, TuningJob
@@ -30,7 +30,7 @@ class TuningJobs:
         for job in self.store.all(TUNING_JOB.stored):
             if job["HyperParameterTuningJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
-                self.end(job["HyperParameterTuningJobName"], "Failed", reason)
+                statuses.end(self.store, job["HyperParameterTuningJobName"], "Failed", reason)
 
     def busy(self) -> bool:
         return bool(self.running)
@@ -62,7 +62,7 @@ class TuningJobs:
             "LastModifiedTime": now,
             "Jobs": [],
         }
-        runner = tuning_job.TuningJob(self, job, algorithms)
+        runner = tuning_job.TuningJob(self.store, self.jobs, job, algorithms, self._forget)
         with self.store.lock:
             if self.store.get(TUNING_JOB.stored, name):
                 text = f"A hyperparameter tuning job with the name, {name}, already exists. "
@@ -71,6 +71,11 @@ class TuningJobs:
             self.running[name] = runner
         runner.thread.start()
         return {"HyperParameterTuningJobArn": arn}
+
+    def _forget(self, job: TuningJob) -> None:
+        """A job has ended."""
+        if self.running.get(job.name) is job:  # not a new one of the same name
+            del self.running[job.name]
 
     def describe(self, request: dict) -> dict:
         job = self._described(self._get(request["HyperParameterTuningJobName"]))
@@ -102,8 +107,8 @@ class TuningJobs:
                 text = "The request was rejected because the tuning job is in status"
                 raise invalid(f"{text} {status}.")
             if status == "InProgress" and name in self.running:
-                changes = {"LastModifiedTime": time.time()}
-                self.keep(name, HyperParameterTuningJobStatus="Stopping", **changes)
+                changes = {"HyperParameterTuningJobStatus": "Stopping"}
+                self.store.update(TUNING_JOB.stored, name, LastModifiedTime=time.time(), **changes)
                 self.running[name].stopping.set()
         return {}
 
@@ -150,17 +155,6 @@ class TuningJobs:
             key=lambda item: [*orders[order](item), item["TrainingJobName"]],
             descending=request.get("SortOrder") == "Descending",
         )
-
-    # For the operations and the running jobs
-
-    def keep(self, name: str, **changes) -> None:
-        self.store.update(TUNING_JOB.stored, name, **changes)
-
-    def end(self, name: str, status: str, reason: str | None = None) -> None:
-        now = time.time()
-        changes = {"FailureReason": failure_reason(reason)} if reason else {}
-        changes |= {"HyperParameterTuningEndTime": now, "LastModifiedTime": now}
-        self.keep(name, HyperParameterTuningJobStatus=status, **changes)
 
     def _get(self, name: str) -> dict:
         job = self.store.get(TUNING_JOB.stored, name)

@@ -21,6 +21,7 @@ from engine_support.rules import HOOK, IMAGE, rule
 from engine_support.shared_files import shared_folder
 from local_sagemaker import daemon
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.client.environment import aws_variables
 from local_sagemaker.core import access_key
 from local_sagemaker.core.kinds import TRAINING_JOB
@@ -371,7 +372,7 @@ def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
     )
     job = {**request, **rule_statuses.first(request), "CreationTime": 1.0}
     store.put(TRAINING_JOB.stored, name, job)
-    evaluations = RuleEvaluations(store, s3, "http://127.0.0.1:1")
+    evaluations = RuleEvaluations(Services(store, s3, None, "http://127.0.0.1:1"))
     evaluations.begin(job)
     evaluator(name).suspend()
     assert evaluations.busy()
