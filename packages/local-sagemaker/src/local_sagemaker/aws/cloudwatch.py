@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 
 from moto.logs.models import logs_backends
 
@@ -14,6 +15,7 @@ from local_sagemaker.aws.journal import Journal
 from local_sagemaker.core.kinds import TRAINING_LOGS
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import log_text
+from local_sagemaker.runtime.output import Log
 
 TRAINING_METRICS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_METRICS = "AWS/SageMaker"
@@ -43,11 +45,20 @@ class CloudWatch:
         # Straight to the stream: the operation would drop events older than two weeks.
         shown.put_log_events(
             [
-                {"timestamp": time, "message": piece}
-                for time, text in events
+                {"timestamp": moment, "message": piece}
+                for moment, text in events
                 for piece in log_text.pieces(log_text.escaped(text))
             ]
         )
+
+    def log(self, group: str, stream: str) -> Log:
+        """A log stream, to be written to as a container prints."""
+
+        def put(lines: list[str]) -> None:
+            now = int(time.time() * 1000)
+            self.put_log_events(group, stream, [(now, line) for line in lines])
+
+        return Log(put)
 
     def with_streams(self, body: bytes) -> bytes:
         """A FilterLogEvents request whose stream prefix, which moto ignores, is spelt out."""

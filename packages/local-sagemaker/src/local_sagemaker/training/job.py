@@ -22,7 +22,8 @@ from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import failure_reason
 from local_sagemaker.core.kinds import TRAINING_JOB, TRAINING_LOGS
 from local_sagemaker.core.store import is_disk_full
-from local_sagemaker.runtime import container, isolation, log_text, requirements
+from local_sagemaker.runtime import container, isolation, requirements
+from local_sagemaker.runtime.output import Log
 from local_sagemaker.training import (
     channels,
     cluster,
@@ -41,7 +42,6 @@ from local_sagemaker.training.statuses import UNREAD, transition
 log = logging.getLogger(__name__)
 
 OWN_LENGTH = 600  # characters of it that the script's own words may take
-TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
 
 
 class JobFailed(Exception):
@@ -73,15 +73,14 @@ class TrainingJob:
         self.image = description["AlgorithmSpecification"]["TrainingImage"]
         self.folder = services.store.folder / state_files.JOBS / self.name
         hosts, views = cluster.hosts(description["ResourceConfig"]), channels.views(description)
-        self.instances = [
-            Instance(self.folder / host.name, host, hosts, self._publish, views) for host in hosts
-        ]
+        self.instances = [Instance(self.folder / host.name, host, hosts, views) for host in hosts]
         self.mirrorings = [
             Mirroring(services.s3, each.tree, mirrors(description, each.tree), each.scratch)
             for each in self.instances
         ]
         self.stopping = threading.Event()
         self.timed_out = False
+        self._logs: dict[str, Log] = {}
         self.final: dict[str, dict] = {}
         self.unread: dict[str, str | None] = {}
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -213,7 +212,7 @@ class TrainingJob:
         timer.daemon = True
         timer.start()
         for instance in self.instances:
-            self._log(instance, [container.banner(self.image)], time.time())
+            self._log(instance).write([container.banner(self.image)])
         try:
             with contextlib.ExitStack() as looking:
                 for mirroring in self.mirrorings:
@@ -222,12 +221,6 @@ class TrainingJob:
                 return cluster.run_together(self.instances, self._run_on)
         finally:
             timer.cancel()
-
-    def _sampling(self, instance: Instance) -> AbstractContextManager:
-        def tell(line: str) -> None:
-            self._log(instance, [line], time.time())
-
-        return sampling(self.description, instance, tell)
 
     def _watching(self) -> AbstractContextManager:
         hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
@@ -241,9 +234,15 @@ class TrainingJob:
                 self.stop()
 
     def _run_on(self, instance: Instance) -> int:
-        environment = self._environment(instance)
         kept = container.kept(instance.scratch, self._environments)
-        return instance.run(self._command(instance), environment, kept, self._sampling)
+        instance.start(self._command(instance), self._environment(instance), kept)
+        log_stream = self._log(instance)
+        with sampling(self.description, instance, lambda line: log_stream.write([line])):
+            for lines in instance.lines():
+                log_stream.write(lines)
+                self._take_metrics(lines)
+            log_stream.flush()
+            return instance.process.wait()
 
     def _command(self, instance: Instance) -> list[str]:
         algorithm = self.description["AlgorithmSpecification"]
@@ -276,25 +275,20 @@ class TrainingJob:
             **job.get("Environment", {}),
         }
 
-    def _publish(self, instance: Instance, raw: list[bytes]) -> None:
-        """Send lines of output to CloudWatch, and look for metrics in them."""
-        now = time.time()
-        texts = [text for text in map(log_text.decoded, raw) if text]
-        instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
-        try:
-            if texts:
-                self._log(instance, texts, now)
-        finally:  # a log that cannot be written costs no final metric
-            try:
-                self._scrape(texts, now)
-            except sqlite3.OperationalError:
-                log.warning("metrics of %s are lost", self.name, exc_info=True)
+    def _log(self, instance: Instance) -> Log:
+        """The log stream of one of the job's instances."""
+        if instance.host.name not in self._logs:
+            created = int(self.description["CreationTime"])
+            stream = f"{self.name}/{instance.host.name}-{created}"
+            self._logs[instance.host.name] = self.services.cloudwatch.log(TRAINING_LOGS, stream)
+        return self._logs[instance.host.name]
 
-    def _log(self, instance: Instance, texts: list[str], now: float) -> None:
-        created = int(self.description["CreationTime"])
-        stream = f"{self.name}/{instance.host.name}-{created}"
-        events = [(int(now * 1000), text) for text in texts]
-        self.services.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
+    def _take_metrics(self, texts: list[str]) -> None:
+        """Look for metrics in lines of output."""
+        try:
+            self._scrape(texts, time.time())
+        except Exception:  # the job goes on, whatever it prints and wherever that can be stored
+            log.warning("metrics of %s are lost", self.name, exc_info=True)
 
     def _scrape(self, texts: list[str], now: float) -> None:
         """Record the metrics of these lines; a metric's final value is the one printed last."""
@@ -345,5 +339,5 @@ class TrainingJob:
         except Exception as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
         if results.left_out:
-            self._log(first, [left_out(results.left_out)], time.time())
+            self._log(first).write([left_out(results.left_out)])
         return changes
