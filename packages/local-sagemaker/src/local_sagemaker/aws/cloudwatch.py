@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 import time
 
 from moto.logs.models import logs_backends
@@ -104,27 +102,3 @@ class CloudWatch:
             metrics.prune(self.store)
             logs.restore(self.backend)
             logs.prune(self.backend)
-
-
-def captures(line: str, definitions: list[dict]) -> dict[str, str | None]:
-    """What the metric definitions (``Name``, ``Regex``) find in one log line.
-
-    As on SageMaker the first group of the expression is the value; None if there is none. Of a
-    progress bar's line, what it showed last counts.
-    """
-    found, states = {}, log_text.segments(line)
-    texts = [*reversed(states), line] if len(states) > 1 else [line]
-    for definition in definitions:
-        tried = (re.search(definition["Regex"], text) for text in texts)
-        if match := next(filter(None, tried), None):
-            found[definition["Name"]] = match[1] if match.groups() else None
-    return found
-
-
-def as_number(text: str | None) -> float | None:
-    """A captured value; None if it is no finite number."""
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None

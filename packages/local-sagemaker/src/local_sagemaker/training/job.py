@@ -14,7 +14,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from local_sagemaker.aws.cloudwatch import TRAINING_METRICS, as_number, captures
+from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
+from local_sagemaker.aws.printed_metrics import PrintedMetrics, numbers
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
 from local_sagemaker.aws.services import Services
@@ -37,7 +38,7 @@ from local_sagemaker.training.mirroring import Mirroring, mirrors
 from local_sagemaker.training.outputs import Outputs, left_out
 from local_sagemaker.training.profiling import sampling
 from local_sagemaker.training.slots import Slots
-from local_sagemaker.training.statuses import UNREAD, transition
+from local_sagemaker.training.statuses import transition
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ class TrainingJob:
         self.stopping = threading.Event()
         self.timed_out = False
         self._logs: dict[str, Log] = {}
-        self.final: dict[str, dict] = {}
-        self.unread: dict[str, str | None] = {}
+        definitions = description["AlgorithmSpecification"].get("MetricDefinitions", [])
+        self.printed = PrintedMetrics(definitions)
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def stop(self) -> None:
@@ -134,7 +135,8 @@ class TrainingJob:
 
     def _record(self, status: str, **changes) -> None:
         if not self._closing.is_set():  # else the next start tells what happened
-            changes.update(self._printed())  # there may have been no room for the last of them
+            # There may have been no room for the last of the metrics.
+            changes.update(self.printed.members())
             transition(self.services.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
@@ -283,36 +285,21 @@ class TrainingJob:
             self._logs[instance.host.name] = self.services.cloudwatch.log(TRAINING_LOGS, stream)
         return self._logs[instance.host.name]
 
-    def _take_metrics(self, texts: list[str]) -> None:
-        """Look for metrics in lines of output."""
+    def _take_metrics(self, lines: list[str]) -> None:
+        """Record the metrics that lines of output hold."""
         try:
-            self._scrape(texts, time.time())
+            self._record_metrics(self.printed.found(lines), time.time())
         except Exception:  # the job goes on, whatever it prints and wherever that can be stored
             log.warning("metrics of %s are lost", self.name, exc_info=True)
 
-    def _scrape(self, texts: list[str], now: float) -> None:
-        """Record the metrics of these lines; a metric's final value is the one printed last."""
-        definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
-        captured = [item for text in texts for item in captures(text, definitions).items()]
-        found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
-        unread = {name: text for name, text in captured if as_number(text) is None}
+    def _record_metrics(self, found: list[tuple[str, str | None]], now: float) -> None:
         with self.services.store.lock:  # other instances print metrics too
-            if not found and not unread.keys() - self.unread.keys():
-                return
-            for name, value in found:
-                self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-            self.unread = {**unread, **self.unread}  # what was captured first is kept
-            self.services.store.update(TRAINING_JOB.stored, self.name, **self._printed())
-        if found:
-            values = [(name, value, "None") for name, value in found]
-            self.services.cloudwatch.put_metrics(
-                TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
-            )
-
-    def _printed(self) -> dict:
-        """What the description has of metrics: final values, and captures that are no number."""
-        members = {"FinalMetricDataList": list(self.final.values()), UNREAD: self.unread}
-        return {name: value for name, value in members.items() if value}
+            if self.printed.keep(found, now):
+                members = self.printed.members()
+                self.services.store.update(TRAINING_JOB.stored, self.name, **members)
+        if values := [(name, value, "None") for name, value in numbers(found)]:
+            dimensions = {"TrainingJobName": self.name}
+            self.services.cloudwatch.put_metrics(TRAINING_METRICS, dimensions, values, now)
 
     def _reason(self, code: int, instance: Instance) -> str:
         """Exit code, the script's own words if it left any, and the end of the log."""

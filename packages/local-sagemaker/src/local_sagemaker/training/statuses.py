@@ -7,7 +7,6 @@ import time
 from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.store import Store
 
-UNREAD = "UnreadMetrics"  # our own member: by metric, what was found and is no number
 MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from local_sagemaker.aws import metrics
 from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
+from local_sagemaker.aws.printed_metrics import UNREAD
 from local_sagemaker.core.errors import ApiError, invalid
 from local_sagemaker.core.kinds import TRAINING_JOB, TUNING_JOB
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.operations import TrainingJobs
-from local_sagemaker.training.statuses import UNREAD
 from local_sagemaker.tuning import completion, early_stopping, hyperband, statuses, summaries
 from local_sagemaker.tuning.definitions import Definition
 from local_sagemaker.tuning.hyperband import Hyperband

@@ -378,7 +378,7 @@ def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
     assert evaluations.busy()
     evaluations.job_ended(name)
     wait_until(lambda: not evaluations.busy())
-    (found,) = store.get(TRAINING_JOB.stored, name)[TENSOR_RULES.told]
+    (found,) = store.get(TRAINING_JOB.stored, name)[TENSOR_RULES.statuses]
     assert found["RuleEvaluationStatus"] == "Error"
     assert "took more than 0.3 s after the training job's end" in found["StatusDetails"]
     assert evaluators(name) == []
@@ -407,7 +407,7 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials)
             job = mine.job(name)
             assert job["TrainingJobStatus"] == status
             for kind in KINDS:
-                (found,) = job[kind.told]
+                (found,) = job[kind.statuses]
                 assert found["RuleEvaluationStatus"] == "Error"
                 assert "the local engine stopped while the rule" in found["StatusDetails"]
         assert not (mine.state / "rules").exists()
@@ -422,6 +422,6 @@ def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     name = train(mine, trials[ILL], VANISHING)
     process.wait(timeout=60)  # nobody asks anything meanwhile
     store = Store(state)
-    (found,) = store.get(TRAINING_JOB.stored, name)[TENSOR_RULES.told]
+    (found,) = store.get(TRAINING_JOB.stored, name)[TENSOR_RULES.statuses]
     store.close()
     assert found["RuleEvaluationStatus"] == "IssuesFound"

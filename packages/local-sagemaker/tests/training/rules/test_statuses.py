@@ -112,8 +112,8 @@ def test_a_change_is_one_rules(store):
     rule_statuses.record(store, TENSOR_RULES, "job", "c", "IssuesFound", "x" * 2000)
     after = store.get(TRAINING_JOB.stored, "job")
     assert rule_statuses.in_progress(after, TENSOR_RULES) == ["a"]
-    assert after[PROFILER_RULES.told] == before[PROFILER_RULES.told]
-    old, new = before[TENSOR_RULES.told], after[TENSOR_RULES.told]
+    assert after[PROFILER_RULES.statuses] == before[PROFILER_RULES.statuses]
+    old, new = before[TENSOR_RULES.statuses], after[TENSOR_RULES.statuses]
     assert new[:2] == old[:2]
     assert new[2]["RuleEvaluationJobArn"] == old[2]["RuleEvaluationJobArn"]
     assert new[2]["StatusDetails"] == "x" * 1024  # the API's limit

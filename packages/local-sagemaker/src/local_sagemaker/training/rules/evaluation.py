@@ -33,7 +33,7 @@ from local_sagemaker.runtime import isolation
 from local_sagemaker.training import end_markers
 from local_sagemaker.training.rules import results as rule_results
 from local_sagemaker.training.rules import statuses as rule_statuses
-from local_sagemaker.training.rules.kinds import KINDS, Kind
+from local_sagemaker.training.rules.kinds import KINDS, RuleKind
 from local_sagemaker.training.statuses import described
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class RuleEvaluations:
 
     def __init__(self, services: Services) -> None:
         self.services, self.store = services, services.store
-        self.running: dict[tuple[str, Kind], RuleEvaluation] = {}
+        self.running: dict[tuple[str, RuleKind], RuleEvaluation] = {}
 
     def restore(self) -> None:
         """Rules that were being evaluated when the engine ended are in Error."""
@@ -109,18 +109,22 @@ class RuleEvaluation:
     """The rules of one job and kind on their way; runs in a thread of its own."""
 
     def __init__(
-        self, services: Services, job: dict, kind: Kind, on_end: Callable[[RuleEvaluation], None]
+        self,
+        services: Services,
+        job: dict,
+        kind: RuleKind,
+        on_end: Callable[[RuleEvaluation], None],
     ) -> None:
         """The evaluation of a job that is about to start; `on_end` is called when it has ended."""
         self.services, self._on_end = services, on_end
         self.job, self.name = job, job["TrainingJobName"]
         self.kind, self.source = kind, kind.source(job)
-        self.folder = services.store.folder / state_files.RULES / kind.told / self.name
+        self.folder = services.store.folder / state_files.RULES / kind.statuses / self.name
         self.results, self.scratch = self.folder / "results", self.folder / "scratch"
         names = rule_statuses.in_progress(job, kind)
         self.rules = {
             rule["RuleConfigurationName"]: rule
-            for rule in job[kind.asked]
+            for rule in job[kind.configurations]
             if rule["RuleConfigurationName"] in names
         }
         self.process: subprocess.Popen | None = None
