@@ -10,7 +10,6 @@ from moto.logs.models import logs_backends
 from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.aws import logs, metrics
 from local_sagemaker.aws.journal import Journal
-from local_sagemaker.core.kinds import TRAINING_LOGS
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import log_text
 from local_sagemaker.runtime.output import Log
@@ -72,15 +71,6 @@ class CloudWatch:
             names = [name for name in streams if name.startswith(prefix)]
             request["logStreamNames"] = names or [prefix]  # an empty list would mean every stream
         return json.dumps(request).encode()
-
-    def lines(self, stream_prefix: str, group: str = TRAINING_LOGS) -> list[str]:
-        """All log lines of the streams whose names begin with `stream_prefix`, in order."""
-        rows = self.store.query(
-            "SELECT message FROM log_events WHERE stream IN (SELECT id FROM log_streams "
-            "WHERE log_group = ? AND substr(name, 1, ?) = ?) ORDER BY id",
-            (group, len(stream_prefix), stream_prefix),
-        )
-        return [row[0] for row in rows]
 
     def put_metrics(
         self,
