@@ -27,10 +27,11 @@ LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine 
 TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
 ENDPOINT_INSTANCE = "ml.m5.large"
 IMAGE_SIZES = {
-    "local": 128,
+    "local": 112,
     "aws": 224,
 }  # pixels a side; two processor cores need a third of the time
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
+REGION_OF_THE_SESSION = "No region provided. Using default region."  # it is the one we have set
 CHATTY_LOGGERS = ("boto3", "botocore", "s3transfer", "sagemaker", "urllib3")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
@@ -93,7 +94,7 @@ def connect() -> Workspace:
     (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
     is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
     closed to new accounts). ``COURSE_IMAGE_SIZE`` is the size of the photos in training, in pixels
-    a side: 128 in local mode and 224 on AWS by default.
+    a side: 112 in local mode and 224 on AWS by default.
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
@@ -120,6 +121,7 @@ class _OnlyWarnings(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.addFilter(lambda record: record.getMessage() != REGION_OF_THE_SESSION)
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger().handle(record)

@@ -214,6 +214,8 @@ chatty.setLevel(logging.DEBUG)  # as ModelBuilder does
 chatty.info("chatter")
 chatty.warning("heed this")
 logging.info("of the notebook itself")
+from sagemaker.core.utils.utils import SageMakerClient
+SageMakerClient()  # would warn that it takes the session's region
 boto3.client("s3").put_object(Bucket=ws.bucket, Key="seen", Body=b"x")
 print(ws.mode, ws.uri("data", "train"), ws.training_instance)
 """
@@ -257,7 +259,7 @@ def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
 
 
 def test_the_image_size_is_the_modes_own_or_the_environments(clean):
-    assert workspace.chosen_image_size("local") == 128
+    assert workspace.chosen_image_size("local") == 112
     assert workspace.chosen_image_size("aws") == 224
     clean.setenv("COURSE_IMAGE_SIZE", "96")
     assert workspace.chosen_image_size("aws") == 96
