@@ -15,15 +15,13 @@ import secrets
 import socket
 import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment
 
 import certifi
 
-from local_sagemaker.client.certificates import Authority
-from local_sagemaker.core.signatures import SIGNED_HOST
+from local_sagemaker.client.proxy import Handler, Proxy
 from local_sagemaker.core.state_files import AUTHORITIES
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
@@ -33,17 +31,14 @@ LONGEST_BODY = 1024 * 1024  # bytes; STS takes less
 CONNECT_LIMIT_S = 30
 PIECE = 64 * 1024
 LOOPBACK = "127.0.0.1,localhost"
-PER_CONNECTION = {"connection", "host", "proxy-connection", "transfer-encoding"}
 
 
 class UnusableProxy(ValueError):
     """The caller's own proxy is of a kind that cannot be asked for a tunnel."""
 
 
-class IdentityProxy(ThreadingHTTPServer):
+class IdentityProxy(Proxy):
     """Answers for STS until the process ends or it is closed."""
-
-    daemon_threads = True
 
     def __init__(self, engine: str, callers: Mapping[str, str]) -> None:
         """Listen on a free port of 127.0.0.1.
@@ -60,11 +55,9 @@ class IdentityProxy(ThreadingHTTPServer):
         if upstream and self.upstream.scheme != "http":
             raise UnusableProxy(f"a proxy of the kind {self.upstream.scheme}://")
         self.callers = {"no": callers.get("no", "")}
-        self.engine, self.authority = urlsplit(engine).netloc, Authority()
         # Others on this machine must not reach the network by the caller's proxy.
         self.secret = secrets.token_urlsafe(16)
-        super().__init__(("127.0.0.1", 0), _Handler)
-        threading.Thread(target=self.serve_forever, daemon=True, name="identity").start()
+        super().__init__(engine, _Handler)
 
     def environment(self, folder: Path, trusted: Path | None) -> dict[str, str]:
         """Variables that put a command under this proxy; writes the bundle of authorities.
@@ -113,13 +106,13 @@ class IdentityProxy(ThreadingHTTPServer):
         """Clients that go away are no defect, and the command's terminal is not ours."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """A client's request for a tunnel."""
+class _Handler(Handler):
+    """A client's request for a tunnel, and inside of one to STS its requests."""
 
-    def log_message(self, *_) -> None:
-        pass
+    server: IdentityProxy
 
     def do_CONNECT(self) -> None:
+        self.close_connection = True  # whatever follows is not asked of this proxy
         if not self._is_the_commands():
             return self._say(407, 'Proxy-Authenticate: Basic realm="local_sagemaker"')
         try:
@@ -128,7 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:  # brackets or a port that are none
             return self._say(400)
         if STS.fullmatch(host):
-            return self._answer_as(host)
+            with contextlib.suppress(OSError):  # the client does not trust the authority, or left
+                self.answer_as(host)
+            return None
         try:
             there = self.server.connect(host, port)
         except (OSError, http.client.HTTPException):
@@ -138,63 +133,28 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(200)
             _relay(self.connection, there)
 
-    def _refuse(self) -> None:
-        self._say(405, "Allow: CONNECT")
+    def _serve(self) -> None:
+        if not self.tls_host:
+            self.close_connection = True
+            return self._say(405, "Allow: CONNECT")
+        if int(self.headers.get("Content-Length") or 0) > LONGEST_BODY:
+            self.close_connection = True
+            return self._say(413)
+        with self.engines_answer(self.path, self.pieces()) as answer:
+            self.pass_back(answer)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _refuse
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
 
     def _is_the_commands(self) -> bool:
         expected = _basic("local", self.server.secret)
         given = self.headers.get("Proxy-Authorization", "")
         return secrets.compare_digest(given.encode(), expected.encode())
 
-    def _answer_as(self, host: str) -> None:
-        self._say(200)
-        context = self.server.authority.context(host)
-        try:
-            inside = context.wrap_socket(self.connection, server_side=True)
-        except OSError:  # the client does not trust the authority
-            return
-        with inside:
-            _Sts(inside, self.client_address, self.server)
-
     def _say(self, status: int, *headers: str) -> None:
         line = f"HTTP/1.1 {status} {http.client.responses[status]}"
         if status != 200:  # git asks without the secret first, and again when it may
             headers += ("Content-Length: 0", "Connection: close")
         self.wfile.write("\r\n".join([line, *headers, "", ""]).encode())
-
-
-class _Sts(BaseHTTPRequestHandler):
-    """Requests inside a tunnel to STS: the engine answers them."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > LONGEST_BODY:
-            self.close_connection = True
-            return self._pass_back(413, {}, b"")
-        sent = {n: v for n, v in self.headers.items() if n.lower() not in PER_CONNECTION}
-        sent[SIGNED_HOST] = self.headers.get("Host", "")
-        with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
-            engine.request(self.command, self.path, self.rfile.read(length), sent)
-            answer = engine.getresponse()
-            self._pass_back(answer.status, dict(answer.headers), answer.read())
-
-    do_GET = do_POST
-
-    def _pass_back(self, status: int, headers: dict[str, str], content: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in headers.items():
-            if name.lower() not in PER_CONNECTION | {"content-length"}:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
 
 
 def _basic(name: str, secret: str) -> str:

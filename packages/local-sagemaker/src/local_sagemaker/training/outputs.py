@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from local_sagemaker.aws.s3.service import S3, split
-from local_sagemaker.core.errors import invalid
+from local_sagemaker.core import errors
+from local_sagemaker.core.errors import REASON_LENGTH, invalid
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.archive import gzip
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training import configuration, profiler_config
 
 MODEL, DATA = "model", "output/data"  # below /opt/ml
-REASON_LENGTH = 1024  # FailureReason's limit in the API
 OWN_LENGTH = 600  # characters of it that the script's own words may take
 
 
@@ -137,7 +137,7 @@ def failure_reason(code: int, tree: Tree, tail: Iterable[str], of: str = "") -> 
     own = own[:OWN_LENGTH]
     lines = [line for line in tail if line.strip() and not re.match(r"\++ ", line)]
     head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
-    return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+    return errors.failure_reason(head, lines)
 
 
 def _failure(tree: Tree) -> str:
