@@ -1,4 +1,4 @@
-"""The command line: ``local-sagemaker start | stop | status | env | logs | clean | run``."""
+"""The command line: ``local-sagemaker start | stop | status | env | logs | reclaim | ...``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local_sagemaker import daemon, private_run
-from local_sagemaker.client import log_lines
+from local_sagemaker.client import log_lines, reclaims
 from local_sagemaker.client.environment import client_environment, removed
 from local_sagemaker.core import access_key, state_files, state_folder
+from local_sagemaker.core.errors import ApiError
 from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.daemon import DEFAULT_STATE, EngineError
 
@@ -73,6 +74,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--follow", action="store_true", help="print new lines, too, until the job ends"
     )
+    sub = command("reclaim", _reclaim, "take the instances of a spot job away; it goes on later")
+    sub.add_argument("job", help="name of the training job")
+    sub.add_argument(
+        "--notice",
+        type=float,
+        default=reclaims.NOTICE_S,
+        metavar="S",
+        help="seconds between SIGTERM and SIGKILL (default: %(default)g)",
+    )
+    sub.add_argument(
+        "--absence",
+        type=float,
+        default=reclaims.ABSENCE_S,
+        metavar="S",
+        help="seconds until the job gets other instances (default: %(default)g)",
+    )
+    sub.set_defaults(state=None)
     sub = command("clean", _clean, "free what no later start needs: leftovers, caches, old logs")
     sub.add_argument(
         "--all", action="store_true", help="remove the whole state, objects and jobs included"
@@ -239,6 +257,22 @@ def _logs(options: argparse.Namespace) -> int:
         found = True
     if not found:
         raise EngineError(f"no log of '{options.job}': local-sagemaker status lists what there is")
+    return 0
+
+
+def _reclaim(options: argparse.Namespace) -> int:
+    url = os.environ.get("LOCAL_SAGEMAKER_URL")
+    if url and options.state is None:  # a shell that uses an engine means that one
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        key = access_key.AccessKey(*(os.environ[name] for name in names))
+    else:
+        running = _found(options.state or DEFAULT_STATE)
+        url, key = running.url, access_key.read(Path(running.state))
+    try:
+        reclaims.ask(url, key, options.job, options.notice, options.absence)
+    except ApiError as error:
+        raise EngineError(error.message) from None
+    print(f"{options.job} loses its instances within {options.notice:g} s")
     return 0
 
 

@@ -26,8 +26,9 @@ from local_sagemaker.aws.journal import Journal, operation_of
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.aws.services import Services
 from local_sagemaker.aws.tokens import Tokens
+from local_sagemaker.client import reclaims
 from local_sagemaker.core import signatures, state_files
-from local_sagemaker.core.errors import error_xml, legal_xml
+from local_sagemaker.core.errors import ApiError, error_xml, legal_xml
 from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.core.store import Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
@@ -112,6 +113,8 @@ class Engine:
         if environ["PATH_INFO"] == admission.HEALTH:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"ok {os.getpid()}\n".encode()]
+        if environ["PATH_INFO"] == reclaims.PATH:
+            return self._reclaim(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
         for path in operations.RUNTIME.values() if service == "sagemaker" else ():
@@ -137,6 +140,15 @@ class Engine:
             log.exception("%s failed", refusals.operation_name(environ))
             error = refusals.defect(service, environ)
         return refusals.answer(error, service, environ, start_response)
+
+    def _reclaim(self, environ: dict, start_response: Callable) -> list[bytes]:
+        asked = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        try:
+            self.training.reclaim(**reclaims.parsed(asked))
+        except ApiError as error:
+            return refusals.answer(error, "sagemaker", environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b"{}"]
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:

@@ -98,6 +98,7 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
         "http://127.0.0.1:1", KEY, tmp_path / "scratch", tmp_path, IMAGE, tmp_path
     )
     assert "the caller's" not in found.values()
+    assert found["LOCAL_SAGEMAKER"] == "1"  # an instance type is only a name here
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == (KEY.id, KEY.secret)
     assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")

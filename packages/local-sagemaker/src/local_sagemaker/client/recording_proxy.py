@@ -22,7 +22,9 @@ from local_sagemaker.client.recording import (
     Call,
     Journal,
     body_member,
+    has_more,
     is_rpc,
+    pages,
     recognise,
     with_length,
 )
@@ -75,13 +77,13 @@ class _Handler(Handler):
     def _serve(self) -> None:
         if self.path.startswith("http://"):  # asked as a proxy, without TLS
             return self._refuse_host(urlsplit(self.path).hostname or "")
-        named = self.headers.get("Host", "").rpartition(":")[0]
+        named = _name(self.headers.get("Host", ""))
         if not self.tls_host and named not in LOOPBACK:  # a foreign name that was made to lead here
             return self._refuse_host(named)
         pieces = self.pieces()
         whole = _joined(pieces) if is_rpc(self.headers) else b""
         target = self._target()
-        host = self.tls_host or self.headers.get("Host", "").rpartition(":")[0]
+        host = self.tls_host or named
         call = recognise(host, self.command, target, self.headers, whole)
         if not is_rpc(self.headers) and not (call.operation != "?" and body_member(call)):
             whole = _joined(pieces)
@@ -103,14 +105,18 @@ class _Handler(Handler):
     def _hand_on(self, call: Call, target: str, body: _Counted) -> None:
         """Ask the engine, record the request, and only then pass the answer to the client."""
         with contextlib.ExitStack() as asking:
-            status = 0
+            status, more, page = 0, False, None
             try:
                 answer = asking.enter_context(self.engines_answer(target, body))
                 status = answer.status
+                if pages(call):  # a page is small, an object may not be
+                    page = answer.read()
+                    more = has_more(call, status, dict(answer.headers), page)
             finally:
                 length = int(self.headers.get("X-Amz-Decoded-Content-Length") or body.bytes)
-                self.server.journal.write(replace(with_length(call, length), status=status))
-            self.pass_back(answer)
+                told = replace(with_length(call, length), status=status, more=more)
+                self.server.journal.write(told)
+            self.pass_back(answer, page)
 
     def _refuse_host(self, host: str) -> None:
         reason = "not a host of AWS" if not AWS.fullmatch(host) else "AWS is asked over TLS only"
@@ -151,6 +157,11 @@ class _Counted:
         for piece in self._pieces:
             self.bytes += len(piece)
             yield piece
+
+
+def _name(host: str) -> str:
+    """The name in a ``Host`` header, which may have a port."""
+    return re.sub(r":\d+$", "", host.strip()).lower()
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:

@@ -81,6 +81,7 @@ def environment(
         variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
     variables |= {
         **environments.make(scratch / "environment", shared),
+        "LOCAL_SAGEMAKER": "1",  # a script can tell that the instance type is only a name here
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",

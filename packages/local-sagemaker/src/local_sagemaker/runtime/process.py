@@ -15,7 +15,7 @@ class ContainerProcess:
 
     def __init__(self, supervisor: subprocess.Popen) -> None:
         self._supervisor = supervisor
-        self._is_stopping = False
+        self.killed = False  # at the end of a grace time
 
     @property
     def pid(self) -> int:
@@ -36,13 +36,17 @@ class ContainerProcess:
         return self._supervisor.wait()
 
     def stop(self, grace_s: float) -> None:
-        """SIGTERM now, SIGKILL after the grace time."""
-        if not self._is_stopping:
-            self._is_stopping = True
-            isolation.terminate(self._supervisor)
-            timer = threading.Timer(grace_s, self.kill)
-            timer.daemon = True
-            timer.start()
+        """SIGTERM now, SIGKILL after the grace time; without one, at once."""
+        isolation.terminate(self._supervisor)
+        if not grace_s:
+            return self._end_grace()
+        timer = threading.Timer(grace_s, self._end_grace)
+        timer.daemon = True
+        timer.start()
+
+    def _end_grace(self) -> None:
+        self.killed |= not self.has_ended()
+        self.kill()
 
     def kill(self) -> None:
         """End the whole process tree at once."""

@@ -35,6 +35,7 @@ class Instance:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.process: ContainerProcess | None = None
         self.stopping = threading.Event()
+        self.grace_s: float = STOP_GRACE_S
 
     def start(
         self, command: list[str], environment: dict[str, str], kept: Iterable[str | Path]
@@ -53,7 +54,7 @@ class Instance:
         )
         self.process = ContainerProcess(supervisor)
         if self.stopping.is_set():  # asked while the process was being made
-            self.stop()
+            self.stop(self.grace_s)
 
     def lines(self) -> Iterator[list[str]]:
         """What the command prints, some lines at a time, until it ends."""
@@ -61,11 +62,17 @@ class Instance:
             self.tail.extend(line[-TAIL_LENGTH:] for line in lines)
             yield lines
 
-    def stop(self) -> None:
-        """SIGTERM now, SIGKILL after the grace time."""
+    @property
+    def killed(self) -> bool:
+        """Whether the command had not ended at the end of the grace time."""
+        return self.process is not None and self.process.killed
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """SIGTERM now, SIGKILL after the grace time; without one, at once."""
+        self.grace_s = STOP_GRACE_S if grace_s is None else grace_s
         self.stopping.set()
         if self.process:
-            self.process.stop(STOP_GRACE_S)
+            self.process.stop(self.grace_s)
 
     def kill(self) -> None:
         """End the whole process tree at once."""
