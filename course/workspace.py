@@ -15,8 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course import images
-from course.account import standing
+from course.account import images, standing
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -62,7 +61,7 @@ class Workspace:
         role: ARN of the role that jobs and endpoints assume.
         bucket, prefix: everything the course stores lies under ``s3://{bucket}/{prefix}/``.
         training_instance, endpoint_instance: instance types to ask for.
-        training_image, inference_image: container images (see `course.images`).
+        training_image, inference_image: container images (see `course.account.images`).
         debugger: ``managed``, where SageMaker Debugger evaluates the rules beside the job, or
             ``self``, where the job saves its tensors itself and `open_debugger` evaluates them.
         reports: folder for the profiler's reports; beside the notebooks, or ``COURSE_REPORTS``.

@@ -30,7 +30,7 @@ import nbformat
 from benchmarks import rules_page
 from course import costs, images
 from course.account import prices as account_prices
-from course.preflight import JOBS_AT_ONCE
+from course.account.preflight import JOBS_AT_ONCE
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
 from tools import searches
 from tools.searches import Search

@@ -17,7 +17,7 @@ from sagemaker.core import shapes
 from sagemaker.core.debugger import DebuggerHookConfig, ProfilerConfig, ProfilerRule, Rule
 from sagemaker.train import ModelTrainer  # noqa: TID251 - a trainer that students see
 
-from course import images
+from course.account import images
 from course.debugger.rules import closed_parameters
 
 REQUIREMENTS = "requirements-debugger.txt"

@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from course import images
+from course.account import images
 from course.workspace import PREFIX, ROOT
 
 POLICIES = json.loads((ROOT / "docs" / "policy.json").read_text())

@@ -4,7 +4,7 @@ import pytest
 
 from course import costs
 from course.account import prices
-from course.preflight import CPU_INSTANCES
+from course.account.preflight import CPU_INSTANCES
 from course.workspace import ENDPOINT_INSTANCE, TRAINING_INSTANCES
 
 

@@ -60,3 +60,16 @@ def test_no_key_is_written(tmp_path):
 def test_a_bucket_of_any_name_has_its_certificate(tmp_path, bucket):
     authority, host = Authority(), f"{bucket}.s3.us-east-1.amazonaws.com"
     shake(authority, trusting(authority, tmp_path), host, host)
+
+
+def test_an_authority_that_is_kept_is_the_same_for_the_next_process(tmp_path):
+    file = tmp_path / "kept.pem"
+    first = Authority(file).certificate
+    assert file.stat().st_mode & 0o777 == 0o600
+    again = Authority(file)
+    assert again.certificate == first
+    shake(again, trusting(again, tmp_path), HOST)
+    assert Authority(tmp_path / "other.pem").certificate != first
+    for damaged in (b"", file.read_bytes()[:100]):
+        file.write_bytes(damaged)
+        assert Authority(file).certificate != first

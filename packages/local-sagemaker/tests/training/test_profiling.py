@@ -12,7 +12,6 @@ from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import unique
 from engine_support.profiles import FOREVER, PLACE, files, lines, profiled, samples, until_sampled
 from local_sagemaker.client.environment import aws_variables
-from local_sagemaker.runtime.output import Log
 from local_sagemaker.training import cluster, profiling
 from local_sagemaker.training.instance import Instance
 from local_sagemaker.training.profiling import PROGRAM, sampling
@@ -185,7 +184,7 @@ def beside(tmp_path):
     """Samples an instance that sleeps; gets what to do meanwhile, returns what was told."""
     (host,) = cluster.hosts({"InstanceType": "ml.m5.large", "InstanceCount": 1})
     name, told = unique("profiled"), []
-    instance = Instance(tmp_path / name / "algo-1", host, [host], Log(print))
+    instance = Instance(tmp_path / name / "algo-1", host, [host])
     instance.process = subprocess.Popen(["sleep", "60"])
 
     def sample(act):

@@ -1,7 +1,7 @@
 """A proxy on 127.0.0.1 that answers for some hosts, over TLS too, by asking the engine.
 
 What the identity proxy and the recording proxy share. The certificates are signed by an authority
-of the proxy's own, whose key stays in memory and ends with the process.
+of the proxy's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import trustme
 
+from local_sagemaker.core.access_key import write_private
 from local_sagemaker.core.signatures import SIGNED_HOST
 
 PIECE = 1024 * 1024
@@ -24,10 +25,16 @@ PER_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-enco
 
 
 class Authority:
-    """Signs certificates for hosts."""
+    """Signs certificates for hosts; its own key ends with the process, unless it is kept."""
 
-    def __init__(self) -> None:
-        self._authority = trustme.CA(organization_name="local_sagemaker")
+    def __init__(self, kept: Path | None = None) -> None:
+        """Make an authority, or take the one of a former process.
+
+        Args:
+            kept: the file that only its owner reads, with the authority's key and certificate. It
+                is made if it is not there or is damaged.
+        """
+        self._authority = (_read(kept) if kept else None) or _made(kept)
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
 
@@ -57,15 +64,42 @@ class Authority:
             return self._authority.issue_cert("*." + host.partition(".")[2])
 
 
+def _made(kept: Path | None) -> trustme.CA:
+    authority = trustme.CA(organization_name="local_sagemaker")
+    if kept:
+        text = authority.private_key_pem.bytes() + authority.cert_pem.bytes()
+        write_private(kept, text.decode())
+    return authority
+
+
+def _read(file: Path) -> trustme.CA | None:
+    try:
+        text = file.read_bytes()
+        return trustme.CA.from_pem(text, text)
+    except (OSError, ValueError):
+        return None
+
+
 class Proxy(ThreadingHTTPServer):
     """Stands between clients and the engine until it is closed."""
 
     daemon_threads = True
 
-    def __init__(self, engine: str, handler: type[Handler]) -> None:
-        """Listen on a free port of 127.0.0.1; `engine` is ``http://127.0.0.1:PORT``."""
-        self.engine, self.authority = urlsplit(engine).netloc, Authority()
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(
+        self, engine: str, handler: type[Handler], port: int = 0, kept: Path | None = None
+    ) -> None:
+        """Listen on 127.0.0.1.
+
+        Args:
+            engine: its address, ``http://127.0.0.1:PORT``.
+            port: 0 takes a free one.
+            kept: where the authority is kept from one process to the next; None keeps it nowhere.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self.engine, self.authority = urlsplit(engine).netloc, Authority(kept)
+        super().__init__(("127.0.0.1", port), handler)
         threading.Thread(target=self.serve_forever, daemon=True, name=type(self).__name__).start()
 
     @property
@@ -139,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
             yield engine.getresponse()
 
     def pass_back(self, answer: http.client.HTTPResponse, read: bytes | None = None) -> None:
-        """Hand the engine's answer to the client; `read` is its body, if that is read already."""
+        """Hand the engine's answer to the client; `read` is its body, if that was read already."""
         self.send_response_only(answer.status, answer.reason)
         has_length = "Content-Length" in answer.headers
         for name, value in answer.headers.items():

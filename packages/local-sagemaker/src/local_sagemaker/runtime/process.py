@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 
 from local_sagemaker.runtime import isolation
@@ -17,7 +15,6 @@ class ContainerProcess:
 
     def __init__(self, supervisor: subprocess.Popen) -> None:
         self._supervisor = supervisor
-        self._deadline = math.inf  # of a stop, by time.monotonic()
         self.killed = False  # at the end of a grace time
 
     @property
@@ -39,16 +36,8 @@ class ContainerProcess:
         return self._supervisor.wait()
 
     def stop(self, grace_s: float) -> None:
-        """SIGTERM now, SIGKILL after the grace time; without one, at once.
-
-        Asked again, it ends at the earlier of the two moments.
-        """
-        deadline = time.monotonic() + grace_s
-        if deadline >= self._deadline:
-            return
-        if self._deadline == math.inf:
-            isolation.terminate(self._supervisor)
-        self._deadline = deadline
+        """SIGTERM now, SIGKILL after the grace time; without one, at once."""
+        isolation.terminate(self._supervisor)
         if not grace_s:
             return self._end_grace()
         timer = threading.Timer(grace_s, self._end_grace)

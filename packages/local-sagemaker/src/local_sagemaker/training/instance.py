@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from local_sagemaker.runtime import container, isolation
-from local_sagemaker.runtime.output import Log
 from local_sagemaker.runtime.process import ContainerProcess
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training.cluster import Host
@@ -23,18 +22,13 @@ class Instance:
     """A container's process: started once, read to its end, stopped when asked."""
 
     def __init__(
-        self,
-        folder: Path,
-        host: Host,
-        hosts: list[Host],
-        log: Log,
-        read_only: Sequence[str] = (),
+        self, folder: Path, host: Host, hosts: list[Host], read_only: Sequence[str] = ()
     ) -> None:
-        """One of `hosts`, its files below `folder`; `log` is its log stream.
+        """One of `hosts`, its files below `folder`.
 
         `read_only` names folders below ``/opt/ml`` that the command cannot write to.
         """
-        self.host, self.hosts, self.log, self.read_only = host, hosts, log, read_only
+        self.host, self.hosts, self.read_only = host, hosts, read_only
         self.ml, self.scratch = folder / "ml", folder / "scratch"  # `ml` becomes /opt/ml
         self.profiler = folder / PROFILER
         self.tree = Tree(folder, self.ml)
@@ -68,17 +62,17 @@ class Instance:
             self.tail.extend(line[-TAIL_LENGTH:] for line in lines)
             yield lines
 
+    @property
+    def killed(self) -> bool:
+        """Whether the command had not ended at the end of the grace time."""
+        return self.process is not None and self.process.killed
+
     def stop(self, grace_s: float | None = None) -> None:
         """SIGTERM now, SIGKILL after the grace time; without one, at once."""
         self.grace_s = STOP_GRACE_S if grace_s is None else grace_s
         self.stopping.set()
         if self.process:
             self.process.stop(self.grace_s)
-
-    @property
-    def killed(self) -> bool:
-        """Whether its command still ran at the end of a grace time."""
-        return self.process is not None and self.process.killed
 
     def kill(self) -> None:
         """End the whole process tree at once."""

@@ -69,30 +69,25 @@ class TrainingJob:
         self.name = description["TrainingJobName"]
         self.image = description["AlgorithmSpecification"]["TrainingImage"]
         self.folder = services.store.folder / state_files.JOBS / self.name
-        definitions = description["AlgorithmSpecification"].get("MetricDefinitions", [])
-        self.printed = PrintedMetrics(definitions)
         self._launch(description["CreationTime"])
         self.stopping = threading.Event()
         self.over = "Stopped"  # the secondary status with which it ends once it is stopping
         self.reclaimable, self.ran_s = False, 0.0
         self.absence_s: float | None = None  # of instances, after those that were reclaimed
+        definitions = description["AlgorithmSpecification"].get("MetricDefinitions", [])
+        self.printed = PrintedMetrics(definitions)
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def _launch(self, moment: float) -> None:
         """Make instances with nothing on them: for the start, and after each interruption."""
         job, self.launched = self.description, int(moment)
+        self._logs: dict[str, Log] = {}
         hosts, views = cluster.hosts(job["ResourceConfig"]), channels.views(job)
-        self.instances = [
-            Instance(self.folder / host.name, host, hosts, self._log(host), views) for host in hosts
-        ]
+        self.instances = [Instance(self.folder / host.name, host, hosts, views) for host in hosts]
         self.mirrorings = [
             Mirroring(self.services.s3, each.tree, mirrors(job, each.tree), each.scratch)
             for each in self.instances
         ]
-
-    def _log(self, host: cluster.Host) -> Log:
-        stream = f"{self.name}/{host.name}-{self.launched}"
-        return self.services.cloudwatch.log(TRAINING_LOGS, stream)
 
     def stop(self) -> None:
         """SIGTERM now, SIGKILL after the grace time."""
@@ -251,7 +246,7 @@ class TrainingJob:
         timer = self._timer(max(0, limit - self.ran_s), "MaxRuntimeExceeded")
         began = time.monotonic()
         for instance in self.instances:
-            instance.log.write([container.banner(self.image)])
+            self._log(instance).write([container.banner(self.image)])
         hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
         watching = machine_metrics.watching(self.services.cloudwatch, hosts, self.folder)
         try:
@@ -283,11 +278,12 @@ class TrainingJob:
         command = configuration.command(self.description, instance.ml)
         kept = container.kept(instance.scratch, self._environments)
         instance.start(command, self._environment(instance), kept)
-        with sampling(self.description, instance, lambda line: instance.log.write([line])):
+        log_stream = self._log(instance)
+        with sampling(self.description, instance, lambda line: log_stream.write([line])):
             for lines in instance.lines():
-                instance.log.write(lines)
+                log_stream.write(lines)
                 self._take_metrics(lines)
-            instance.log.flush()
+            log_stream.flush()
             return instance.process.wait()
 
     @property
@@ -295,7 +291,6 @@ class TrainingJob:
         return self.services.store.folder / state_files.ENVIRONMENTS
 
     def _environment(self, instance: Instance) -> dict[str, str]:
-        shared = self._environments
         together = min(max(self.parallel, self.slots.used), self.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
@@ -305,10 +300,17 @@ class TrainingJob:
                 instance.scratch,
                 instance.ml,
                 self.image,
-                shared,
+                self._environments,
             ),
             **configuration.variables(self.description, threads),
         }
+
+    def _log(self, instance: Instance) -> Log:
+        """The log stream of one of the job's instances."""
+        if instance.host.name not in self._logs:
+            stream = f"{self.name}/{instance.host.name}-{self.launched}"
+            self._logs[instance.host.name] = self.services.cloudwatch.log(TRAINING_LOGS, stream)
+        return self._logs[instance.host.name]
 
     def _take_metrics(self, lines: list[str]) -> None:
         """Record the metrics that lines of output hold."""
@@ -328,7 +330,7 @@ class TrainingJob:
 
     def _reason(self, code: int, instance: Instance) -> str:
         of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
-        return outputs.failure_reason(code, instance.tree, instance.tail, of)
+        return outputs.algorithm_error(code, instance.tree, instance.tail, of)
 
     # Results
 
@@ -344,5 +346,5 @@ class TrainingJob:
         except Exception as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
         if results.left_out:
-            first.log.write([left_out(results.left_out)])
+            self._log(first).write([left_out(results.left_out)])
         return changes

@@ -17,8 +17,8 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from course import images, workspace
-from course.account import rights
+from course import workspace
+from course.account import images, rights
 from course.account.rights import DENIED
 from course.jobs import LOG_GROUP
 from course.workspace import ROOT, Workspace, WorkspaceError

@@ -27,8 +27,8 @@ from botocore.stub import Stubber
 import course
 from course import workspace
 from course.account import rights
+from course.account.preflight import DENIED, SAGEMAKER, STALE, Line, Preflight, _trusts
 from course.jobs import LOG_GROUP
-from course.preflight import DENIED, SAGEMAKER, STALE, Line, Preflight, _trusts
 from course.workspace import Workspace
 
 ALL = ["identity", "region", "role", "logs", "bucket", "training quota", "endpoint quota", "disk"]

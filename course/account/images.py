@@ -48,7 +48,7 @@ def _next(tag: str) -> str:
             "AWS's successor is Ray Serve (ray:serve-ml-sagemaker-cpu-v"
             f"{SUCCESSOR[1]}), which needs another serving script: see docs/aws-details.md"
         )
-    return "Take the next version: see course/images.py"
+    return "Take the next version: see course/account/images.py"
 
 
 def training(region: str, device: str = "gpu") -> str:

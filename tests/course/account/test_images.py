@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from course import images, workspace
+from course import workspace
+from course.account import images
 from local_sagemaker.runtime import container
 
 INFERENCE = f"pytorch-inference:{images.SERVED}"
