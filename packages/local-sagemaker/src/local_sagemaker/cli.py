@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
@@ -264,6 +265,7 @@ def _serve(options: argparse.Namespace) -> int:
         daemon.note(options.state, url)
         _tell(options.tell, url)
 
+    from local_sagemaker.core.store import is_disk_full
     from local_sagemaker.server import serve
     from local_sagemaker.wsgi import PortTaken
 
@@ -271,6 +273,13 @@ def _serve(options: argparse.Namespace) -> int:
         serve(options.state, options.port, ready, options.idle)
     except (StateError, PortTaken) as error:
         _tell(options.tell, str(error))
+        return 1
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        text = f"the disk of the state folder {options.state} has no room: {error}"
+        with contextlib.suppress(OSError):  # who started it has heard that it runs
+            _tell(options.tell, f"{text}. Free some and start again; nothing is lost")
         return 1
     (options.state / state_files.RUNNING).unlink(missing_ok=True)
     if options.temporary:

@@ -188,7 +188,8 @@ def _encoded(error: ApiError, service: str, environ: dict) -> tuple[str, bytes, 
         wrapped = f"<Response><Errors><Error>{inner}</Error></Errors></Response>"
         return "text/xml", wrapped.encode(), []
     if "HTTP_X_AMZ_TARGET" not in environ and (is_form or service in XML_SERVICES):
-        wrapped = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error></ErrorResponse>"
+        whose = "<Type>Sender</Type>" if error.status < 500 else "<Type>Receiver</Type>"
+        wrapped = f"<ErrorResponse><Error>{whose}{inner}</Error></ErrorResponse>"
         return "text/xml", wrapped.encode(), []
     kind = "x-amz-json-1.1" if "HTTP_X_AMZ_TARGET" in environ else "json"
     headers = [("x-amzn-ErrorType", error.code)]
