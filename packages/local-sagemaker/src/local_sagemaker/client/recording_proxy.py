@@ -106,13 +106,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         if self.path.startswith("http://"):  # asked as a proxy, without TLS
             return self._refuse_host(urlsplit(self.path).hostname or "")
-        named = self.headers.get("Host", "").rpartition(":")[0]
+        named = _name(self.headers.get("Host", ""))
         if not self.tls_host and named not in LOOPBACK:  # a foreign name that was made to lead here
             return self._refuse_host(named)
         pieces = self._pieces()
         whole = _joined(pieces) if is_rpc(self.headers) else b""
         target = self._target()
-        host = self.tls_host or self.headers.get("Host", "").rpartition(":")[0]
+        host = self.tls_host or named
         call = recognise(host, self.command, target, self.headers, whole)
         if not is_rpc(self.headers) and not (call.operation != "?" and body_member(call)):
             whole = _joined(pieces)
@@ -229,6 +229,11 @@ class _Counted:
         for piece in self._pieces:
             self.bytes += len(piece)
             yield piece
+
+
+def _name(host: str) -> str:
+    """The name in a ``Host`` header, which may have a port."""
+    return re.sub(r":\d+$", "", host.strip()).lower()
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:
