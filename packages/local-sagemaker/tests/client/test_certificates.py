@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from local_sagemaker.client import certificates
 from local_sagemaker.client.certificates import Authority
 
 HOST = "bucket.s3.us-east-1.amazonaws.com"
@@ -59,3 +60,21 @@ def test_no_key_is_written(tmp_path):
 def test_a_long_host_gets_a_certificate():
     host = "a-bucket-with-a-name-of-sixty-three-characters-as-long-as-s3-allows.s3.amazonaws.com"
     assert Authority().context(host)
+
+
+def test_an_authority_that_is_kept_is_the_same_for_the_next_process(tmp_path):
+    file = tmp_path / "kept.pem"
+    first = Authority(file).certificate
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert Authority(file).certificate == first
+    assert Authority(tmp_path / "other.pem").certificate != first
+    for damaged in (b"", file.read_bytes()[:100]):
+        file.write_bytes(damaged)
+        assert Authority(file).certificate != first
+
+
+def test_one_that_expires_soon_is_made_anew(tmp_path, monkeypatch):
+    file = tmp_path / "kept.pem"
+    first = Authority(file).certificate
+    monkeypatch.setattr(certificates, "LIFETIME", 3 * certificates.LIFETIME)
+    assert Authority(file).certificate != first

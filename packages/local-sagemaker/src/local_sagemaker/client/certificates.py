@@ -1,4 +1,4 @@
-"""A certificate authority for the length of one run, so that TLS can be answered locally."""
+"""A certificate authority of this machine's own, so that TLS can be answered locally."""
 
 from __future__ import annotations
 
@@ -13,19 +13,32 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = datetime.timedelta(days=7)
+from local_sagemaker.core.access_key import write_private
+
+LIFETIME = datetime.timedelta(days=365)  # an engine may run for months
 PEM = serialization.Encoding.PEM
 
 
 class Authority:
-    """Signs certificates for hosts; its own key stays in memory and ends with the process."""
+    """Signs certificates for hosts; its own key ends with the process, unless it is kept."""
 
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, kept: Path | None = None) -> None:
+        """Make an authority, or take the one of a former process.
+
+        Args:
+            kept: the file that only its owner reads, with the authority's key and certificate. It
+                is made if it is not there, is damaged, or will expire soon.
+        """
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "local_sagemaker")])
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
+        if found := _read(kept) if kept else None:
+            self._key, self.certificate = found
+            return
+        self._key = ec.generate_private_key(ec.SECP256R1())
         self.certificate = self._self_signed()
+        if kept:
+            write_private(kept, (_text_of(self._key) + self.certificate.public_bytes(PEM)).decode())
 
     def write(self, file: Path) -> Path:
         """Write the certificate that clients must trust to `file`, as PEM."""
@@ -42,9 +55,7 @@ class Authority:
     def _context(self, host: str) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
         signed = self._for_host(host, key.public_key())
-        text = signed.public_bytes(PEM) + key.private_bytes(
-            PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        text = signed.public_bytes(PEM) + _text_of(key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.NamedTemporaryFile() as file:  # the ssl module reads keys from files only
             file.write(text)
@@ -86,6 +97,23 @@ class Authority:
             .not_valid_after(now + LIFETIME)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
+
+
+def _text_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(PEM, form, plain)
+
+
+def _read(file: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate] | None:
+    """The key and the certificate in `file`, if they are good for some time yet."""
+    try:
+        text = file.read_bytes()
+        key = serialization.load_pem_private_key(text, None)
+        certificate = x509.load_pem_x509_certificate(text)
+    except (OSError, ValueError):
+        return None
+    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    return (key, certificate) if left > LIFETIME / 2 else None
 
 
 _USAGES = (
