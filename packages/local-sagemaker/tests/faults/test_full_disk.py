@@ -30,7 +30,7 @@ def on_a_small_disk(folder, command: list[str]) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 40 * FILLS)
+@pytest.mark.timeout(60 + 90 * FILLS)
 def test_a_disk_that_really_fills_loses_nothing(tmp_path):
     tried = on_a_small_disk(tmp_path, ["true"])
     assert tried.returncode == 0, (

@@ -58,10 +58,12 @@ def leading_to(url: str, state: Path, identity: int, folder: Path) -> Iterator[s
         f"for {OWN} in $(env | sed -n 's/^\\({ONE_SERVICE}[A-Z0-9_]*\\)=.*/\\1/p'); "
         f'do unset "${OWN}"; done'
     )
-    for name, value in {**client_environment(url, state, folder), **proxied}.items():
+    found = {**client_environment(url, state, folder), **proxied}
+    for name, value in found.items():
         if name not in PAST:
             yield f"export {name}={shlex.quote(value)}"
-    yield from _past_proxies(bool(proxied))
+    known = found["NO_PROXY"] if folder == state else ",".join(LOOPBACK)
+    yield from _past_proxies(known, bool(proxied))
 
 
 def _proxied(port: int, state: Path, folder: Path) -> tuple[dict[str, str], str]:
@@ -81,16 +83,18 @@ def _proxied(port: int, state: Path, folder: Path) -> tuple[dict[str, str], str]
     return found, ""
 
 
-def _past_proxies(identity: bool) -> Iterator[str]:
-    """Lines by which the shell's own exceptions from its proxies stay, and loopback is one."""
-    dropped = "|".join(["", *map(_literal, LOOPBACK), *([FOR_STS] if identity else [])])
+def _past_proxies(known: str, identity: bool) -> Iterator[str]:
+    """Lines for the exceptions from proxies: those that are `known`, and the shell's own others."""
     entries = 'printf "%s,%s" "${no_proxy-}" "${NO_PROXY-}" | tr -d " " | tr , "\\n"'
-    unlike = f"grep -vixE '{dropped}' | awk '!seen[$0]++' | paste -sd , -"
-    yield f"{OWN}=$({entries} | {unlike}) || :"
-    yield f'export NO_PROXY="{",".join(LOOPBACK)}${{{OWN}:+,${OWN}}}"'
+    dropped = f"grep -vixE '|{FOR_STS}'" if identity else "grep -v '^$'"
+    unknown = " ".join(["grep -vixF", *(f"-e {shlex.quote(each)}" for each in known.split(","))])
+    joined = "awk '!seen[$0]++' | paste -sd , -"
+    yield f"{OWN}=$({entries} | {dropped} | {unknown} | {joined}) || :"
+    for name in PAST:
+        yield f"export {name}={shlex.quote(known)}"
+    yield f'test -z "${OWN}" || {{ NO_PROXY="$NO_PROXY,${OWN}"; no_proxy="$NO_PROXY"; }}'
     if not identity:  # it counts only where it stands alone
-        yield f'case ",${OWN}," in *,\\*,*) export NO_PROXY="*" ;; esac'
-    yield 'export no_proxy="$NO_PROXY"'
+        yield 'case ",$NO_PROXY," in *,\\*,*) NO_PROXY="*"; no_proxy="*" ;; esac'
     yield f"unset {OWN}"
 
 
@@ -109,7 +113,3 @@ def make_readable(folder: Path) -> None:
     for name in (SDK_CONFIG, AWS_CONFIG, AWS_CREDENTIALS, AUTHORITIES):
         if (folder / name).exists():
             (folder / name).chmod(0o644)
-
-
-def _literal(name: str) -> str:
-    return name.replace(".", r"\.")
