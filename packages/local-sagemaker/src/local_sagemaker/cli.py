@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
@@ -14,8 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local_sagemaker import daemon, private_run
-from local_sagemaker.client import log_lines, reclaims
-from local_sagemaker.client.environment import client_environment, removed
+from local_sagemaker.client import log_lines, reclaims, shell_lines
 from local_sagemaker.core import access_key, state_files, state_folder
 from local_sagemaker.core.errors import ApiError
 from local_sagemaker.core.state_lock import StateError
@@ -68,7 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--idle", type=float, default=IDLE_S, help="end after S idle seconds")
     command("stop", _stop, "stop the engine, its jobs and its endpoints")
     command("status", _status, "what runs, and where")
-    command("env", _env, "print export lines that send boto3 and the SDKs to the engine")
+    sub = command("env", _env, "print shell lines that send boto3 and the SDKs to the engine")
+    sub.add_argument("--unset", action="store_true", help="print lines that undo them")
+    sub.add_argument(
+        "--share",
+        type=Path,
+        metavar="FOLDER",
+        help="let every user who can read FOLDER use the engine: it gets the files with its key",
+    )
     sub = command("logs", _logs, "print the log of a training job or an endpoint")
     sub.add_argument("job", help="name of the training job or endpoint")
     sub.add_argument(
@@ -167,7 +174,11 @@ def _taken(running: daemon.Running) -> str:
 
 
 def _stop(options: argparse.Namespace) -> int:
+    running = daemon.find(options.state)
     print("stopped" if daemon.stop(options.state) else f"no engine runs on {options.state}")
+    if running and running.url == os.environ.get("LOCAL_SAGEMAKER_URL"):
+        line = f'eval "$({shlex.join([*_called_as(), "env", "--unset"])})"'
+        print(f"this shell still leads to it; until its next start, undo that: {line}")
     return 0
 
 
@@ -237,15 +248,22 @@ def _clean(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
+    if options.unset:
+        print("\n".join(shell_lines.leading_back(os.environ)))
+        return 0
     try:
         running = _found(options.state)
     except EngineError:
         print("false")  # so that eval fails, and a script under set -e ends, before it reaches AWS
         raise
-    for name in removed(os.environ):
-        print(f"unset {name}")
-    for name, value in client_environment(running.url, Path(running.state)).items():
-        print(f"export {name}={shlex.quote(value)}")
+    state, folder = Path(running.state), Path(running.state)
+    if options.share:
+        folder = options.share.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+    for line in shell_lines.leading_to(running.url, state, running.identity, folder):
+        print(line)
+    if options.share:
+        shell_lines.make_readable(folder)
     return 0
 
 
@@ -295,9 +313,12 @@ def _serve(options: argparse.Namespace) -> int:
         threading.Thread(target=_end_with, args=(options.life,), daemon=True).start()
 
     def ready(url: str) -> None:
-        daemon.note(options.state, url)
+        # The command of `run` has a proxy of its own.
+        identity = _answer_sts(options.state, url) if options.life is None else 0
+        daemon.note(options.state, url, identity)
         _tell(options.tell, url)
 
+    from local_sagemaker.core.store import is_disk_full
     from local_sagemaker.server import serve
     from local_sagemaker.wsgi import PortTaken
 
@@ -306,10 +327,38 @@ def _serve(options: argparse.Namespace) -> int:
     except (StateError, PortTaken) as error:
         _tell(options.tell, str(error))
         return 1
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        text = f"the disk of the state folder {options.state} has no room: {error}"
+        with contextlib.suppress(OSError):  # who started it has heard that it runs
+            _tell(options.tell, f"{text}. Free some and start again; nothing is lost")
+        return 1
     (options.state / state_files.RUNNING).unlink(missing_ok=True)
     if options.temporary:
         shutil.rmtree(options.state, ignore_errors=True)
     return 0
+
+
+def _answer_sts(state: Path, url: str) -> int:
+    """Answer for STS's own hosts as long as this process lives; the port where.
+
+    An engine that is to have the same port each time has its proxy on the next one, if it is free,
+    so that a shell which knows both reaches them after a restart.
+    """
+    from local_sagemaker.client.identity_proxy import IdentityProxy, secret_for
+    from local_sagemaker.core.store import is_disk_full
+
+    secret, port = secret_for(access_key.read(state)), int(url.rpartition(":")[2]) + 1
+    kept = state / state_files.IDENTITY_KEY
+    try:
+        proxy = IdentityProxy(url, secret, port, kept)
+    except (OSError, OverflowError) as error:
+        if is_disk_full(error):
+            raise
+        proxy = IdentityProxy(url, secret, 0, kept)
+    proxy.authority.write(state / state_files.IDENTITY)
+    return proxy.server_port
 
 
 def _end_with(life: int) -> None:

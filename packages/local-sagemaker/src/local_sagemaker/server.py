@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -28,7 +27,7 @@ from local_sagemaker.aws.services import Services
 from local_sagemaker.aws.tokens import Tokens
 from local_sagemaker.client import reclaims
 from local_sagemaker.core import signatures, state_files
-from local_sagemaker.core.errors import ApiError, error_xml, legal_xml
+from local_sagemaker.core.errors import ApiError, legal_xml
 from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.core.store import Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
@@ -65,6 +64,8 @@ class Engine:
             self._restore()
         except sqlite3.DatabaseError as error:
             self.store.close()
+            if is_disk_full(error):
+                raise
             raise StateError(
                 f"the database {database(self.store.folder)} is damaged: {error}. Nothing was "
                 "changed: put back a copy of it, or name another folder with --state"
@@ -182,11 +183,8 @@ class Engine:
 def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) -> list[bytes]:
     """AWS has no such error; 507 is not asked again by its clients."""
     text = f"The disk of the state folder has no room: {error}. Free some; nothing is lost."
-    code, is_json = "InsufficientStorage", "HTTP_X_AMZ_TARGET" in environ
-    start_response("507 Insufficient Storage", [("Content-Type", "application/xml")])
-    if is_json:
-        return [json.dumps({"__type": code, "message": text}).encode()]
-    return [error_xml(code, text)]
+    refused = ApiError("InsufficientStorage", text, 507)
+    return refusals.answer(refused, admission.service(environ), environ, start_response)
 
 
 def _one_region(environ: dict) -> str:

@@ -188,7 +188,7 @@ def _encoded(error: ApiError, service: str, environ: dict) -> tuple[str, bytes, 
     if service == "ec2":
         return "text/xml", error_xml(error.code, error.message, "ec2"), []
     if "HTTP_X_AMZ_TARGET" not in environ and (is_form or service in XML_SERVICES):
-        return "text/xml", error_xml(error.code, error.message, "query"), []
+        return "text/xml", error_xml(error.code, error.message, "query", error.status), []
     kind = "x-amz-json-1.1" if "HTTP_X_AMZ_TARGET" in environ else "json"
     headers = [("x-amzn-ErrorType", error.code)]
     return f"application/{kind}", json.dumps(members).encode(), headers

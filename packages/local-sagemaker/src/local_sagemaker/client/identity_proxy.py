@@ -1,28 +1,30 @@
 """A proxy on 127.0.0.1 that answers as AWS's STS, and for every other host only tunnels.
 
 Both SageMaker SDKs ask STS who they are at its regional host, whatever ``AWS_ENDPOINT_URL`` says.
-Under this proxy (``HTTPS_PROXY``) that question reaches the engine; what else the command asks of
-the network passes through unread, by the way it would have taken without the proxy.
+Under this proxy (``HTTPS_PROXY``) that question reaches the engine; what else a command or a shell
+asks of the network passes through unread, by the way it would have taken without the proxy.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import http.client
+import os
 import re
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment
 
 import certifi
 
+from local_sagemaker.client.callers_way import UnusableProxy, Way, from_user_name
 from local_sagemaker.client.proxy import Handler, Proxy
-from local_sagemaker.core.state_files import AUTHORITIES
+from local_sagemaker.core.access_key import AccessKey
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")
@@ -33,69 +35,35 @@ PIECE = 64 * 1024
 LOOPBACK = "127.0.0.1,localhost"
 
 
-class UnusableProxy(ValueError):
-    """The caller's own proxy is of a kind that cannot be asked for a tunnel."""
-
-
 class IdentityProxy(Proxy):
     """Answers for STS until the process ends or it is closed."""
 
-    def __init__(self, engine: str, callers: Mapping[str, str]) -> None:
-        """Listen on a free port of 127.0.0.1.
+    def __init__(
+        self, engine: str, secret: str | None = None, port: int = 0, kept: Path | None = None
+    ) -> None:
+        """Listen on 127.0.0.1.
 
         Args:
             engine: address of the engine, ``http://127.0.0.1:PORT``.
-            callers: the caller's own proxies, as `urllib.request.getproxies_environment` says.
+            secret: who knows it may use the proxy: others on this machine must not reach the
+                network by the callers' own proxies. None takes a random one.
+            port: 0 takes a free one.
+            kept: where its authority is kept from one process to the next; None keeps it nowhere.
 
         Raises:
-            UnusableProxy: tunnels would have to go through a proxy that does not speak HTTP.
+            OSError: the port is taken.
         """
-        upstream = callers.get("https") or callers.get("all") or ""
-        self.upstream = urlsplit(upstream if "://" in upstream else f"http://{upstream}")
-        if upstream and self.upstream.scheme != "http":
-            raise UnusableProxy(f"a proxy of the kind {self.upstream.scheme}://")
-        self.callers = {"no": callers.get("no", "")}
-        # Others on this machine must not reach the network by the caller's proxy.
-        self.secret = secrets.token_urlsafe(16)
-        super().__init__(engine, _Handler)
+        self.secret = secret or secrets.token_urlsafe(16)
+        super().__init__(engine, _Handler, port, kept)
 
-    def environment(self, folder: Path, trusted: Path | None) -> dict[str, str]:
-        """Variables that put a command under this proxy; writes the bundle of authorities.
-
-        Args:
-            folder: gets the bundle.
-            trusted: the caller's own bundle; None takes certifi's.
-        """
-        bundle = folder / AUTHORITIES
-        self.authority.write(bundle)
-        real = trusted if trusted and trusted.is_file() else Path(certifi.where())
-        bundle.write_bytes(bundle.read_bytes() + real.read_bytes())
-        url = f"http://local:{self.secret}@127.0.0.1:{self.server_port}"
-        past = ",".join([LOOPBACK, *self._not_for_sts()])
-        return {
-            "HTTPS_PROXY": url,
-            "https_proxy": url,
-            "NO_PROXY": past,
-            "no_proxy": past,
-            "AWS_CA_BUNDLE": str(bundle),
-        }
-
-    def _not_for_sts(self) -> list[str]:
-        """The caller's exceptions, less those that would lead past this proxy to the real STS.
-
-        For their other hosts this proxy keeps to them itself.
-        """
-        entries = [entry.strip() for entry in self.callers["no"].split(",")]
-        return [e for e in entries if e and not proxy_bypass_environment(STS_HOST, {"no": e})]
-
-    def connect(self, host: str, port: int) -> socket.socket:
+    def connect(self, host: str, port: int, way: Way) -> socket.socket:
         """A connection towards `host`: direct, or a tunnel through the caller's own proxy.
 
         Raises:
             OSError: there is no way.
         """
-        own = self.upstream
-        if not own.hostname or proxy_bypass_environment(f"{host}:{port}", self.callers):
+        own = way.upstream
+        if not own.hostname or proxy_bypass_environment(f"{host}:{port}", {"no": way.exceptions}):
             return socket.create_connection((host, port), timeout=CONNECT_LIMIT_S)
         tunnel = http.client.HTTPConnection(own.hostname, own.port or 80, timeout=CONNECT_LIMIT_S)
         tunnel.set_tunnel(host, port, _credentials(own))
@@ -106,6 +74,47 @@ class IdentityProxy(Proxy):
         """Clients that go away are no defect, and the command's terminal is not ours."""
 
 
+def variables(port: int, secret: str, authority: Path, way: Way, bundle: Path) -> dict[str, str]:
+    """Variables that put a caller under the proxy on `port`; writes the bundle of authorities.
+
+    Args:
+        secret: the proxy's.
+        authority: a file with the certificate of the proxy's authority.
+        way: the caller's own.
+        bundle: the file to write: that certificate, and those that the caller trusts.
+
+    Raises:
+        UnusableProxy: tunnels would have to go through a proxy that does not speak HTTP.
+    """
+    _ = way.upstream
+    own = Path(way.trusted or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where())
+    real = own if own.is_file() else Path(certifi.where())
+    bundle.write_bytes(authority.read_bytes() + real.read_bytes())
+    url = f"http://{way.user_name}:{secret}@127.0.0.1:{port}"
+    past = ",".join([LOOPBACK, *not_for_sts(way.exceptions)])
+    return {
+        "HTTPS_PROXY": url,
+        "https_proxy": url,
+        "NO_PROXY": past,
+        "no_proxy": past,
+        "AWS_CA_BUNDLE": str(bundle),
+    }
+
+
+def secret_for(key: AccessKey) -> str:
+    """The secret of an engine's own proxy, which outlives the engine as its access key does."""
+    return hmac.new(key.secret.encode(), b"identity proxy", "sha256").hexdigest()[:32]
+
+
+def not_for_sts(exceptions: str) -> list[str]:
+    """A caller's exceptions, less those that would lead past the proxy to the real STS.
+
+    For their other hosts the proxy keeps to them itself.
+    """
+    entries = [entry.strip() for entry in exceptions.split(",")]
+    return [e for e in entries if e and not proxy_bypass_environment(STS_HOST, {"no": e})]
+
+
 class _Handler(Handler):
     """A client's request for a tunnel, and inside of one to STS its requests."""
 
@@ -113,7 +122,7 @@ class _Handler(Handler):
 
     def do_CONNECT(self) -> None:
         self.close_connection = True  # whatever follows is not asked of this proxy
-        if not self._is_the_commands():
+        if (way := self._way()) is None:
             return self._say(407, 'Proxy-Authenticate: Basic realm="local_sagemaker"')
         try:
             address = urlsplit(f"//{self.path}")
@@ -125,8 +134,8 @@ class _Handler(Handler):
                 self.answer_as(host)
             return None
         try:
-            there = self.server.connect(host, port)
-        except (OSError, http.client.HTTPException):
+            there = self.server.connect(host, port, way)
+        except (OSError, http.client.HTTPException, UnusableProxy):
             return self._say(502)
         with there:
             there.settimeout(None)
@@ -145,10 +154,12 @@ class _Handler(Handler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
 
-    def _is_the_commands(self) -> bool:
-        expected = _basic("local", self.server.secret)
-        given = self.headers.get("Proxy-Authorization", "")
-        return secrets.compare_digest(given.encode(), expected.encode())
+    def _way(self) -> Way | None:
+        """The caller's own way, if it is one who may ask."""
+        name, _, secret = _decoded(self.headers.get("Proxy-Authorization", "")).partition(":")
+        if not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
+            return None
+        return from_user_name(name)
 
     def _say(self, status: int, *headers: str) -> None:
         line = f"HTTP/1.1 {status} {http.client.responses[status]}"
@@ -159,6 +170,13 @@ class _Handler(Handler):
 
 def _basic(name: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
+
+
+def _decoded(header: str) -> str:
+    try:
+        return base64.b64decode(header.removeprefix("Basic "), validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _credentials(proxy: SplitResult) -> dict[str, str]:

@@ -13,10 +13,10 @@ NO_XML_3 = re.compile(b"\xef\xbf[\xbe\xbf]")  # U+FFFE and U+FFFF, in UTF-8
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Around an error's code and message, by the protocol.
 WRAPPED = {
-    "s3": "<Error>{}</Error>",
-    "query": "<ErrorResponse><Error><Type>Sender</Type>{}</Error>"
+    "s3": "<Error>{inner}</Error>",
+    "query": "<ErrorResponse><Error><Type>{whose}</Type>{inner}</Error>"
     "<RequestId>local</RequestId></ErrorResponse>",
-    "ec2": "<Response><Errors><Error>{}</Error></Errors></Response>",
+    "ec2": "<Response><Errors><Error>{inner}</Error></Errors></Response>",
 }
 REASON_LENGTH = 1024  # characters of a FailureReason or of StatusDetails that the API holds
 
@@ -42,10 +42,11 @@ def xml_text(text: object) -> str:
     return escape(NO_XML.sub("\ufffd", str(text)))
 
 
-def error_xml(code: str, message: object, protocol: str = "s3") -> bytes:
+def error_xml(code: str, message: object, protocol: str = "s3", status: int = 400) -> bytes:
     """An error as a service with XML answers answers it: ``s3``, ``ec2`` or another (``query``)."""
+    whose = "Sender" if status < 500 else "Receiver"
     inner = f"<Code>{xml_text(code)}</Code><Message>{xml_text(message)}</Message>"
-    return WRAPPED[protocol].format(inner).encode()
+    return WRAPPED[protocol].format(inner=inner, whose=whose).encode()
 
 
 def failure_reason(said: str, log: Iterable[str] = ()) -> str:
