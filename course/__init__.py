@@ -5,8 +5,8 @@ sagemaker before `connect` has settled where the notebook runs: the SDK reads re
 configuration when it is imported.
 """
 
+from course.account.preflight import Preflight, preflight
 from course.jobs import MissingStep
-from course.preflight import Preflight, preflight
 from course.source import show
 from course.workspace import Workspace, connect
 

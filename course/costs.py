@@ -1,32 +1,24 @@
-"""What the course would cost on AWS.
+"""What the course costs on AWS: at most, by its limits, and so far, by billable seconds.
 
-On-demand prices in US dollars an hour, region us-east-1; other regions have other prices, and no
-table is a bill: look at yours. Checked in November 2026, none of them on an account of ours:
+    python -m course.costs                                  what it has cost so far
+    python -m course.costs --budget 10 --email you@...      an alarm when the account's bill grows
 
-- ml.g4dn.xlarge and ml.m5.xlarge against AWS's published list;
-- ml.m5.large as an endpoint (``USE1-Host:ml.m5.large``, 0.115) and ml.t3.medium as a Studio space
-  (``USE1-Studio:JupyterLab-ml.t3.medium``, 0.05) against readings of AWS's Price List API that
-  others published on 2026-07-30 and 2026-09-16;
-- ml.c5.xlarge (0.204) against AWS's pricing page as others quote it, for endpoints; that training
-  costs the same is not checked.
+The prices, with their dates and sources, are in `course/account/prices.py`.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from typing import TYPE_CHECKING
+
+from course.account import budget, spending
+from course.account.prices import PRICED, hourly
 
 if TYPE_CHECKING:
     from course.workspace import Workspace
 
-PRICED = "us-east-1, November 2026"  # where and when the prices below were read
 GPU = "ml.g4dn.xlarge"  # what the course asks for on AWS
-HOURLY = {
-    "ml.t3.medium": 0.05,
-    "ml.m5.large": 0.115,
-    "ml.m5.xlarge": 0.23,
-    "ml.c5.xlarge": 0.204,
-    "ml.g4dn.xlarge": 0.736,
-}
 STORED = 0.05  # notebook 01: 1.1 GB of photos in S3 for a month
 # The most that the jobs of a notebook may run, in hours of one instance: their limits, added up.
 TRAINING_HOURS = {
@@ -56,7 +48,7 @@ def ceiling(ws: Workspace, jobs: int, hours: float) -> str:
     most = dollars(jobs * hours * 3600, instance)
     return (
         f"On AWS at most {most:.2f} USD: {jobs} jobs, each stopped after {hours:g} h, on "
-        f"{instance} at {HOURLY[instance]:g} USD an hour ({PRICED})."
+        f"{instance} at {hourly(instance):g} USD an hour ({PRICED})."
     )
 
 
@@ -66,7 +58,47 @@ def dollars(seconds: float, instance_type: str) -> float:
     Raises:
         ValueError: if the price of `instance_type` is not in the table.
     """
-    if instance_type not in HOURLY:
-        known = ", ".join(HOURLY)
-        raise ValueError(f"no price for '{instance_type}': known are {known}")
-    return seconds / 3600 * HOURLY[instance_type]
+    return seconds / 3600 * hourly(instance_type)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print what was spent, or make a budget; the exit code is 1 if AWS refuses."""
+    parser = argparse.ArgumentParser(description="What the course has cost on AWS so far.")
+    parser.add_argument("--budget", type=float, metavar="USD", help="a month: make an alarm for it")
+    parser.add_argument("--email", help="whom AWS writes to; with --budget")
+    parser.add_argument("--region", help="default: that of the environment or profile")
+    options = parser.parse_args(arguments)
+    if (options.budget is None) != (options.email is None):
+        parser.error("a budget needs both --budget USD and --email ADDRESS")
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from course import workspace
+
+    try:
+        mode = workspace.choose_place()
+        return _told(options, mode)
+    except (workspace.WorkspaceError, BotoCoreError, ClientError) as error:
+        print(f"FAILED {error}", file=sys.stderr)
+        return 1
+
+
+def _told(options: argparse.Namespace, mode: str) -> int:
+    import boto3
+
+    from course import workspace
+
+    session = boto3.session.Session(region_name=options.region or workspace.chosen_region())
+    if options.budget is None:
+        print(f"region {session.region_name}, prices of {PRICED}")
+        print(spending.told(session.client("sagemaker"), local=mode == "local"))
+        return 0
+    if mode == "local":
+        print("FAILED a budget watches an AWS account: set COURSE_MODE=aws", file=sys.stderr)
+        return 1
+    account = session.client("sts").get_caller_identity()["Account"]
+    print(budget.make(session.client("budgets"), account, options.budget, options.email))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@
     jobs.metrics(job, "valid_accuracy")        the metrics that SageMaker read from the log
     jobs.log(job, "epoch=")                    the log's lines that match
     jobs.latest_tuning_job(ws)                 what notebook 02 left behind
+    jobs.savings(ws, trainer)                  what spot instances have saved
 
 The names of the statuses are those of the API reference's enumerations TrainingJobStatus,
 SecondaryStatus, HyperParameterTuningJobStatus and EndpointStatus.
@@ -12,6 +13,7 @@ SecondaryStatus, HyperParameterTuningJobStatus and EndpointStatus.
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,7 +26,7 @@ from IPython.display import display
 if TYPE_CHECKING:
     import pandas as pd
     from sagemaker.core.resources import HyperParameterTuningJob, TrainingJob
-    from sagemaker.core.training.configs import Channel, Tag
+    from sagemaker.core.training.configs import Channel, CheckpointConfig, StoppingCondition, Tag
 
     from course.workspace import Workspace
 
@@ -33,6 +35,7 @@ Found = TypeVar("Found")
 PROJECT = "dog-breeds"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 LAST_LINES = 12  # of the log, in an error
+SPOT_WAIT_S = 3600  # for spot instances, in all
 COMPLETED = frozenset({"Completed"})
 
 GOOD = {"Completed", "InService"}
@@ -373,11 +376,14 @@ def log(job: Any, pattern: str = "", limit_s: float = 10, pause_s: float = 1) ->
 
 
 def _lines(job_name: str) -> Iterator[str]:
-    """All lines of a job: its streams, one for each machine, one after the other."""
+    """All lines of a job: its streams, one for each machine, one after the other.
+
+    AmazonSageMakerFullAccess allows DescribeLogStreams and GetLogEvents, but no FilterLogEvents.
+    """
     logs = _client("logs")
     try:
         pages = logs.get_paginator("describe_log_streams").paginate(
-            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job_name}/"
+            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job_name}/", orderBy="LogStreamName"
         )
         streams = [stream["logStreamName"] for page in pages for stream in page["logStreams"]]
     except logs.exceptions.ResourceNotFoundException:  # no job has ever written a line
@@ -450,7 +456,55 @@ def _training_jobs(ws: Workspace, job: Any) -> list[TrainingJob]:
     return [TrainingJob.get(item["TrainingJobName"], region=ws.region) for item in summaries]
 
 
+def savings(ws: Workspace, *jobs: Any) -> pd.DataFrame:
+    """How much cheaper spot instances were: SageMaker bills fewer seconds than it trained.
+
+    A row for each ended training job, by its name: how many `interruptions` it had, the seconds
+    that it `trained` and those that are `billed`, and the share `saved`, 1 - billed / trained. On
+    this machine nothing is billed; the engine counts as if a spot price were 30 % of the other.
+
+    Args:
+        ws: what `course.connect` returned.
+        jobs: as `wait` takes them; a tuning job stands for all its training jobs.
+    """
+    import pandas as pd
+
+    rows = {}
+    for job in (single for each in jobs for single in _training_jobs(ws, _job(each))):
+        states = [step.status for step in job.secondary_status_transitions]
+        trained, billed = job.training_time_in_seconds, job.billable_time_in_seconds
+        saved = 1 - billed / trained
+        rows[job.training_job_name] = [states.count("Interrupted"), trained, billed, saved]
+    columns = ["interruptions", "trained", "billed", "saved"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns)
+
+
 # --------------------------------------------------------------------------- what they are given
+
+
+def stopping_condition(ws: Workspace, max_runtime_in_seconds: int) -> StoppingCondition:
+    """When SageMaker stops a job. On spot instances it may also wait for them, for an hour."""
+    from sagemaker.core.training.configs import StoppingCondition
+
+    limits = {"max_runtime_in_seconds": max_runtime_in_seconds}
+    if ws.spot:
+        limits["max_wait_time_in_seconds"] = max_runtime_in_seconds + SPOT_WAIT_S
+    return StoppingCondition(**limits)
+
+
+def checkpoints(ws: Workspace) -> CheckpointConfig | None:
+    """Where a trainer's job keeps its checkpoints; None if its instance cannot be taken back.
+
+    Ask anew for each trainer: SageMaker copies everything at the address to a job's instance, so a
+    job should not find those of others. The training jobs of one tuner share an address; each
+    has a folder of its own there.
+    """
+    from sagemaker.core.training.configs import CheckpointConfig
+
+    if not ws.spot:
+        return None
+    own = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{random.randrange(10_000):04}"
+    return CheckpointConfig(s3_uri=ws.uri("checkpoints", own))
 
 
 def channels(ws: Workspace, *names: str) -> list[Channel]:

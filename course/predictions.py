@@ -35,7 +35,11 @@ FILES = ("test.json", "predictions.csv", "confusion.png", "model-card.md", "hist
 SHOWN = 3  # photos of a breed
 PIXELS = (200, 150)  # the room of a photo
 WEIGHTS, PHOTOS = r"\bweights=(\w+)", r"\bphotos=.*\bvalid:(\d+)"  # in a job's log
-SETTINGS = {"lr": 3e-3, "batch-size": 32}  # the benchmark's, beside what its file says
+SETTINGS = {
+    "lr": 3e-3,
+    "batch-size": 32,
+    "body-lr": 0.1,
+}  # the benchmark's, beside what its file says
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "results" / "finetune.json"
 
 
@@ -156,10 +160,11 @@ class Predictions:
         )
 
     def pairs(self) -> pd.DataFrame:
-        """The pairs of breeds that are mixed up, most photos first.
+        """The pairs of breeds that are mixed up, most photos first; each pair once.
 
-        Among equals: those with more photos in both directions together, then those about which the
-        network was surer, then by name.
+        A pair that is mixed up in both directions stands in the one with more photos, or among
+        equals, in the one about which the network was surer. Among equals: pairs with more photos
+        in both directions together, then those about which the network was surer, then by name.
 
         Columns: `label` and `predicted` (class folders), `photos` (how many of the one were taken
         for the other), `of` (how many test photos the breed has), `back` (how many of the other
@@ -177,7 +182,12 @@ class Predictions:
         order = ["photos", "both", "probability", "label", "predicted"]
         ascending = [False, False, False, True, True]
         ranked = counts.sort_values(order, ascending=ascending, ignore_index=True)
-        return ranked.drop(columns="both")
+        seen = [frozenset(pair) for pair in zip(ranked["label"], ranked["predicted"], strict=True)]
+        return (
+            ranked[~pd.Series(seen, dtype=object).duplicated()]
+            .drop(columns="both")
+            .reset_index(drop=True)
+        )
 
     def worst(self, rows: int = 8) -> pd.DataFrame:
         """The pairs that are mixed up most, one row each, in words."""
@@ -202,17 +212,17 @@ class Predictions:
         pairs = self.pairs()
         if pairs.empty:
             return "No test photo was taken for another breed."
-        if len(pairs) == 1:
+        if len(pairs) == 1 and not pairs["back"].iloc[0]:
             photos = int(pairs["photos"].iloc[0])
             often = "1 photo" if photos == 1 else f"{photos} photos"
             return f"Only this pair is mixed up, in one direction: {often}, all of the mistakes."
-        shown, wrong = pairs.head(rows), int(pairs["photos"].sum())
-        mutual, held = int((shown["back"] > 0).sum()), int(shown["photos"].sum())
+        shown, wrong = pairs.head(rows), int((pairs["photos"] + pairs["back"]).sum())
+        mutual, held = int((shown["back"] > 0).sum()), int((shown["photos"] + shown["back"]).sum())
         text = (
             f"{mutual} of these {len(shown)} pairs are mixed up in both directions, "
             f"{len(shown) - mutual} in one only. "
         )
-        return f"{text}Their column 'photos' holds {held} of the {wrong} mistakes."
+        return f"{text}Together they make {held} of the {wrong} mistakes."
 
     def examples(self) -> dict[str, list[str]]:
         """Which photos show the pair that is mixed up most: titles, and up to SHOWN files each.
@@ -451,22 +461,6 @@ class Benchmark:
                 return each
         return None
 
-    def suited(self, network: str) -> str:
-        """Say what a network reaches from random weights with settings of their own.
-
-        Args:
-            network: as `train.py` calls it, such as `efficientnet_lite0`.
-        """
-        found, pretrained = self._of(network, "random"), self._of(network, "ImageNet")
-        if found is None:
-            return f"The benchmark of section 3.13 has no row for {network} from random weights."
-        beside = f" and {pretrained['accuracy']:.1%} from ImageNet's" if pretrained else ""
-        return (
-            f"The benchmark of section 3.13 ({self.content['photos']}, mean of "
-            f"{len(found['seeds'])} seeds) reaches {found['accuracy']:.1%} from random "
-            f"weights{beside}."
-        )
-
     def beside(self, network: str, job: Predictions, settings: Mapping[str, Any]) -> str:
         """Say why a job's accuracy from ImageNet's weights differs from the benchmark's.
 
@@ -494,6 +488,8 @@ class Benchmark:
         seeds = len(found["seeds"])
         text += f"The benchmark is the mean of {seeds} seeds ({least:.1%} to {most:.1%}), our job "
         text += f"is one run. Other settings: {', '.join(other)}. " if other else "is one run. "
+        if other:
+            return f"{text}With other settings, the two need not agree."
         if least <= job.top.accuracy <= most:
             return f"{text}It lies among these seeds, so chance alone may explain the difference."
         side = "below" if job.top.accuracy < least else "above"

@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from course.dataset import IMAGES
-from open_debugger.profiler.diagnosis import more_workers
+from open_debugger.profiler.diagnosis import is_full, less_decoding, more_workers
 from open_debugger.profiler.measures import measure
 from open_debugger.profiler.recording import PARTS
 from open_debugger.profiler.text import percent, seconds
@@ -133,71 +133,91 @@ def _part(name: str) -> str:
     return name if name == WAITING else f"'{name}'"
 
 
-def outcome(before: Profile, after: Profile) -> str:
-    """Say what more loader processes have brought, and what the report had expected of them.
+def outcome(name: str, before: Profile, after: Profile) -> str:
+    """Say what a change has brought, beside what the first run let expect of it.
 
-    The expectation comes from the first run alone. It is the bound of the report, in its words: the
-    share of a training step that more processes can save at most.
+    The expectation comes from the first run alone, in the report's own words: for more loader
+    processes if their number differs, or else for a loader that decodes less.
+
+    Args:
+        name: the change, as the figure names its run.
 
     Raises:
         ValueError: a run has no training steps.
     """
-    was, now = (_step(name, run) for name, run in (("before", before), ("after", after)))
+    was, now = (_step(run, profile) for run, profile in (("before", before), ("after", after)))
     first, second = measure(before.recording), measure(after.recording)
-    saved, busy = 1 - now / was, second.cpu
-    work = "" if busy is None else f", and the cores are busy {percent(busy)} of the time"
+    moved = first.workers != second.workers
+    expected = more_workers(first) if moved else less_decoding(first)
+    limit = first.movable if moved else first.parts.get("data", 0.0)
+    limit = None if moved and is_full(first) else limit
+    waits = percent(second.parts.get("data", 0.0))
     return "\n".join(
         [
-            f"Expected: {more_workers(first)}",
-            f"Measured: A training step took {seconds(was)} before and {seconds(now)} after the "
-            f"change, {percent(abs(saved))} {'less' if saved >= 0 else 'more'}. "
-            f"{_judged(saved, first.movable)}",
-            f"After the change, a step waits {percent(second.parts.get('data', 0.0))} of its time "
-            f"for data{work}.{_grown(before, after)}",
+            f"{name}",
+            f"  Expected: {expected}",
+            f"  Measured: A training step takes {seconds(now)} instead of {seconds(was)}: "
+            f"{_split(before, after)}",
+            f"  {_judged(1 - now / was, limit)} A step now waits {waits} of its time for data.",
         ]
     )
 
 
-def _grown(before: Profile, after: Profile) -> str:
-    """The network's part that takes much longer than before, if there is one."""
-    table = parts({"before": before, "after": after}).drop(columns=[WAITING, OTHER])
-    name = (table.loc["after"] - table.loc["before"]).idxmax()
-    was, now = table[name] / 1000
-    if now - was < CLOSE * _step("before", before):
-        return ""
-    return f" But {_part(name)} takes {seconds(now)} instead of {seconds(was)}."
-
-
-def difference(table: pd.DataFrame, name: str) -> str:
-    """Say how much shorter or longer a step is than in the first run, and in which parts.
+def best_change(runs: Mapping[str, Profile]) -> str:
+    """Say which change saved most of a training step, and what the others did.
 
     Args:
-        table: as `parts` gives it.
-        name: one of its runs.
+        runs: the run before the changes, then one with each change, by name.
+
+    Raises:
+        ValueError: a run has no training steps.
     """
-    less = table.iloc[0] - table.loc[name]
+    steps = {name: _step(name, run) for name, run in runs.items()}
+    before, *_ = steps.values()
+    saved = {name: 1 - step / before for name, step in list(steps.items())[1:]}
+    best = max(saved, key=saved.get)
+    if saved[best] < CLOSE:
+        return f"No change made a training step shorter by {CLOSE:.0%} or more."
+    others = [
+        f"{name} saved {percent(share)}"
+        if share >= 0
+        else f"{name} made it {percent(-share)} longer"
+        for name, share in saved.items()
+        if name != best
+    ]
+    text = f"{best} saved most: {percent(saved[best])} of a training step."
+    return " ".join([text, *(f"{other}." for other in others)])
+
+
+def _split(before: Profile, after: Profile) -> str:
+    """How much shorter or longer a step is, and in which parts."""
+    table = parts({"before": before, "after": after})
+    less = table.loc["before"] - table.loc["after"]
     waiting, whole = less[WAITING], less.sum()
     return (
-        f"{name}: a training step takes {_less(whole)} than with {table.index[0]}. Of this, "
-        f"waiting for data takes {_less(waiting)}, and all other parts {_less(whole - waiting)}."
+        f"{_less(whole)}. Waiting for data takes {_less(waiting)}, "
+        f"and all other parts take {_less(whole - waiting)}."
     )
 
 
 def _less(milliseconds: float) -> str:
-    return f"{seconds(abs(milliseconds) / 1000)} {'less' if milliseconds >= 0 else 'more'}"
+    time = seconds(round(abs(milliseconds) / 1000, 4))
+    return f"{time} {'less' if milliseconds >= 0 else 'more'}"
 
 
-def _judged(saved: float, bound: float) -> str:
-    if saved > bound + CLOSE:
-        return (
-            f"The change saved more than the expected {percent(bound)}: that figure is an estimate "
-            "from few samples and few steps, and here you see how far it can be off."
-        )
+def _judged(saved: float, limit: float | None) -> str:
+    """Judge a change by the share of a step that it saved, and by the limit that was expected."""
+    told = f"That is {percent(abs(saved))} {'less' if saved >= 0 else 'more'}"
+    if saved >= CLOSE and limit is None:
+        return f"{told}: the change helped."
     if saved >= CLOSE:
-        return "The change helped, and by no more than expected."
+        beyond = "more" if saved > limit + CLOSE else "no more"
+        return (
+            f"{told}: the change helped, by {beyond} than the expected limit of {percent(limit)}."
+        )
     if saved > -CLOSE:
-        return f"The change made no difference (less than {CLOSE:.0%} is not counted as one)."
-    return "The change made the run slower: the processes cost more than they bring."
+        return f"{told}: the change made no difference (less than {CLOSE:.0%} does not count)."
+    return f"{told}: the change made the run slower."
 
 
 def _step(name: str, run: Profile) -> float:

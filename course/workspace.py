@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course import costs, images
+from course.account import images, standing
 
 if TYPE_CHECKING:
     from sagemaker.core.helper.session_helper import Session
@@ -28,10 +29,11 @@ LOCAL_INSTANCE = "ml.m5.large"  # only a name there: jobs take what the machine 
 TRAINING_INSTANCES = {"gpu": "ml.g4dn.xlarge", "cpu": "ml.m5.xlarge"}  # on AWS, by COURSE_DEVICE
 ENDPOINT_INSTANCE = "ml.m5.large"
 IMAGE_SIZES = {
-    "local": 128,
+    "local": 112,
     "aws": 224,
 }  # pixels a side; two processor cores need a third of the time
 ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
+REGION_OF_THE_SESSION = "No region provided. Using default region."  # it is the one we have set
 CHATTY_LOGGERS = ("boto3", "botocore", "s3transfer", "sagemaker", "urllib3")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
 OF_SHELLS = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell sets by itself
@@ -61,11 +63,12 @@ class Workspace:
         role: ARN of the role that jobs and endpoints assume.
         bucket, prefix: everything the course stores lies under ``s3://{bucket}/{prefix}/``.
         training_instance, endpoint_instance: instance types to ask for.
-        training_image, inference_image: container images (see `course.images`).
+        training_image, inference_image: container images (see `course.account.images`).
         debugger: ``managed``, where SageMaker Debugger evaluates the rules beside the job, or
             ``self``, where the job saves its tensors itself and `open_debugger` evaluates them.
         reports: folder for the profiler's reports; beside the notebooks, or ``COURSE_REPORTS``.
         image_size: pixels a side at which networks are trained.
+        spot: whether jobs run on spot instances, which are cheaper and may be taken back.
     """
 
     mode: str
@@ -81,6 +84,7 @@ class Workspace:
     debugger: str
     reports: Path
     image_size: int
+    spot: bool = False
 
     def uri(self, *parts: str) -> str:
         """``s3://{bucket}/{prefix}/part/part``."""
@@ -95,23 +99,39 @@ def connect() -> Workspace:
     (``gpu``, the default, or ``cpu``) the training jobs' instance and image. ``COURSE_DEBUGGER``
     is ``managed`` (default in local mode) or ``self`` (default on AWS, where SageMaker Debugger is
     closed to new accounts). ``COURSE_IMAGE_SIZE`` is the size of the photos in training, in pixels
-    a side: 128 in local mode and 224 on AWS by default.
+    a side: 112 in local mode and 224 on AWS by default. With ``COURSE_SPOT=1``, jobs run on spot
+    instances.
 
     Raises:
         WorkspaceError: if one of them is missing or wrong, or they contradict each other.
     """
     mode, device = chosen_mode(), chosen_device()
-    debugger, image_size = chosen_debugger(mode), chosen_image_size(mode)
+    debugger, image_size, spot = chosen_debugger(mode), chosen_image_size(mode), chosen_spot()
+    choose_place()
+    _quiet_libraries()
+    # The SDK's own check of the role wants nine rights on EC2 that a job without a VPC never uses,
+    # and refuses the role to whoever may simulate policies. `preflight` checks what jobs need.
+    os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+    warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
+    workspace = _workspace(mode, device, debugger, image_size, spot)
+    print(_banner(workspace))
+    print(_versions())
+    print(_endpoints(workspace), end="")
+    return workspace
+
+
+def choose_place() -> str:
+    """Lead boto3 to the local engine or to AWS, as the environment says; return the mode.
+
+    Raises:
+        WorkspaceError: the mode is open or misspelt, or neither place can be had.
+    """
+    mode = chosen_mode()
     if mode == "local":
         _use_local_engine()
     else:
         _check_aws()
-    _quiet_libraries()
-    warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
-    workspace = _workspace(mode, device, debugger, image_size)
-    print(_banner(workspace))
-    print(" · ".join(f"{name} {version(name)}" for name in SHOWN_VERSIONS))
-    return workspace
+    return mode
 
 
 class _OnlyWarnings(logging.Handler):
@@ -122,6 +142,7 @@ class _OnlyWarnings(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.addFilter(lambda record: record.getMessage() != REGION_OF_THE_SESSION)
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger().handle(record)
@@ -200,6 +221,20 @@ def chosen_image_size(mode: str) -> int:
     return int(size)
 
 
+def chosen_spot() -> bool:
+    """Whether jobs run on spot instances.
+
+    Raises:
+        WorkspaceError: ``COURSE_SPOT`` is neither 1 nor 0.
+    """
+    spot = os.environ.get("COURSE_SPOT") or "0"
+    if spot not in {"0", "1"}:
+        raise WorkspaceError(
+            f"COURSE_SPOT is '{spot}': set it to '1' for jobs on spot instances, or to '0'"
+        )
+    return spot == "1"
+
+
 def has_engine() -> bool:
     """Whether the local engine is installed in this environment."""
     try:
@@ -256,7 +291,7 @@ def _check_aws() -> None:
         )
 
 
-def _workspace(mode: str, device: str, debugger: str, image_size: int) -> Workspace:
+def _workspace(mode: str, device: str, debugger: str, image_size: int, spot: bool) -> Workspace:
     region = chosen_region()
     os.environ.setdefault("AWS_DEFAULT_REGION", region)  # sagemaker.serve asks at import
 
@@ -277,6 +312,7 @@ def _workspace(mode: str, device: str, debugger: str, image_size: int) -> Worksp
         debugger=debugger,
         reports=Path(os.environ.get("COURSE_REPORTS") or "reports"),
         image_size=image_size,
+        spot=spot,
     )
 
 
@@ -359,6 +395,8 @@ def _banner(ws: Workspace) -> str:
             "LOCAL: every job runs on this machine; free, no account, no network.\n"
             f"bucket {ws.bucket}, prefix {ws.prefix}"
         )
+    from course import costs  # late, so that `python -m course.costs` imports it once
+
     account = ws.role.split(":")[4]
     prices = costs.at_most(ws.training_instance, ws.endpoint_instance)
     most = ", ".join(f"{name} {value:.2f} USD" for name, value in prices.items())
@@ -371,11 +409,39 @@ def _banner(ws: Workspace) -> str:
     return "\n".join(filter(None, [banner, _on_cpu(ws), old]))
 
 
+def _versions() -> str:
+    """The versions of what matters; the student's environment on AWS has no torch."""
+    shown = []
+    for name in SHOWN_VERSIONS:
+        with contextlib.suppress(PackageNotFoundError):
+            shown.append(f"{name} {version(name)}")
+    return " · ".join(shown)
+
+
+def _endpoints(ws: Workspace) -> str:
+    """A line for each endpoint of the course that stands, with its price; empty without any."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found = standing.found(ws.session.boto_session.client("sagemaker"), ("endpoint",))
+    except (BotoCoreError, ClientError) as error:
+        return f"which endpoints stand could not be asked ({error})\n"
+    free = "free on this machine, whose memory it uses"
+    return "".join(
+        f"STANDING since {each.created:%Y-%m-%d %H:%M}: endpoint {each.name}, "
+        f"{free if ws.mode == 'local' else standing.price(each)}. "
+        "`python -m course.cleanup --delete` removes it\n"
+        for each in found
+        if each.ours
+    )
+
+
 def _on_cpu(ws: Workspace) -> str:
     """A line that says so, when training jobs run without a GPU."""
-    if not ws.training_image.endswith(images.TRAINING["cpu"]):
+    if "-cpu-" not in ws.training_image:
         return ""
     return (
         f"training on a CPU ({ws.training_instance}, COURSE_DEVICE=cpu): an epoch takes many times "
-        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws.md, No GPU yet)"
+        "as long and the jobs' time limits stay, so use fewer breeds (docs/aws-details.md, No GPU "
+        "yet)"
     )

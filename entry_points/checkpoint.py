@@ -27,6 +27,11 @@ class CheckpointError(ConfigError):
     """The checkpoints are another run's, or cannot be written; the text names the way out."""
 
 
+def checkpoints(folder: Path | None) -> list[Path]:
+    """Return the files of checkpoints in a folder, oldest first; of no folder (None), none."""
+    return [] if folder is None else sorted(folder.glob("epoch-*-step-*-*.pt"))
+
+
 class Checkpoints:
     """The last two checkpoints of a run in a folder; without a folder (None), none.
 
@@ -95,7 +100,7 @@ class Checkpoints:
         return None
 
     def _files(self) -> list[Path]:
-        return [] if self.folder is None else sorted(self.folder.glob("epoch-*-step-*-*.pt"))
+        return checkpoints(self.folder)
 
 
 def _write(content: tuple[dict[str, Any], dict[str, Any]], file: Path) -> str:

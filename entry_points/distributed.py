@@ -5,6 +5,7 @@ import ctypes
 import hashlib
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from options import ConfigError
+
 CPU = torch.device("cpu")
+GPU_INSTANCES = re.compile(r"ml\.[gp]\d")  # AWS's families with NVIDIA's GPUs
 STARTED = time.time()
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -178,6 +182,7 @@ def choose_device(precision: str) -> World:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(cpu_count())
     device = CPU
+    _check_for_the_promised_gpu()
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK") or 0))
         torch.cuda.set_device(device)
@@ -191,6 +196,25 @@ def choose_device(precision: str) -> World:
     shorter = precision != "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = shorter
     return World(device, precision)
+
+
+def _check_for_the_promised_gpu() -> None:
+    """Fail where the instance has a GPU and PyTorch finds none.
+
+    Training would go on for hours on the processor, at the price of the GPU.
+
+    Raises:
+        ConfigError: naming the instance type and what to look at.
+    """
+    instance = os.environ.get("SM_CURRENT_INSTANCE_TYPE", "")
+    # An engine on one machine sets this variable: an instance type is only a name there.
+    simulated = "LOCAL_SAGEMAKER" in os.environ
+    if GPU_INSTANCES.match(instance) and not simulated and not torch.cuda.is_available():
+        raise ConfigError(
+            f"this job runs on {instance}, which has a GPU, but PyTorch {torch.__version__} finds "
+            "none: take an image for GPUs (with cu in its tag), not one for CPUs, and one whose "
+            "CUDA the instance's driver knows; or train on an instance without a GPU"
+        )
 
 
 def has_bf16(device: torch.device) -> bool:

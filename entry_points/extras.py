@@ -34,6 +34,13 @@ class Extras:
     def register(self, model: Any, criterion: Any, scaler: Any) -> None:
         """Watch the tensors of the network and of the loss."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds, so that a resumed run is watched as if it went on."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from such a state."""
+
     def begin(self, phase: str, epoch: int) -> None:
         """Note that the following steps belong to `phase` (train, valid or test) of this epoch."""
 

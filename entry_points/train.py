@@ -186,9 +186,10 @@ def fine_tune(options: Namespace, world: World, extras: Extras, stop: Stop) -> d
     checkpoints = Checkpoints(options.checkpoint_dir, card)
     parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     parts["progress"] = progress  # epoch, step, metrics so far; with --keep best, its weights
+    parts["extras"] = extras  # at which steps the tensors are
     if (state := world.broadcast(checkpoints.newest())) is not None:
         for name, part in parts.items():
-            part.load_state_dict(state[name])
+            part.load_state_dict(state.get(name, {}))
         print_once(f"resumed=epoch {progress.epoch}, step {progress.step}")
 
     def save_checkpoint() -> None:

@@ -28,8 +28,10 @@ from unittest.mock import patch
 import nbformat
 
 from benchmarks import rules_page
-from course import costs, images
-from course.preflight import JOBS_AT_ONCE
+from course import costs
+from course.account import images
+from course.account import prices as account_prices
+from course.account.preflight import JOBS_AT_ONCE
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
 from tools import searches
 from tools.searches import Search
@@ -182,13 +184,42 @@ def quotas() -> str:
     return table(["quota", "ask for", "used by"], rows)
 
 
+def ceilings() -> str:
+    """The most that each lesson can cost on AWS."""
+    most = costs.at_most(TRAINING_INSTANCES["gpu"], ENDPOINT_INSTANCE)
+    hourly = dict.fromkeys(costs.ENDPOINT_HOURS, " an hour")
+    rows = [[name[:2], f"{usd:.2f} USD{hourly.get(name, '')}"] for name, usd in most.items()]
+    return table(["notebook", "at most"], [*rows, ["all", f"{sum(most.values()):.2f} USD"]])
+
+
+def prices() -> str:
+    """AWS's prices, with where each was read."""
+    rows = [
+        [f"`{name}`", f"{price.usd:g} USD an hour", price.source]
+        for name, price in account_prices.HOURLY.items()
+    ]
+    serverless = account_prices.SERVERLESS
+    per = f"{serverless.usd:.5f} USD a second of answering and GB of memory; for data: not found"
+    rows.append(["serverless endpoint", per, serverless.source])
+    sources = [f"- *{name}*: {told}\n" for name, told in account_prices.SOURCES.items()]
+    head = table(["instance", "price", "source"], rows)
+    return f"On demand, {account_prices.PRICED}.\n\n{head}\n{''.join(sources)}"
+
+
 def containers() -> str:
     """The container images, and how long AWS patches them."""
-    used = [("training", images.TRAINING), ("endpoint", images.INFERENCE)]
+    region = "us-east-1"
+    used = [
+        ("training, CPU", images.training(region, "cpu")),
+        ("training, GPU", images.training(region, "gpu")),
+        ("endpoint, CPU", images.inference(region)),
+    ]
+    tags = [(what, address.rpartition("/")[2]) for what, address in used]
     rows = [
-        [f"{what}, {device.upper()}", f"`{tag}`", images.PATCHED_UNTIL[tag]]
-        for what, tags in used
-        for device, tag in tags.items()
+        [what, f"`{tag}`", last]
+        for what, tag in tags
+        for name, last in images.PATCHED_UNTIL.items()
+        if tag.startswith(f"{name}-")
     ]
     return table(["used for", "image", "patched until"], rows)
 
@@ -277,7 +308,8 @@ PAGES: dict[str, list[Callable[[], str]]] = {
     "docs/training.md": [recommended, pretraining, choices, worth, options],
     "docs/tuning.md": [published],
     "docs/serving.md": [limits],
-    "docs/aws.md": [quotas, containers],
+    "docs/aws.md": [ceilings, quotas],
+    "docs/aws-details.md": [prices, containers],
     "README.md": [lessons],
     "notebooks/README.md": [imports],
 }

@@ -2,8 +2,12 @@
 
 Both runs have a few drawn photos of 12 breeds. The one in AWS mode asks a stand-in for AWS: the
 local engine behind AWS's own addresses. The solutions run in local mode only, since they read what
-the lessons have made. The requests of both runs are recorded side by side; then
-`tools.dry_run.audit` compares them, and judges those of AWS mode by `docs/policy.json`.
+the lessons have made. Then the clean-up removes what an interrupted notebook would leave.
+
+The requests of both runs are recorded side by side; then `tools.dry_run.audit` compares them, and
+judges those of AWS mode by `docs/policy.json` and by AWS's managed policy
+AmazonSageMakerFullAccess. Lists of objects have short pages, so that a reader of one page is found
+out.
 """
 
 from __future__ import annotations
@@ -21,6 +25,13 @@ from tools.dry_run import audit
 FOLDER = ROOT / "build" / "smoke"
 BREEDS, PHOTOS = 12, (2, 2, 2)  # for train, valid and test, of each breed
 CELL_TIMEOUT_S = 300
+PAGE = 20  # objects that S3 lists at once, in place of 1,000
+# After the notebooks ($@): what they cost, and the removal of what an interrupted one would leave.
+AFTERWARDS = """
+set -e; "$@"
+"$0" -m tools.dry_run.leftovers
+for each in costs cleanup "cleanup --delete"; do "$0" -m course.$each; done
+"""
 # Another region and another role than local mode's, so that neither can hide.
 REGION = "eu-west-1"
 ROLE = "arn:aws:iam::123456789012:role/service-role/local-sagemaker"
@@ -34,6 +45,7 @@ def environment(mode: str, photos: Path) -> dict[str, str]:
         "COURSE_DATA": str(photos),
         "COURSE_IMAGE_SIZE": "64",
         "COURSE_REPORTS": str(FOLDER / mode),
+        "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE),  # the engine's S3 is moto's
     }
     as_aws = {"COURSE_ROLE": ROLE, "AWS_REGION": REGION, "COURSE_DOWNLOADS": "no"}
     return variables | (as_aws if mode == "aws" else {})
@@ -51,7 +63,8 @@ def start(mode: str, photos: Path) -> subprocess.Popen:
     nbval = ["--nbval-lax", *limits, "notebooks"]
     if mode == "aws":
         nbval.append("--ignore=notebooks/solutions")
-    command, variables = [*engine, *pytest, *nbval], environment(mode, photos)
+    command = [*engine, "sh", "-c", AFTERWARDS, sys.executable, *pytest, *nbval]
+    variables = environment(mode, photos)
     with log(mode).open("wb") as output:
         return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=output, stderr=output)
 

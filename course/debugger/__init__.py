@@ -10,12 +10,14 @@
 
 from typing import Any
 
-from course.debugger.rules import REASONS, activations, compared, parameters
+from course.debugger.rules import REASONS, activations, built_in, compared, parameters
 from course.debugger.tensors import (
     TRAIN,
     gradient_norms,
     in_order,
     inventory,
+    lowest_loss,
+    saving_steps,
     statistic,
     weight_shares,
 )
@@ -37,15 +39,18 @@ __all__ = [
     "DebuggedTrainer",
     "NothingWatched",
     "activations",
+    "built_in",
     "compared",
     "curves",
     "diagnosis",
     "gradient_norms",
     "in_order",
     "inventory",
+    "lowest_loss",
     "parameters",
     "profile",
     "saved",
+    "saving_steps",
     "statistic",
     "tested",
     "trial",

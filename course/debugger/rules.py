@@ -91,17 +91,18 @@ _BY_PARAMETER = {
     ("LossNotDecreasing", "smoothing"): "Single batches are noisy: means of five saved losses are "
     "compared.",
     ("Overfit", "patience"): "One pass may be bad luck: two in a row count.",
-    ("Overfit", "ratio_threshold"): "Validation photos may be harder than training photos: their "
-    "loss may be half as much again.",
+    ("Overfit", "ratio_threshold"): "Some gap is normal: the validation loss may be half as much "
+    "again.",
     ("PoorWeightInitialization", "activation_inputs_regex"): "The names of the tensors in this "
     "network.",
     ("PoorWeightInitialization", "threshold"): "In a healthy VGG16 the variances differ a "
     "thousandfold for a while. This is 100 times that.",
     ("PoorWeightInitialization", "distribution_range"): "In a healthy ResNet, gradients span as "
     "little as 1e-5. This is a thousandth of that.",
-    ("PoorWeightInitialization", "patience"): "A healthy VGG16 stands still for its first ten "
-    "steps.",
-    ("PoorWeightInitialization", "steps"): "More than `patience`, or it could not run out.",
+    ("PoorWeightInitialization", "patience"): "The loss of a healthy VGG16 does not fall in its "
+    "first ten steps.",
+    ("PoorWeightInitialization", "steps"): "It must be larger than `patience`, or the loss could "
+    "never make the rule fire.",
 }
 
 # What smdebug calls the tensors of each network. Modules are named by their place: torchvision's
@@ -165,6 +166,23 @@ def closed_parameters(rule_parameters: dict[str, str]) -> dict[str, str]:
     """A rule's parameters without those that only `open_debugger` knows."""
     unknown = catalogue.OURS.get(rule_parameters.get("rule_to_invoke", ""), set())
     return {key: value for key, value in rule_parameters.items() if key not in unknown}
+
+
+def built_in(name: str) -> dict:
+    """The SDK's configuration of a rule, such as `rule_configs.vanishing_gradient()`.
+
+    Args:
+        name: of the rule, as AWS writes it: VanishingGradient.
+
+    Raises:
+        ValueError: the SDK has no such rule.
+    """
+    from sagemaker.core.debugger import rule_configs
+
+    function = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    if not hasattr(rule_configs, function):
+        raise ValueError(f"the SDK has no rule {name!r}: rule_configs has no {function}()")
+    return getattr(rule_configs, function)()
 
 
 def activations(network: str) -> str:

@@ -24,6 +24,28 @@ LOSS = "CrossEntropyLoss_output_0"
 Curve = tuple[list[int], list[float]]
 
 
+def saving_steps(steps: int) -> list[int]:
+    """Training steps at which to save what is large: two early ones, the middle, one near the end.
+
+    Args:
+        steps: training steps of the whole run.
+    """
+    return sorted({1, min(10, steps // 4), steps // 2, max(1, steps - 3)})
+
+
+def lowest_loss(label_smoothing: float, classes: int) -> float:
+    """The least cross-entropy in nats that a perfect network has on smoothed labels.
+
+    It is the entropy of the smoothed label, as `torch.nn.CrossEntropyLoss` defines it: each class
+    gets a probability of ``label_smoothing / classes``, and the right one the rest as well.
+    """
+    other = label_smoothing / classes
+    label = np.full(classes, other)
+    label[0] += 1 - label_smoothing
+    label = label[label > 0]
+    return float(-(label * np.log(label)).sum())
+
+
 def curves(trial: Trial) -> dict[str, Curve]:
     """The saved losses in nats: ``{"train": (steps, losses), "valid": (steps, losses)}``.
 

@@ -17,7 +17,7 @@ from sagemaker.core import shapes
 from sagemaker.core.debugger import DebuggerHookConfig, ProfilerConfig, ProfilerRule, Rule
 from sagemaker.train import ModelTrainer  # noqa: TID251 - a trainer that students see
 
-from course import images
+from course.account import images
 from course.debugger.rules import closed_parameters
 
 REQUIREMENTS = "requirements-debugger.txt"
@@ -34,7 +34,8 @@ class DebuggedTrainer(ModelTrainer):
         rules: `Rule` and `ProfilerRule` objects of the SDK.
         profiler_config: how often the machine is sampled; None: not at all.
 
-    A job's `source_code` installs `requirements-debugger.txt`, whatever it names.
+    A job's `source_code` installs `requirements-debugger.txt`, whatever it names. On spot
+    instances, each job gets a `checkpoint_config` of its own, unless the trainer has one.
     """
 
     workspace: Any
@@ -56,7 +57,12 @@ class DebuggedTrainer(ModelTrainer):
             for name, value in given.items():
                 setattr(self, name, value)
         name = request["training_job_name"]
-        return request | (self._members(name) if self._managed else self._checkpoints(name))
+        if not self._managed:
+            root = self._root(self.debugger_hook_config or self.profiler_config)
+            return request | _checkpoints(root, name)
+        if self.workspace.spot and self.checkpoint_config is None:
+            request |= _checkpoints(self.workspace.uri("checkpoints"), name)
+        return request | self._members(name)
 
     @property
     def _managed(self) -> bool:
@@ -124,10 +130,10 @@ class DebuggedTrainer(ModelTrainer):
             options["system-metrics"] = _interval(config)
         return options
 
-    def _checkpoints(self, job: str) -> dict[str, Any]:
-        """A folder of its own for each job: a shared one would be restored into the next job."""
-        root = self._root(self.debugger_hook_config or self.profiler_config)
-        return {"checkpoint_config": shapes.CheckpointConfig(s3_uri=f"{root}/{job}")}
+
+def _checkpoints(root: str, job: str) -> dict[str, Any]:
+    """A folder of its own for each job: a shared one would be restored into the next job."""
+    return {"checkpoint_config": shapes.CheckpointConfig(s3_uri=f"{root}/{job}")}
 
 
 def _requiring(source: Any, requirements: str) -> Any:

@@ -153,7 +153,7 @@ def comparison(rows: pd.DataFrame) -> Figure:
     figure, axes = plt.subplot_mosaic(panels, figsize=(7, high), height_ratios=_heights(panels))
     if len(alike) > 1:
         _accuracies_of(axes.pop("accuracy"), rows.loc[alike])
-    for column, title in (("seconds", "training, seconds"), ("megabytes", "model.tar.gz, MB")):
+    for column, title in (("seconds", "whole job, seconds"), ("megabytes", "model.tar.gz, MB")):
         values = rows[column].astype(float).to_numpy()
         colours = [_colour(name) for name in names]
         bars = axes[column].barh(range(len(names)), values, 0.6, color=colours)

@@ -144,14 +144,17 @@ class Line:
 
 
 def line(many_ms: Mapping[int, Sequence[float]]) -> Line:
-    """Fit a straight line to the median of each size by least squares.
+    """Fit a straight line to the median of each size by least squares of the relative misses.
+
+    Large requests vary by more milliseconds than small ones, so each median has the weight of its
+    inverse. Otherwise the large ones alone would decide where the line begins.
 
     Args:
         many_ms: milliseconds of requests by how many photos each holds; at least two sizes.
     """
     photos = np.array(list(many_ms), float)
     medians = np.array([np.median(values) for values in many_ms.values()])
-    per_photo, fixed = np.polyfit(photos, medians, 1)
+    per_photo, fixed = np.polyfit(photos, medians, 1, w=1 / medians)
     misses = np.abs(fixed + per_photo * photos - medians)
     poor = bool((misses > POOR * medians).any())
     rises = bool(per_photo * np.ptp(photos) > FLAT * medians.min())
@@ -170,12 +173,12 @@ def request_costs(many_ms: Mapping[int, Sequence[float]]) -> str:
     if not fitted_line.rises:
         return "No cost of a further photo can be measured"
     text = f"About {_about(fitted_line.per_photo)} ms more for each further photo"
-    low, high = fitted_line.fixed - fitted_line.miss, fitted_line.fixed + fitted_line.miss
-    if low <= 0:
+    if fitted_line.fixed <= fitted_line.miss:
         return text
-    ends = [_about(low), _about(high)]
-    span = f"about {ends[0]}" if ends[0] == ends[1] else " to ".join(ends)
-    return f"{text}, {span} ms for the request itself"
+    text = f"{text}, about {_about(fitted_line.fixed)} ms for the request itself"
+    if fitted_line.miss < 0.5:
+        return text
+    return f"{text} (the line misses the medians by up to {_about(fitted_line.miss)} ms)"
 
 
 def _about(value: float) -> str:
@@ -201,8 +204,8 @@ def first_request(first_ms: float, later_ms: Sequence[float]) -> str:
         "timed later."
     )
     if not slower:
-        return f"{text} None of these took longer."
-    return f"{text} {slower} of these took longer, at most {later.max():.0f} ms."
+        return f"{text} None of the later ones took longer."
+    return f"{text} {slower} of the later ones took longer, at most {later.max():.0f} ms."
 
 
 def _first_says(first: float, later: np.ndarray) -> str:

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from course.figures.style import (
     BLUE,
@@ -178,7 +179,7 @@ def runs_say(named: Mapping[str, Mapping[str, Curve]]) -> str:
     lost = [f"{name} has losses that are no numbers, from step {first:.0f} on"
             for name, curves in named.items()
             if (first := _first_lost(curves)) is not None]  # fmt: skip
-    return "; ".join([f"Training loss at step {common:.0f}: {', '.join(said)}", *lost])
+    return "; ".join([f"Training loss near step {common:.0f}: {', '.join(said)}", *lost])
 
 
 def _first_lost(curves: Mapping[str, Curve]) -> float | None:
@@ -302,7 +303,11 @@ def gradients(norms: pd.DataFrame) -> Figure:
     for row in (quarter, len(norms) - quarter):  # what `order_of_gradients` compares
         axis.axhline(row - 0.5, color="white", linewidth=2)
     axis.set_title(_wrapped(gradients_say(norms)))
-    bar = figure.colorbar(shown, ax=axis, pad=0.02, label="norm of the gradient")
+    bar = figure.colorbar(
+        shown, ax=axis, pad=0.02, label="norm of the gradient",
+        ticks=LogLocator(subs=(1, 2, 5)), format="%g",
+    )  # fmt: skip
+    bar.minorticks_off()
     bar.outline.set_visible(False)
     return figure
 
@@ -429,7 +434,10 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
     axis.set_yscale("log")
     axis.set_ylim(lowest / 6, 30 * axis.get_ylim()[1])  # room for the legend
     _draw_threshold(axis, threshold)
-    axis.set(xlabel="gradient, from the input to the head", ylabel="mean absolute value")
+    axis.set(
+        xlabel="gradient, from the input to the head (a dot for each saved step)",
+        ylabel="mean absolute value",
+    )
     axis.legend(ncols=min(4, len(means.columns)), fontsize=9, loc="upper left", frameon=False)
     axis.set_title(_wrapped(vanishing_says(means, threshold)))
     return figure

@@ -63,6 +63,7 @@ def watch(
     label: str,
     total: int | None = None,
     every_s: float = 3,
+    begun: float | None = None,
 ) -> State:
     """Ask until the status is a final one and return the last answer; a timeline is left.
 
@@ -71,13 +72,15 @@ def watch(
         label: what is watched: "endpoint", or with `total` what is counted: "jobs".
         total: how many will be done in the end.
         every_s: seconds between two questions.
+        begun: the value of `time.monotonic` from which the seconds count; by default, now. A client
+            may have waited already when it returns an endpoint or a job.
 
     Raises:
         Unsuccessful: it has failed or was stopped.
         ValueError: `ask` gave something that is no status.
         Exception: whatever `ask` raises.
     """
-    begun, moments, state = time.monotonic(), [], None
+    begun, moments, state = time.monotonic() if begun is None else begun, [], None
     bar = IntProgress(max=total) if total else None
     live = Live(bar, f"{label}: asking")
     try:

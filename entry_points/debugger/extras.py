@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+from checkpoint import checkpoints
 from debugger import hookconfig
 from debugger.hook import Debugger
 from debugger.profiling import describe, profiled
@@ -29,7 +30,11 @@ class JobExtras(Extras):
     def __enter__(self) -> "JobExtras":
         with contextlib.ExitStack() as stack:
             self.steps = stack.enter_context(profiled(self.options))
-            self.hook = Debugger(self.options.debug_config, self.options.output_data_dir)
+            self.hook = Debugger(
+                self.options.debug_config,
+                self.options.output_data_dir,
+                resumes=bool(checkpoints(self.options.checkpoint_dir)),
+            )
             self.scalars = Scalars()
             self._stack = stack.pop_all()
         return self
@@ -47,6 +52,12 @@ class JobExtras(Extras):
 
     def register(self, model: Any, criterion: Any, scaler: Any) -> None:
         self.hook.register(model, criterion, scaler)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.hook.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.hook.load_state_dict(state)
 
     def begin(self, phase: str, epoch: int) -> None:
         self.hook.begin(phase)

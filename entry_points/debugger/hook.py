@@ -16,14 +16,14 @@ from distributed import is_first_process
 from options import ConfigError, read_config
 
 DEFAULT_FOLDER = "/opt/ml/output/tensors"
-END_OF_JOB = "training_job_end.ts"  # smdebug/core/access_layer/utils.py
 
 
 class Debugger:
     """The Debugger hook, or nothing: every method may be called in any case.
 
-    `config` is what `--debug-config` gives, if it is given; else SageMaker's file counts. Raises
-    ConfigError if both ask for tensors, or `config` finds no folder for them.
+    `config` is what `--debug-config` gives, if it is given; else SageMaker's file counts. If the
+    run `resumes`, its tensors of the steps before are kept. Raises ConfigError if both ask for
+    tensors, or `config` finds no folder for them.
     """
 
     hook: Any = None
@@ -31,19 +31,25 @@ class Debugger:
     own: bool = False
     file: Path | None = None
 
-    def __init__(self, config: dict[str, Any] | None = None, output_data_dir: Path | None = None):
+    def __init__(
+        self,
+        config: dict[str, Any] | None = None,
+        output_data_dir: Path | None = None,
+        resumes: bool = False,
+    ):
         if not is_first_process():
             return
         self.file = hookconfig.from_sagemaker()
+        # smdebug would look through the checkpoints at every step, to find out at which step a
+        # resumed run is. The run's own checkpoint says so (`state_dict`).
+        os.environ["CHECKPOINT_CONFIG_FILE_PATH"] = ""
         if config is None:
             return
         if self.file is not None:
             raise ConfigError(
                 "the job has a DebugHookConfig, and --debug-config besides: leave one of them out"
             )
-        self.file, self.own = hookconfig.write(config, output_data_dir), True
-        # smdebug would look through the checkpoints at every step, which these tensors may be.
-        os.environ["CHECKPOINT_CONFIG_FILE_PATH"] = ""
+        self.file, self.own = hookconfig.write(config, output_data_dir, resumes), True
 
     def register(self, model: Any, criterion: Any, scaler: Any = None) -> None:
         """Hook up the network and the loss, if a configuration asks for tensors.
@@ -66,7 +72,7 @@ class Debugger:
         import smdebug.pytorch as smd
 
         phases = {"train": smd.modes.TRAIN, "valid": smd.modes.EVAL, "test": smd.modes.PREDICT}
-        self.hook, self.modes = _make_hook(self.file), phases
+        self.hook, self.modes = _make_hook(self.file, self.own), phases
         self.scaled = scaler is not None and scaler.is_enabled()
         if self.scaled:
             self.hook.backward_hook = lambda name: lambda gradient: None
@@ -75,6 +81,25 @@ class Debugger:
         self.hook.register_module(model)
         self.hook.register_loss(criterion)
         print(f"debugger=on tensors={self.hook.out_dir}", flush=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many steps the hook has seen, in all and of each mode.
+
+        What it has seen is then in its files: smdebug writes a step when the next one begins.
+        """
+        if not self.hook:
+            return {}
+        self.hook._close_writers()
+        steps = {mode.name: step for mode, step in self.hook.mode_steps.items()}
+        return {"step": self.hook.step, "mode_steps": steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Number the steps on from there: what is done again replaces what was saved of it."""
+        if not self.hook or not state:
+            return
+        modes = {mode.name: mode for mode in type(self.hook.mode)}
+        self.hook.step = state["step"]
+        self.hook.mode_steps = {modes[name]: step for name, step in state["mode_steps"].items()}
 
     def begin(self, phase: str) -> None:
         """Count the following steps as training, evaluation or (the test) prediction."""
@@ -100,15 +125,18 @@ class Debugger:
             return
         self.hook.close()
         if self.own:  # in a job of SageMaker's, smdebug leaves this file to SageMaker
-            Path(self.hook.out_dir, END_OF_JOB).touch()
+            Path(self.hook.out_dir, hookconfig.END_OF_JOB).touch()
 
 
-def _make_hook(file: Path) -> Any:
-    """smdebug's hook for a configuration file; ConfigError if it would have none."""
+def _make_hook(file: Path, own: bool = False) -> Any:
+    """smdebug's hook for a configuration file; ConfigError if it would have none.
+
+    Its folder must be new, unless it is our `own`, which `hookconfig.write` has prepared.
+    """
     import smdebug.pytorch as smd
 
     folder = Path(read_config(file).get("LocalPath") or DEFAULT_FOLDER)
-    if folder.exists():  # in words that smdebug lacks, whose error drowns in another
+    if folder.exists() and not own:  # in words that smdebug lacks, whose error drowns in another
         raise ConfigError(f"{folder}, for the tensors, is there already: remove it")
     hook = smd.get_hook(json_config_path=str(file), create_if_not_exists=True)
     if hook is None:

@@ -27,6 +27,8 @@ STEPS = {
     "start_step": (r"\d+", "a whole number"),
     "end_step": (r"\d+", "a whole number"),
 }
+END_OF_JOB = "training_job_end.ts"  # smdebug/core/access_layer/utils.py
+MARKS = (END_OF_JOB, "claim.smd")  # the latter: smdebug/core/utils.py
 MODES = ("train", "eval", "predict", "global")
 BY_MODE = {*STEPS, *(f"{mode}.{name}" for mode in MODES for name in STEPS)}
 COLLECTION_PARAMETERS = BY_MODE | {"include_regex", "reductions", "save_histogram"}
@@ -130,7 +132,7 @@ def from_sagemaker() -> Path | None:
     return path if asks(read_config(path)) else None
 
 
-def write(config: dict[str, Any], output_data_dir: Path | None) -> Path:
+def write(config: dict[str, Any], output_data_dir: Path | None, resumes: bool = False) -> Path:
     """Write a `--debug-config` as SageMaker would have written it; return the file.
 
     The tensors' folder is its LocalPath, or else `debug-output` where the job's results go:
@@ -139,14 +141,18 @@ def write(config: dict[str, Any], output_data_dir: Path | None) -> Path:
       stores them in S3 while the job runs, as `<S3Uri>/<job>/debug-output`;
     - else into the output folder, of which SageMaker makes `output.tar.gz` when the job ends.
 
-    What an earlier attempt at the same job left in that folder is removed: smdebug cannot add to
-    it, even where the training goes on. Raises ConfigError if there is no such folder.
+    What an earlier attempt at the same job left in that folder is removed, unless the run `resumes`
+    where that one ended: then only the marks go by which smdebug refuses the folder as that of an
+    ended training, or leaves it to another process. Raises ConfigError if there is no such folder.
     """
     folder = Path(config.get("LocalPath") or _results(output_data_dir) / TENSORS).absolute()
     if folder.is_dir():
         if not (folder / "events").is_dir() and any(folder.iterdir()):
             raise ConfigError(f"{folder}, for the tensors, holds other files: name a new folder")
-        shutil.rmtree(folder)
+        if not resumes:
+            shutil.rmtree(folder)
+        for mark in MARKS:
+            (folder / mark).unlink(missing_ok=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     file = folder.parent / FILE
     file.write_text(json.dumps({**config, "LocalPath": str(folder)}, indent=2) + "\n")

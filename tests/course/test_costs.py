@@ -1,5 +1,7 @@
 """Prices: plain arithmetic, and a clear error for an unknown instance."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +17,15 @@ def test_an_hour_costs_the_hourly_price():
 def test_an_unknown_instance_is_named():
     with pytest.raises(ValueError, match=r"'ml.moon.large': known are ml.t3.medium, "):
         costs.dollars(1, "ml.moon.large")
+
+
+@pytest.mark.parametrize("module", ["course.costs", "course.cleanup", "course.weights"])
+def test_its_commands_start_without_a_warning(module):
+    """A module that its own package has imported would run twice."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
 
 
 def test_each_notebook_has_a_limit():

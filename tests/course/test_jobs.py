@@ -310,6 +310,31 @@ def test_on_this_machine_nothing_is_billed(aws):
     assert table.loc["one"].tolist() == ["this machine", 3600, 0.0]
 
 
+def test_the_savings_are_what_awss_formula_says(aws):
+    job = billed("one", 30)
+    job.training_time_in_seconds = 120
+    states = ("Starting", "Training", "Interrupted", "Starting", "Training", "Completed")
+    job.secondary_status_transitions = [SimpleNamespace(status=status) for status in states]
+    table = jobs.savings(workspace(aws), job)
+    assert table.loc["one"].to_dict() == {
+        "interruptions": 1, "trained": 120, "billed": 30, "saved": 0.75
+    }  # fmt: skip
+
+
+def test_on_spot_instances_a_job_may_wait_and_keeps_checkpoints_of_its_own(aws):
+    ws = workspace(aws)
+    ws.uri = lambda *parts: "/".join(["s3://b/dogs", *parts])
+    ws.spot = False
+    assert jobs.checkpoints(ws) is None
+    limits = jobs.stopping_condition(ws, 1800)
+    assert limits.max_runtime_in_seconds == 1800
+    assert not isinstance(limits.max_wait_time_in_seconds, int)
+    ws.spot = True
+    assert jobs.stopping_condition(ws, 1800).max_wait_time_in_seconds == 5400
+    addresses = {jobs.checkpoints(ws).s3_uri for _ in range(3)}
+    assert len(addresses) == 3 and all(a.startswith("s3://b/dogs/checkpoints/") for a in addresses)
+
+
 def test_the_channels_are_those_of_the_bucket_and_weights_if_there_are_any(aws):
     ws = workspace(aws)
     ws.prefix = unique("dogs")

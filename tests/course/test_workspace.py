@@ -2,15 +2,21 @@
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from course import workspace
+from course.account.standing import Standing
 from course.workspace import WorkspaceError, connect
 
 
@@ -23,6 +29,7 @@ def clean(monkeypatch, tmp_path):
         "COURSE_DEVICE",
         "COURSE_DEBUGGER",
         "COURSE_IMAGE_SIZE",
+        "COURSE_SPOT",
         "AWS_ENDPOINT_URL",
         "LOCAL_SAGEMAKER_URL",
     )
@@ -30,6 +37,7 @@ def clean(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(workspace, "STUDIO", tmp_path / "no-studio.json")
     monkeypatch.setenv("SMDEBUG_LOG_LEVEL", "info")
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")  # what connect() sets, undone at the end
     handlers = {name: logging.getLogger(name).handlers[:] for name in workspace.CHATTY_LOGGERS}
     yield monkeypatch
     for name, before in handlers.items():  # connect() quiets the SDK
@@ -93,8 +101,18 @@ def test_a_role_that_is_no_arn_is_named(clean, role):
         workspace.chosen_role("aws", session=None)
 
 
+class Nothing:
+    """A client of SageMaker in an account in which nothing stands."""
+
+    def get_paginator(self, operation):
+        assert operation == "list_endpoints"
+        return SimpleNamespace(paginate=lambda **_: [{"Endpoints": []}])
+
+
 class Session:
     """As much of the SDK's session as a workspace asks for."""
+
+    boto_session = SimpleNamespace(client=lambda name: Nothing())
 
     def default_bucket(self):
         return "sagemaker-us-east-1-123456789012"
@@ -110,6 +128,54 @@ def aws_workspace(patch, device):
     patch.delenv("AWS_PROFILE", raising=False)
     patch.setattr(session_helper, "Session", Session)
     return connect()
+
+
+@pytest.mark.parametrize("before", [None, "true"])
+def test_the_sdks_own_check_of_the_role_is_off_unless_somebody_wants_it(clean, before):
+    """It would refuse a role that lacks nine rights on EC2, to those who may simulate policies."""
+    from sagemaker.core.helper import iam_role_resolver
+
+    clean.setenv("SAGEMAKER_VALIDATE_ROLE", before or "")
+    if before is None:
+        clean.delenv("SAGEMAKER_VALIDATE_ROLE")
+    aws_workspace(clean, "gpu")
+    asked = []
+    clean.setattr(
+        iam_role_resolver, "_evaluate_permissions", lambda *_: asked.append(_) or (True, [])
+    )
+    clean.setattr(iam_role_resolver, "_role_trusts_service", lambda *_: True)
+    role = "arn:aws:iam::123456789012:role/mine"
+    session = SimpleNamespace(boto_session=boto3.session.Session())
+    found = iam_role_resolver.resolve_and_validate_role(role, "training", session)
+    assert found == role
+    assert bool(asked) == (before == "true")
+
+
+def test_versions_are_of_what_is_installed(clean, capsys):
+    clean.setattr(workspace, "SHOWN_VERSIONS", ("boto3", "no-such-package", "sagemaker"))
+    aws_workspace(clean, "gpu")
+    shown = capsys.readouterr().out.strip().splitlines()[-1]
+    assert re.fullmatch(r"boto3 [\d.]+ · sagemaker [\d.]+", shown)
+
+
+def test_a_standing_endpoint_is_told_with_its_price(clean, capsys):
+    moment = datetime(2026, 11, 29, 9, tzinfo=UTC)
+    mine = Standing("endpoint", "dog-breeds-1", "arn", "InService", moment, True, 0.115)
+    theirs = Standing("endpoint", "cats", "arn", "InService", moment, False, 0.115)
+    clean.setattr(workspace.standing, "found", lambda *_: [mine, theirs])
+    aws_workspace(clean, "gpu")
+    said = capsys.readouterr().out
+    assert "STANDING since 2026-11-29 09:00: endpoint dog-breeds-1, 0.115 USD an hour, 84 " in said
+    assert "python -m course.cleanup --delete" in said and "cats" not in said
+
+
+def test_connect_goes_on_where_endpoints_may_not_be_listed(clean, capsys):
+    def refused(*_):
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListEndpoints")
+
+    clean.setattr(workspace.standing, "found", refused)
+    aws_workspace(clean, "gpu")
+    assert "which endpoints stand could not be asked" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("device", ["", "gpu"])
@@ -214,6 +280,8 @@ chatty.setLevel(logging.DEBUG)  # as ModelBuilder does
 chatty.info("chatter")
 chatty.warning("heed this")
 logging.info("of the notebook itself")
+from sagemaker.core.utils.utils import SageMakerClient
+SageMakerClient()  # would warn that it takes the session's region
 boto3.client("s3").put_object(Bucket=ws.bucket, Key="seen", Body=b"x")
 print(ws.mode, ws.uri("data", "train"), ws.training_instance)
 """
@@ -257,7 +325,7 @@ def test_local_mode_finds_or_starts_an_engine_by_itself(tmp_path):
 
 
 def test_the_image_size_is_the_modes_own_or_the_environments(clean):
-    assert workspace.chosen_image_size("local") == 128
+    assert workspace.chosen_image_size("local") == 112
     assert workspace.chosen_image_size("aws") == 224
     clean.setenv("COURSE_IMAGE_SIZE", "96")
     assert workspace.chosen_image_size("aws") == 96
@@ -268,3 +336,18 @@ def test_an_image_size_that_is_none_is_refused(clean, size):
     clean.setenv("COURSE_IMAGE_SIZE", size)
     with pytest.raises(workspace.WorkspaceError, match=f"COURSE_IMAGE_SIZE is '{size}'"):
         workspace.chosen_image_size("local")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, False), ("", False), ("0", False), ("1", True)]
+)
+def test_spot_instances_are_asked_for_by_name(clean, given, expected):
+    if given is not None:
+        clean.setenv("COURSE_SPOT", given)
+    assert workspace.chosen_spot() is expected
+
+
+def test_a_wrong_wish_for_spot_instances_is_named(clean):
+    clean.setenv("COURSE_SPOT", "yes")
+    with pytest.raises(workspace.WorkspaceError, match="COURSE_SPOT is 'yes': set it to '1'"):
+        workspace.chosen_spot()

@@ -74,9 +74,12 @@ TRAINS = "trains for minutes to hours; tests/entry_points/ runs each option of t
 FORM = "a form of a command that stands whole in packages/local-sagemaker/README.md"
 NOT_RUN = {  # the same, and why no test runs it as it stands
     r"aws .*": AWS,
-    r"export COURSE_MODE=aws .*": AWS,
+    r"(\. ~/dog-breeds-env/bin/activate; )?export COURSE_(MODE|ROLE)=.*": AWS,
+    r"python -m course\.(cleanup|costs)( .*)?": AWS + "; tests/course/ runs them on the engine",
     r"\.venv/bin/python -m course.weights resnet50 vgg16": NETWORK,
     r"\.venv/bin/python -m pip download .*": NETWORK,
+    r"python3\.12 -m venv .*|~/dog-breeds-env/bin/python -m pip .*": NETWORK,
+    r"pip install jupyterlab -c requirements.txt": NETWORK,
     r"pip install \./packages/open-debugger( \./packages/local-sagemaker)?": NETWORK,
     r"make install( TORCH_BACKEND=cpu)?": NETWORK + "; every test runs in what it installed",
     r"make lock|git clone": NETWORK,
@@ -88,7 +91,7 @@ NOT_RUN = {  # the same, and why no test runs it as it stands
     r"make (docs|sync|format)": "rewrites files; make test fails where they are not what it writes",
     r"make lint-lessons": "tests/tools/test_lint_lessons.py",
     r"make lab.*|\.venv/bin/jupyter lab notebooks": "opens JupyterLab and does not end",
-    r"\.venv/bin/python -m ipykernel install .*": "changes the home folder: registers a kernel",
+    r"(\.venv|~/dog-breeds-env)/bin/python -m ipykernel install .*": "registers in the home folder",
     r"rm -r ~/.cache/uv ~/.cache/pip": "empties the caches in the home folder",
     r"\.venv/bin/python -m pytest tests/course/test_dataset.py": "a part of make test",
     r"(\.venv/bin/)?python (-m benchmarks\.|benchmarks/)\S+.*": MINUTES,
@@ -96,7 +99,8 @@ NOT_RUN = {  # the same, and why no test runs it as it stands
     r"\.venv/bin/python -c 'from course.sample_photos .*": "draws 133 breeds: tests/course/",
     r"cd entry_points|export SM_CHANNEL_\S+=.*": "prepares for the training that follows it",
     r"local-sagemaker run( -- COMMAND| --record FILE --deny SERVICE:OPERATION)?": FORM,
-    r"local-sagemaker (logs NAME|clean)": FORM,
+    r"local-sagemaker (logs NAME|clean|env)": FORM,
+    r"local-sagemaker reclaim JOB": "needs a spot job that runs: tests/test_cli.py of the package",
 }
 
 
@@ -251,6 +255,7 @@ def test_a_process_is_sampled_from_outside(run, clone, program):
     assert list((clone / "profiler-output").rglob("*.json"))
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("program", ["bash", "sh"])
 def test_what_students_hand_in_is_graded_and_run_again(run, clone, program):
     folder = clone / "path" / "to" / "submissions" / "ann"

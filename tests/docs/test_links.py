@@ -164,7 +164,7 @@ class TestTexts:
 @pytest.mark.parametrize(
     "text, broken",
     [
-        ("[a](docs/aws.md) [b](docs/aws.md#when-it-fails) ![c](img/gallery.png)", []),
+        ("[a](docs/aws.md) [b](docs/aws-details.md#when-it-fails) ![c](img/gallery.png)", []),
         ("[a](docs/nowhere.md)", ["docs/nowhere.md"]),
         ("[a](docs/aws.md#nowhere)", ["docs/aws.md#nowhere"]),
         ("# Here\n[a](#here) [b](#there)", ["#there"]),

@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from course import images
+from course.account import images
 from course.workspace import PREFIX, ROOT
 
 POLICIES = json.loads((ROOT / "docs" / "policy.json").read_text())
@@ -110,8 +110,8 @@ def test_the_names_are_the_courses_own():
     named = [r for _, s in STATEMENTS for r in listed(s["Resource"]) if ":sagemaker:" in r]
     assert named and all(r.endswith(f"/{PREFIX}*") for r in named)
     pulled = [r for _, s in STATEMENTS for r in listed(s["Resource"]) if ":ecr:" in r]
-    tags = [*images.TRAINING.values(), *images.INFERENCE.values()]
-    assert {r.rpartition("/")[2] for r in pulled} == {tag.partition(":")[0] for tag in tags}
+    used = {name.partition(":")[0] for name in images.PATCHED_UNTIL}
+    assert {r.rpartition("/")[2] for r in pulled} == used
 
 
 def calls():

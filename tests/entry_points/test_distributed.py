@@ -11,6 +11,7 @@ import torch
 
 import distributed
 from distributed import AverageMeter, World, choose_device, cpu_count, seed_of
+from options import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,49 @@ def test_the_chosen_precision_is_used(precision, dtype):
     with world.autocast():
         assert layer(torch.ones(2, 4, device=world.device)).dtype == dtype
     assert f"precision={precision}" in str(world)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("SM_CURRENT_INSTANCE_TYPE", "LOCAL_SAGEMAKER"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("instance", ["ml.g4dn.xlarge", "ml.g5.xlarge", "ml.p3.2xlarge"])
+def test_a_gpu_instance_without_a_gpu_is_refused(no_gpu, instance):
+    no_gpu.setenv("SM_CURRENT_INSTANCE_TYPE", instance)
+    with pytest.raises(ConfigError, match=f"runs on {instance}, .* finds none: take an image"):
+        choose_device("auto")
+
+
+@pytest.mark.parametrize("instance", ["", "local", "ml.m5.xlarge", "ml.c5.xlarge", "ml.t3.medium"])
+def test_an_instance_without_a_gpu_needs_none(no_gpu, instance):
+    no_gpu.setenv("SM_CURRENT_INSTANCE_TYPE", instance)
+    assert choose_device("fp32").device.type == "cpu"
+
+
+def test_an_engines_instance_type_is_only_a_name(no_gpu):
+    no_gpu.setenv("SM_CURRENT_INSTANCE_TYPE", "ml.g4dn.xlarge")
+    no_gpu.setenv("LOCAL_SAGEMAKER", "1")
+    assert choose_device("fp32").device.type == "cpu"
+
+
+def test_a_job_without_its_gpu_ends_before_it_reads_a_photo(tmp_path):
+    """The whole script: exit code 1, one line that says why, and no training."""
+    variables = {k: v for k, v in os.environ.items() if k != "LOCAL_SAGEMAKER"}
+    job = {"SM_CURRENT_INSTANCE_TYPE": "ml.g4dn.xlarge", "CUDA_VISIBLE_DEVICES": ""}
+    folders = [f"--{name}-dir={tmp_path / name}" for name in ("train", "valid", "model")]
+    done = subprocess.run(
+        [sys.executable, distributed.__file__.replace("distributed.py", "train.py"), *folders],
+        env=variables | job,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "error: this job runs on ml.g4dn.xlarge, which has a GPU" in done.stderr
+    assert "Traceback" not in done.stderr and "train_loss" not in done.stdout
 
 
 @pytest.mark.parametrize("native", [True, False])

@@ -4,8 +4,9 @@ python -m tools.dry_run.audit LOCAL.jsonl AWS.jsonl [--role ARN] [--policies FIL
 
 Both are records of the notebooks' requests (``local-sagemaker run --record``): in local mode, and
 in AWS mode on a stand-in for AWS. Checked is that each request of AWS mode is valid by AWS's own
-models, that `docs/policy.json` allows it and allows no more than the course needs, and that it
-differs from local mode in what the course says and in nothing else.
+models, that `docs/policy.json` allows it and allows no more than the course needs, that AWS's
+managed policy AmazonSageMakerFullAccess allows it too, that it relies on no default order and reads
+all pages of a list, and that it differs from local mode in nothing but what the course says.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from course.workspace import ROOT
-from tools.dry_run import permissions, record
+from tools.dry_run import listings, permissions, record
 from tools.dry_run.differences import ABSENT, Difference, differences
-from tools.dry_run.permissions import Policy
+from tools.dry_run.permissions import FULL_ACCESS, Policy
 from tools.dry_run.record import Call
 
 POLICIES = ROOT / "docs" / "policy.json"
@@ -36,12 +37,10 @@ SPARE = {
         ("ItsObjects", "s3:AbortMultipartUpload"): "boto3, when the upload of a model breaks off",
         ("ItsObjects", "s3:DeleteObject"): "notebook 01 when it runs again, and clearing up",
         ("ListWhatIsThere", "servicequotas:ListServiceQuotas"): "course.preflight",
-        ("ReadLogs", "logs:DescribeLogStreams"): "the SDK, where train() waits with logs=True",
-        ("ReadLogs", "logs:GetLogEvents"): "the SDK, where train() waits with logs=True",
+        ("SeeTheRole", "iam:GetRole"): "course.preflight",
         ("TheBucket", "s3:GetBucketLocation"): "course.preflight",
         ("TrainAndTune", "sagemaker:AddTags"): "the SDK, which tags jobs in a project of Studio",
         ("TrainAndTune", "sagemaker:StopHyperParameterTuningJob"): "who stops a search",
-        ("TrainAndTune", "sagemaker:StopTrainingJob"): "who stops a job",
     },
     "role": {
         ("ReadDataWriteModels", "s3:AbortMultipartUpload"): "an upload that breaks off",
@@ -51,8 +50,7 @@ SPARE = {
 # What the SDK asks for itself on AWS, and not where local mode's settings answer for it.
 ASKED_ON_AWS = {
     "sts:GetCallerIdentity": "the account's number, for the default bucket's name",
-    "iam:GetRole": "whether SageMaker may assume the role",
-    "iam:SimulatePrincipalPolicy": "what the role may; denied here, as to a student",
+    "iam:SimulatePrincipalPolicy": "where the role may put the code; denied here, as to a student",
     "s3:HeadBucket": "whether the default bucket is there, and the account's own",
 }
 DEVICE = re.compile(r"-(cpu|gpu|cu\d+)-")
@@ -89,7 +87,9 @@ class Audit:
         """A line for each thing that is wrong: what, which value, what to do."""
         checks = (_beyond_aws, _invalid)
         found = [text for check in checks for text in check(self.aws)]
+        found += listings.problems(self.aws)
         found += _not_allowed(self.aws, self.role, self.policies)
+        found += _not_managed(self.aws, self.role)
         found += _surplus(self.policies)
         found += [_told(d) for d in self.differences() if not self.reason(d)]
         return list(dict.fromkeys(found))  # the same thing is asked many times
@@ -169,6 +169,20 @@ def _not_allowed(calls: Iterable[Call], role: str, policies: dict[str, Policy]) 
         for need in permissions.of_role(call, role):
             if not policies["role"].allows(need):
                 yield _denied("role", call, need)
+
+
+def _not_managed(calls: Iterable[Call], role: str) -> Iterator[str]:
+    """What AWS's managed policy lacks, where it is the policy of both, caller and role."""
+    managed = permissions.full_access()
+    for call in calls:
+        if call.refused:
+            continue
+        for need in [*permissions.of_caller(call, role), *permissions.of_role(call, role)]:
+            if not managed.allows(need):
+                yield (
+                    f"{FULL_ACCESS} does not allow {need}, which {call.name} needs: ask in a way "
+                    "that it allows"
+                )
 
 
 def _denied(who: str, call: Call, need: permissions.Need) -> str:
@@ -320,7 +334,7 @@ def _questions(calls: Sequence[Call]) -> Iterator[str]:
     owned = sum("ExpectedBucketOwner" in call.params for call in calls)
     yield f"  {owned:>4}  {'ExpectedBucketOwner':<30}in requests to S3: refuse another's bucket"
     sent = sum(map(_is_telemetry, calls))
-    yield f"  {sent:>4}  {'telemetry':<30}the SDK's, to AWS, unsigned; refused here. docs/aws.md"
+    yield f"  {sent:>4}  {'telemetry':<30}the SDK's, to AWS, unsigned; refused. docs/aws-details.md"
 
 
 def _idle(policies: dict[str, Policy]) -> Iterator[str]:
@@ -372,7 +386,7 @@ def main(arguments: list[str] | None = None) -> int:
     for problem in problems:
         print(f"FAILED {problem}", file=sys.stderr)
     if not problems:
-        print("\nevery request is valid, allowed, and as in local mode")
+        print("\nevery request is valid, allowed by both policies, and as in local mode")
     return 1 if problems else 0
 
 

@@ -1,11 +1,13 @@
 """Which permissions a request needs, of the one who sends it and of the role that it hands over.
 
 By AWS's service authorization reference: for each operation the actions and the resources that
-they are checked against. And the little of IAM's evaluation that `docs/policy.json` uses.
+they are checked against. And the part of IAM's evaluation that `docs/policy.json` and AWS's managed
+policy AmazonSageMakerFullAccess use.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from functools import cache
 from tools.dry_run.record import Call
 
 SAGEMAKER = "sagemaker.amazonaws.com"
+FULL_ACCESS = "AmazonSageMakerFullAccess"
 # IAM's prefix of a service's actions, where it is not botocore's name.
 PREFIXES = {"sagemaker-runtime": "sagemaker", "service-quotas": "servicequotas"}
 # S3 checks most operations under another action's name.
@@ -118,6 +121,8 @@ def _logs(call: Call, role: str) -> list[Need]:
 
 
 def _sagemaker(call: Call, role: str) -> list[Need]:
+    if arn := call.params.get("ResourceArn"):  # of tags
+        return [Need(f"sagemaker:{call.operation}", arn)]
     if call.operation.startswith("List") and not call.operation.startswith("ListTrainingJobsFor"):
         return []  # lists are not of one resource
     arns = [
@@ -235,24 +240,61 @@ class Policy:
 
 def _matching(statement: dict, need: Need) -> Iterator[str]:
     """The actions of a statement, as it writes them, under which it speaks of `need`."""
-    known = {"Sid", "Effect", "Action", "Resource", "Condition"}
+    known = {"Sid", "Effect", "Action", "Resource", "NotResource", "Condition"}
     if unknown := set(statement) - known:
         raise ValueError(f"{statement.get('Sid')}: {sorted(unknown)} is not understood here")
-    resources = listed(statement["Resource"])
-    if any(_pattern(r).fullmatch(need.resource) for r in resources) and _holds(statement, need):
+    if _concerns(statement, need.resource) and _holds(statement, need):
         for action in listed(statement["Action"]):
             if _pattern(action.lower()).fullmatch(need.action.lower()):
                 yield action
 
 
+def _concerns(statement: dict, resource: str) -> bool:
+    """Whether the statement speaks of `resource`. IAM's variables in a pattern match nothing."""
+    named = [_pattern(r) for r in listed(statement.get("Resource", statement.get("NotResource")))]
+    found = any(pattern.fullmatch(resource) for pattern in named)
+    return found if "Resource" in statement else not found
+
+
+COMPARED = {
+    "StringEquals": str.__eq__,
+    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
+    "StringLike": lambda value, wanted: bool(_pattern(wanted).fullmatch(value)),
+    "ArnLike": lambda value, wanted: bool(_pattern(wanted).fullmatch(value)),
+}
+
+
 def _holds(statement: dict, need: Need) -> bool:
     context = dict(need.context)
-    for operator, conditions in statement.get("Condition", {}).items():
-        if operator != "StringEquals":
-            raise ValueError(f"{statement['Sid']}: condition {operator} is not understood here")
-        if any(context.get(key) not in listed(wanted) for key, wanted in conditions.items()):
-            return False
-    return True
+    return all(
+        _true(operator, context.get(key), listed(wanted), statement["Sid"])
+        for operator, conditions in statement.get("Condition", {}).items()
+        for key, wanted in conditions.items()
+    )
+
+
+def _true(operator: str, value: str | None, wanted: list[str], sid: str) -> bool:
+    """Whether a condition holds for a value of the request; None is a value that it lacks.
+
+    Raises:
+        ValueError: the operator is not understood here.
+    """
+    if operator == "Null":
+        return (value is None) == (wanted == ["true"])
+    base = operator.removesuffix("IfExists")
+    if base not in COMPARED:
+        raise ValueError(f"{sid}: condition {operator} is not understood here")
+    if value is None:
+        return operator != base
+    return any(COMPARED[base](value, text) for text in wanted)
+
+
+def full_access() -> Policy:
+    """AWS's managed policy AmazonSageMakerFullAccess, in the version that moto holds."""
+    from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+    document = json.loads(aws_managed_policies_data)[FULL_ACCESS]["Document"]
+    return Policy(document["Statement"])
 
 
 def listed(value: str | Iterable[str]) -> list[str]:

@@ -19,6 +19,7 @@ class Call:
         problems: what AWS's model of the operation has against it.
         status: HTTP status of the answer.
         refused: why it was not handed on, if it was not.
+        more: whether the answer is a page that another one follows.
     """
 
     service: str
@@ -29,6 +30,7 @@ class Call:
     problems: tuple[str, ...] = ()
     status: int = 200
     refused: str = ""
+    more: bool = False
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from importlib import metadata
 
 import pytest
 
+from debugger_support.processes import wait_until
 from engine_support.clients import Clients
 from local_sagemaker import cli, daemon
 from local_sagemaker.core import access_key
@@ -38,7 +39,7 @@ def test_help_names_the_commands_and_not_the_inner_one(capsys):
         cli.main(["--help"])
     text = capsys.readouterr().out
     assert ended.value.code == 0
-    for command in ("start", "stop", "status", "env", "logs", "clean", "run"):
+    for command in ("start", "stop", "status", "env", "logs", "reclaim", "clean", "run"):
         assert f"\n    {command} " in text
     assert "serve" not in text.replace("served", "")
 
@@ -67,6 +68,27 @@ def test_logs_are_those_of_the_one_job(state, capsys):
     assert (code, out.splitlines()[1:]) == (0, ["hello", "world"])  # after the image's line
     code, _, err = said(capsys, "logs", "nobody", "--state", state)
     assert (code, "no log of 'nobody'" in err) == (1, True)
+
+
+def test_reclaim_takes_a_spot_jobs_instances(state, capsys, monkeypatch):
+    running = daemon.find(state)
+    aws = Clients(running.url, access_key.read(state))
+    limits = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}
+    spot = {"EnableManagedSpotTraining": True, "StoppingCondition": limits}
+    name = aws.train("echo ready; sleep 3", TrainingJobName="spot", **spot)
+    wait_until(lambda: aws.log(name) == ["ready"])
+    asked = ["reclaim", name, "--notice", "0", "--absence", "0"]
+    code, out, _ = said(capsys, *asked, "--state", state)
+    assert (code, out) == (0, "spot loses its instances within 0 s\n")
+    # In a shell that uses an engine, it is that one.
+    wait_until(lambda: aws.log(name) == ["ready"] * 2)
+    for variable, value in aws.key.variables().items() | {("LOCAL_SAGEMAKER_URL", aws.url)}:
+        monkeypatch.setenv(variable, value)
+    assert said(capsys, *asked)[0] == 0
+    assert aws.job(name)["TrainingJobStatus"] == "Completed"
+    assert aws.log(name) == ["ready"] * 3
+    code, _, err = said(capsys, *asked)
+    assert (code, "spot has the secondary status Completed" in err) == (1, True)
 
 
 def test_env_is_for_a_shell(state):

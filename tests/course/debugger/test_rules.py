@@ -58,7 +58,7 @@ def test_the_comparison_has_a_row_for_each_difference():
 def test_the_comparison_gives_reasons_in_one_line():
     why = rules.compared(["Overfit", "CheckInputImages"])["why"]
     assert why["Overfit", "patience"].startswith("One pass may be bad luck")
-    assert why["Overfit", "ratio_threshold"].startswith("Validation photos may be harder")
+    assert why["Overfit", "ratio_threshold"].startswith("Some gap is normal")
     assert [bool(text) for text in why["CheckInputImages"]] == [True, False, False]
     every = rules.compared(RULES, "efficientnet_lite0", 132)["why"]
     assert every.str.len().max() <= 110
@@ -106,3 +106,14 @@ def test_every_regex_matches_a_tensor_of_the_network(network):
     assert 4 <= len(sampled) <= 8, sampled  # one of each stage
     inputs = rules.parameters("PoorWeightInitialization", network)["activation_inputs_regex"]
     assert all(re.search(inputs, name) for name in sampled)  # what is saved is looked at
+
+
+def test_a_rules_configuration_is_the_sdks_own():
+    from sagemaker.core.debugger import Rule, rule_configs
+
+    for name in ("VanishingGradient", "LossNotDecreasing", "Overfit", "WeightUpdateRatio"):
+        rule = Rule.sagemaker(rules.built_in(name))
+        assert rule.rule_parameters["rule_to_invoke"] == name
+    assert rules.built_in("Overfit") == rule_configs.overfit()
+    with pytest.raises(ValueError, match=r"no rule 'Nothing': rule_configs has no nothing\(\)"):
+        rules.built_in("Nothing")

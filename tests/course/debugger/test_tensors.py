@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from course.debugger import rules, tensors
 from debugger_support.saved_tensors import SavedTensors
@@ -165,3 +166,20 @@ def test_the_statistics_are_what_the_rules_compare(folder):
 def test_nothing_is_compared_in_a_run_that_is_too_short(folder):
     parameters = rules.parameters("LossNotDecreasing")
     assert tensors.statistic(run(folder), "LossNotDecreasing", parameters).empty
+
+
+@pytest.mark.parametrize(
+    ("steps", "saved_at"), [(134, [1, 10, 67, 131]), (20, [1, 5, 10, 17]), (4, [1, 2]), (1, [0, 1])]
+)
+def test_large_tensors_are_saved_early_in_the_middle_and_near_the_end(steps, saved_at):
+    assert tensors.saving_steps(steps) == saved_at
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+def test_no_network_has_a_lower_loss_on_smoothed_labels(smoothing):
+    criterion = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
+    label = torch.full((1, 5), smoothing / 5, dtype=torch.float64)
+    label[0, 2] += 1 - smoothing
+    perfect = label.clamp_min(1e-300).log()  # the logits whose softmax is the smoothed label
+    expected = criterion(perfect, torch.tensor([2])).item()
+    assert tensors.lowest_loss(smoothing, 5) == pytest.approx(expected, abs=1e-9)

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from sagemaker.core import shapes
 from sagemaker.core.debugger import (
     CollectionConfig,
     DebuggerHookConfig,
@@ -36,10 +37,11 @@ def made(monkeypatch):
 
     monkeypatch.setattr(ModelTrainer, "_create_training_job_args", request)
 
-    def make(how="managed", mode="local", **arguments):
+    def make(how="managed", mode="local", spot=False, **arguments):
         workspace = SimpleNamespace(
             debugger=how,
             mode=mode,
+            spot=spot,
             region="us-east-1",
             uri=lambda *parts: "/".join(["s3:/", *parts]),
         )
@@ -125,6 +127,20 @@ def test_a_self_hosted_job_has_the_same_as_hyperparameters_and_a_folder_of_its_o
         ]
     }
     assert request["checkpoint_config"].s3_uri == f"s3://b/debug/{JOB}"
+
+
+def test_on_spot_instances_a_managed_jobs_checkpoints_lie_apart_from_its_tensors(made):
+    request = made(spot=True)._create_training_job_args()
+    assert request["checkpoint_config"].s3_uri == f"s3://checkpoints/{JOB}"
+    own = shapes.CheckpointConfig(s3_uri="s3://b/own")
+    assert (
+        "checkpoint_config"
+        not in made(spot=True, checkpoint_config=own)._create_training_job_args()
+    )  # the trainer's own request has it
+    assert (
+        made("self", spot=True)._create_training_job_args()["checkpoint_config"].s3_uri
+        == f"s3://b/debug/{JOB}"
+    )
 
 
 def test_the_longest_configuration_of_the_course_is_a_hyperparameter(made):

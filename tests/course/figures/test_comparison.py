@@ -88,7 +88,7 @@ def networks():
 
 def test_networks_of_which_one_is_pretrained_have_no_accuracies():
     seconds, megabytes = (figure := figures.comparison(networks())).axes
-    assert (title(seconds), title(megabytes)) == ("training, seconds", "model.tar.gz, MB")
+    assert (title(seconds), title(megabytes)) == ("whole job, seconds", "model.tar.gz, MB")
     assert {"18", "537", "resnet50 (random)"} <= set(texts(figure))
     assert not any("%" in text for text in texts(figure))
     colours = [style.NETWORK_COLOURS[name] for name in ("efficientnet_lite0", "resnet50", "vgg16")]

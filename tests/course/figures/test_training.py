@@ -116,7 +116,7 @@ def test_runs_are_told_by_the_values_of_the_curves():
     step = b.get_xdata()[-1]  # the middle of the last three points
     assert step == 28
     value = np.interp(step, a.get_xdata(), a.get_ydata())
-    assert titles(figure) == f"Training loss at step 28: {value:.2f} (a), 4.00 (b)"
+    assert titles(figure) == f"Training loss near step 28: {value:.2f} (a), 4.00 (b)"
 
 
 def test_losses_puts_steps_in_order_and_leaves_out_what_is_no_number():
@@ -146,7 +146,7 @@ HEALTHY = curves(np.linspace(4.9, 1.0, 100), 2.0, 1.5)
 def test_runs_are_compared_at_the_last_step_that_all_reached():
     ill = curves([5.0, 500.0, 900.0])
     figure = figures.runs({"lr 3": ill, "lr 0.003": HEALTHY}, chance=4.89)
-    assert titles(figure).startswith("Training loss at step 2: ")
+    assert titles(figure).startswith("Training loss near step 2: ")
     assert " (lr 3), 4.72 (lr 0.003)" in titles(figure)  # where that curve begins
     assert figure.axes[0].get_yscale() == "log"
     assert {"lr 3", "lr 0.003"} <= set(texts(figure))

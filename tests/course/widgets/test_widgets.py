@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from PIL import Image
@@ -88,6 +89,11 @@ def watched(*answers, label="endpoint", **options):
 def test_watch_asks_until_the_status_is_final_and_gives_the_last_answer(capsys):
     assert watched("Creating", "Creating", "InService").status == "InService"
     assert capsys.readouterr().out.startswith("endpoint: InService · 0.")
+
+
+def test_watch_counts_from_the_moment_it_is_given(capsys):
+    watched("InService", begun=time.monotonic() - 42)
+    assert capsys.readouterr().out == "endpoint: InService · 42 s\n"
 
 
 def test_watch_counts(capsys):

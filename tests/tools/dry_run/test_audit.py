@@ -139,9 +139,9 @@ class TestModel:
 
 class TestPolicy:
     def test_another_bucket(self):
-        other = put(Bucket="someone-elses")
+        other = put(Bucket="sagemaker-else")
         found = problems(run("aws", other), run("local", other))
-        only(found, "user policy does not allow s3:PutObject", "someone-elses/dog-breeds")
+        only(found, "user policy does not allow s3:PutObject", "sagemaker-else/dog-breeds")
 
     def test_objects_of_another_name(self):
         other = put(Key="secrets/1.jpg")
@@ -155,8 +155,8 @@ class TestPolicy:
         only(found, "does not allow sagemaker:CreateTrainingJob", "training-job/cats")
 
     def test_an_action_that_is_not_allowed(self):
-        more = call("s3", "PutBucketPolicy", Bucket=BUCKET, Policy="{}")
-        only(problems(run("aws", more), run("local", more)), "does not allow s3:PutBucketPolicy")
+        more = call("s3", "GetBucketCors", Bucket=BUCKET)
+        only(problems(run("aws", more), run("local", more)), "does not allow s3:GetBucketCors")
 
     def test_a_foreign_role(self):
         other = f"arn:aws:iam::{ACCOUNT}:role/admin"
@@ -192,14 +192,52 @@ class TestPolicy:
         only(found, "s3:PutObject was denied in the run, but the user policy allows it")
 
     def test_a_denial_as_the_policy_makes_it(self):
-        denied = call(
-            "iam",
-            "SimulatePrincipalPolicy",
-            403,
-            PolicySourceArn=ROLE,
-            ActionNames=["s3:PutObject"],
-        )
-        assert problems(run("aws", replace(denied, refused="denied as by a policy"))) == []
+        denied = call("s3", "PutBucketPolicy", 403, Bucket=BUCKET, Policy="{}")
+        denied = replace(denied, refused="denied as by a policy")
+        assert problems(run("aws", denied), run("local", denied)) == []
+
+
+class TestManagedPolicy:
+    """The same request, where caller and role have AmazonSageMakerFullAccess in place of ours."""
+
+    def judged(self, asked):
+        generous = policies()
+        for policy in generous.values():
+            policy.statements.append(
+                {"Sid": "All", "Effect": "Allow", "Action": asked.name, "Resource": "*"}
+            )
+        return problems(run("aws", asked), run("local", asked), policies=generous)
+
+    def test_a_filter_of_the_log(self):
+        asked = call("logs", "FilterLogEvents", logGroupName="/aws/sagemaker/TrainingJobs")
+        found = self.judged(asked)
+        assert any("FullAccess does not allow logs:FilterLogEvents" in text for text in found)
+        assert any("in a way that it allows" in text for text in found)
+
+    def test_a_question_about_the_role(self):
+        found = self.judged(call("iam", "GetRole", RoleName="dog-breeds-jobs"))
+        assert any("FullAccess does not allow iam:GetRole" in text for text in found)
+
+    def test_a_bucket_without_sagemaker_in_its_name(self):
+        found = self.judged(put(Bucket="dogs"))
+        assert any("FullAccess does not allow s3:PutObject" in text for text in found)
+
+    def test_streams_and_events(self):
+        where = {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": "dog-breeds-1/a"}
+        asked = call("logs", "GetLogEvents", nextToken="f/1", **where)
+        assert not any("FullAccess" in text for text in self.judged(asked))
+
+
+class TestLists:
+    def test_a_default_order(self):
+        asked = call("sagemaker", "ListEndpoints", NameContains="dog-breeds")
+        text = " ".join(problems(run("aws", asked), run("local", asked)))
+        assert "ListEndpoints relies on the default of SortBy and SortOrder" in text
+
+    def test_one_page_of_several(self):
+        asked = replace(call("s3", "ListObjectsV2", Bucket=BUCKET), more=True)
+        text = " ".join(problems(run("aws", asked), run("local", asked)))
+        assert "ListObjectsV2" in text and "follow the pages to the end" in text
 
 
 class TestHosts:

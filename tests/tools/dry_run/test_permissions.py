@@ -2,7 +2,15 @@
 
 import pytest
 
-from tools.dry_run.permissions import Need, Policy, of_caller, of_role, roles
+from tools.dry_run.permissions import (
+    Need,
+    Policy,
+    full_access,
+    listed,
+    of_caller,
+    of_role,
+    roles,
+)
 from tools.dry_run.record import Call
 
 ACCOUNT, REGION = "111122223333", "eu-west-1"
@@ -80,6 +88,12 @@ def test_s3(operation, params, wanted):
         ("service-quotas", "ListServiceQuotas", {}, ["servicequotas:ListServiceQuotas on *"]),
         ("logs", "FilterLogEvents", {"logGroupName": "/g"}, [f"logs:FilterLogEvents on {LOGS}:/g"]),
         ("sagemaker", "ListModels", {"NameContains": "dog"}, ["sagemaker:ListModels on *"]),
+        (
+            "sagemaker",
+            "ListTags",
+            {"ResourceArn": f"{SAGEMAKER}:model/m"},
+            [f"sagemaker:ListTags on {SAGEMAKER}:model/m"],
+        ),
         (
             "sagemaker-runtime",
             "InvokeEndpoint",
@@ -193,9 +207,81 @@ def test_a_denial_wins():
 
 
 @pytest.mark.parametrize(
-    "statement", [{"NotResource": "x"}, {"Condition": {"Bool": {"aws:SecureTransport": "true"}}}]
+    ("resource", "allowed"),
+    [
+        (f"{SAGEMAKER}:training-job/dog", True),
+        (f"{SAGEMAKER}:domain/d-1", False),
+        ("*", True),  # what no resource stands for, such as a list
+    ],
+)
+def test_all_resources_but_some(resource, allowed):
+    found = Policy([{"Sid": "One", "Effect": "Allow", "Action": "sagemaker:*"}])
+    found.statements[0]["NotResource"] = ["arn:aws:sagemaker:*:*:domain/*"]
+    assert found.allows(Need("sagemaker:CreateThing", resource)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "holds"),
+    [
+        ({"StringEqualsIgnoreCase": {"k": "TRUE"}}, "true", True),
+        ({"StringEqualsIgnoreCase": {"k": "TRUE"}}, None, False),
+        ({"StringLike": {"k": ["a*", "b*"]}}, "bee", True),
+        ({"StringLike": {"k": "a*"}}, "bee", False),
+        ({"ArnLike": {"k": "arn:aws:iam::*:role/x"}}, "arn:aws:iam::1:role/x", True),
+        ({"Null": {"k": "true"}}, None, True),
+        ({"Null": {"k": "true"}}, "there", False),
+        ({"Null": {"k": "false"}}, None, False),
+        ({"StringEqualsIfExists": {"k": "a"}}, None, True),
+        ({"StringEqualsIfExists": {"k": "a"}}, "b", False),
+        ({"StringEquals": {"k": "a"}, "Null": {"other": "true"}}, "a", True),
+    ],
+)
+def test_conditions_by_iams_operators(condition, value, holds):
+    found = policy(Action="s3:GetObject", Resource="*", Condition=condition)
+    context = () if value is None else (("k", value),)
+    assert found.allows(Need("s3:GetObject", "x", context)) is holds
+
+
+@pytest.mark.parametrize(
+    "statement", [{"NotAction": "x"}, {"Condition": {"Bool": {"aws:SecureTransport": "true"}}}]
 )
 def test_what_it_does_not_understand_it_says(statement):
     found = policy(**{"Action": "s3:GetObject", "Resource": "*", **statement})
     with pytest.raises(ValueError, match="not understood"):
         found.allows(Need("s3:GetObject", "x"))
+
+
+PASSED = (("iam:PassedToService", "sagemaker.amazonaws.com"),)
+
+
+@pytest.mark.parametrize(
+    ("need", "allowed"),
+    [
+        (Need("sagemaker:CreateTrainingJob", f"{SAGEMAKER}:training-job/any"), True),
+        (Need("sagemaker:ListTags", f"{SAGEMAKER}:endpoint/any"), True),
+        (Need("sagemaker:CreateSpace", f"{SAGEMAKER}:space/d/s"), False),
+        (Need("logs:DescribeLogStreams", f"{LOGS}:/aws/sagemaker/TrainingJobs"), True),
+        (Need("logs:GetLogEvents", f"{LOGS}:/aws/sagemaker/TrainingJobs:log-stream:s"), True),
+        (Need("logs:FilterLogEvents", f"{LOGS}:/aws/sagemaker/TrainingJobs"), False),
+        (Need("iam:GetRole", ROLE), False),
+        (Need("iam:ListRoles", "*"), True),
+        (Need("iam:SimulatePrincipalPolicy", ROLE), False),
+        (Need("iam:PassRole", ROLE, PASSED), True),
+        (Need("iam:PassRole", ROLE, (("iam:PassedToService", "ec2.amazonaws.com"),)), False),
+        (Need("servicequotas:ListServiceQuotas", "*"), False),
+        (Need("budgets:CreateBudget", "*"), False),
+        (Need("s3:GetObject", "arn:aws:s3:::sagemaker-us-east-1-1/dog-breeds/x"), True),
+        (Need("s3:GetObject", "arn:aws:s3:::mine/dog-breeds/x"), False),
+        (Need("s3:ListBucket", "arn:aws:s3:::mine"), True),
+    ],
+)
+def test_what_awss_managed_policy_allows(need, allowed):
+    assert full_access().allows(need) is allowed
+
+
+def test_the_managed_policy_is_judged_whole():
+    """No statement uses what is not understood here: each is compared with something."""
+    found = full_access()
+    for statement in found.statements:
+        for action in listed(statement["Action"]):
+            found.allows(Need(action.replace("*", "Any"), "*", PASSED))

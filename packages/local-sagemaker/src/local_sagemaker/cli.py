@@ -1,9 +1,8 @@
-"""The command line: ``local-sagemaker start | stop | status | env | logs | clean | run``."""
+"""The command line: ``local-sagemaker start | stop | status | env | logs | reclaim | ...``."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import shlex
@@ -15,8 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local_sagemaker import daemon, private_run
-from local_sagemaker.client import log_lines, shell_lines
+from local_sagemaker.client import log_lines, reclaims, shell_lines
 from local_sagemaker.core import access_key, state_files, state_folder
+from local_sagemaker.core.errors import ApiError
 from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.daemon import DEFAULT_STATE, EngineError
 
@@ -80,6 +80,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--follow", action="store_true", help="print new lines, too, until the job ends"
     )
+    sub = command("reclaim", _reclaim, "take the instances of a spot job away; it goes on later")
+    sub.add_argument("job", help="name of the training job")
+    sub.add_argument(
+        "--notice",
+        type=float,
+        default=reclaims.NOTICE_S,
+        metavar="S",
+        help="seconds between SIGTERM and SIGKILL (default: %(default)g)",
+    )
+    sub.add_argument(
+        "--absence",
+        type=float,
+        default=reclaims.ABSENCE_S,
+        metavar="S",
+        help="seconds until the job gets other instances (default: %(default)g)",
+    )
+    sub.set_defaults(state=None)
     sub = command("clean", _clean, "free what no later start needs: leftovers, caches, old logs")
     sub.add_argument(
         "--all", action="store_true", help="remove the whole state, objects and jobs included"
@@ -260,6 +277,22 @@ def _logs(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reclaim(options: argparse.Namespace) -> int:
+    url = os.environ.get("LOCAL_SAGEMAKER_URL")
+    if url and options.state is None:  # a shell that uses an engine means that one
+        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        key = access_key.AccessKey(*(os.environ[name] for name in names))
+    else:
+        running = _found(options.state or DEFAULT_STATE)
+        url, key = running.url, access_key.read(Path(running.state))
+    try:
+        reclaims.ask(url, key, options.job, options.notice, options.absence)
+    except ApiError as error:
+        raise EngineError(error.message) from None
+    print(f"{options.job} loses its instances within {options.notice:g} s")
+    return 0
+
+
 def _run(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
@@ -280,11 +313,12 @@ def _serve(options: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         # The command of `run` has a proxy of its own.
-        identity = _answer_sts(options.state, url) if options.life is None else 0
+        identity = identity_proxy.answer(options.state, url) if options.life is None else 0
         daemon.note(options.state, url, identity)
         _tell(options.tell, url)
+        options.tell = None  # it is closed
 
-    from local_sagemaker.core.store import is_disk_full
+    from local_sagemaker.client import identity_proxy
     from local_sagemaker.server import serve
     from local_sagemaker.wsgi import PortTaken
 
@@ -293,38 +327,10 @@ def _serve(options: argparse.Namespace) -> int:
     except (StateError, PortTaken) as error:
         _tell(options.tell, str(error))
         return 1
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        text = f"the disk of the state folder {options.state} has no room: {error}"
-        with contextlib.suppress(OSError):  # who started it has heard that it runs
-            _tell(options.tell, f"{text}. Free some and start again; nothing is lost")
-        return 1
     (options.state / state_files.RUNNING).unlink(missing_ok=True)
     if options.temporary:
         shutil.rmtree(options.state, ignore_errors=True)
     return 0
-
-
-def _answer_sts(state: Path, url: str) -> int:
-    """Answer for STS's own hosts as long as this process lives; the port where.
-
-    An engine that is to have the same port each time has its proxy on the next one, if it is free,
-    so that a shell which knows both reaches them after a restart.
-    """
-    from local_sagemaker.client.identity_proxy import IdentityProxy, secret_for
-    from local_sagemaker.core.store import is_disk_full
-
-    secret, port = secret_for(access_key.read(state)), int(url.rpartition(":")[2]) + 1
-    kept = state / state_files.IDENTITY_KEY
-    try:
-        proxy = IdentityProxy(url, secret, port, kept)
-    except (OSError, OverflowError) as error:
-        if is_disk_full(error):
-            raise
-        proxy = IdentityProxy(url, secret, 0, kept)
-    proxy.authority.write(state / state_files.IDENTITY)
-    return proxy.server_port
 
 
 def _end_with(life: int) -> None:

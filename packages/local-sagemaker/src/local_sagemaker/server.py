@@ -11,22 +11,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from xml.parsers.expat import ExpatError
 
 # moto reads these at import.
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
 from local_sagemaker import REGION, admission
 from local_sagemaker.admission import Admission
 from local_sagemaker.api import SageMakerApi
-from local_sagemaker.aws import iam, refusals
+from local_sagemaker.aws import iam, moto_seams, refusals
 from local_sagemaker.aws.cloudwatch import CloudWatch
-from local_sagemaker.aws.journal import Journal
+from local_sagemaker.aws.journal import Journal, operation_of
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.tokens import Tokens
+from local_sagemaker.client import reclaims
 from local_sagemaker.core import signatures, state_files
-from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.errors import ApiError, legal_xml
 from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.core.store import Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
@@ -47,7 +48,7 @@ class Engine:
     def __init__(self, state: Path, url: str) -> None:
         """Open `state` and bring back what it remembers; `url` is where jobs reach the engine."""
         self.store = Store(state)
-        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.moto = moto_seams.Services()
         self.s3 = S3(self.store, self.moto)
         self.journal = Journal(self.store, self.s3.lock, self.moto)
         self.cloudwatch = CloudWatch(self.store, self.journal)
@@ -60,7 +61,7 @@ class Engine:
             | self.endpoints.handlers
             | Tags(self.store).handlers
         )
-        self.admission = Admission(self._secret_of)
+        self.admission, self.tokens = Admission(self._secret_of), Tokens()
         self.last_request = time.monotonic()
         (state / state_files.INCOMING).mkdir(exist_ok=True)
         try:
@@ -117,6 +118,8 @@ class Engine:
         if environ["PATH_INFO"] == admission.HEALTH:
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [f"ok {os.getpid()}\n".encode()]
+        if environ["PATH_INFO"] == reclaims.PATH:
+            return self._reclaim(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
         match = INVOCATION.fullmatch(environ["PATH_INFO"]) if service == "sagemaker" else None
@@ -134,12 +137,23 @@ class Engine:
             return self._ask_moto(service, environ, start_response)
         except NotImplementedError:
             error = refusals.unimplemented(service, environ)
-        except Exception as error:
-            if is_disk_full(error):
+        except ExpatError:
+            error = refusals.malformed()
+        except Exception as failure:
+            if is_disk_full(failure):
                 raise
             log.exception("%s failed", refusals.operation_name(environ))
             error = refusals.defect(service, environ)
         return refusals.answer(error, service, environ, start_response)
+
+    def _reclaim(self, environ: dict, start_response: Callable) -> list[bytes]:
+        asked = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        try:
+            self.training.reclaim(**reclaims.parsed(asked))
+        except ApiError as error:
+            return refusals.answer(error, "sagemaker", environ, start_response)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b"{}"]
 
     def _ask_moto(self, service: str, environ: dict, start_response: Callable):
         if service == "s3" and environ["PATH_INFO"].lstrip("/").partition("/")[2]:
@@ -151,14 +165,20 @@ class Engine:
             return iam.simulate(body, start_response)
         if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".FilterLogEvents"):
             body = self.cloudwatch.with_streams(body)
-        app = self.s3 if service == "s3" else self.moto
+        app, operation = self.s3 if service == "s3" else self.moto, operation_of(environ, body)
+        if error := self.tokens.refused(service, operation, environ, body):
+            return refusals.answer(error, service, environ, start_response)
         status, headers, chunks = self.journal.perform(service, environ, body, app)
+        content = b"".join(chunks)
+        self.tokens.note(service, operation, environ, content)
+        if any("xml" in value for name, value in headers if name.lower() == "content-type"):
+            content = legal_xml(content)
         if service == "sts":
             with self.journal.lock:
-                chunks = [iam.with_keys(b"".join(chunks))]
+                content = iam.with_keys(content)
             headers = [(n, v) for n, v in headers if n.lower() != "content-length"]
         start_response(status, headers)
-        return chunks
+        return [content]
 
 
 def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) -> list[bytes]:
@@ -220,5 +240,12 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
                 log.info("nothing asked for %.0f s: stopping", idle)
                 break
         engine.close()
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise StateError(
+            f"the disk of the state folder {state} has no room: {error}. Free some and start "
+            "again; nothing is lost"
+        ) from None
     finally:
         server.close()

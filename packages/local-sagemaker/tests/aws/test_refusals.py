@@ -143,3 +143,48 @@ def test_what_s3_keeps_is_given_back(aws, name, members, member):
 def test_an_object_whose_query_means_nothing_to_s3_is_still_an_object(aws):
     assert ask(aws, "PUT", f"/{BUCKET}/plain?x-id=PutObject", b"body")[0] == 200
     assert aws.s3.get_object(Bucket=BUCKET, Key="plain")["Body"].read() == b"body"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ab",
+        "a" * 64,
+        "Dogs",
+        "dog_breeds",
+        "-dogs",
+        "dogs-",
+        ".dogs",
+        "dogs.",
+        "dogs..breeds",
+        "192.168.5.4",
+        "xn--dogs",
+        "sthree-dogs",
+        "amzn-s3-demo-dogs",
+        "dogs-s3alias",
+        "dogs--ol-s3",
+        "dogs.mrap",
+        "dogs--x-s3",
+        "dogs--table-s3",
+        "d%C3%B6gs",
+        "do%20gs",
+    ],
+)
+def test_a_bucket_whose_name_s3_does_not_allow(aws, name):
+    before = aws.s3.list_buckets()["Buckets"]
+    for path in (f"/{name}", f"/{name}/"):
+        status, said = ask(aws, "PUT", path)
+        assert (status, b"<Code>InvalidBucketName</Code>" in said) == (400, True)
+    assert aws.s3.list_buckets()["Buckets"] == before
+
+
+@pytest.mark.parametrize(
+    "name", ["abc", "a" * 63, "dogs.and-cats.1", "1dog2", "192.168.5", "moto-api", "latest"]
+)
+def test_a_bucket_whose_name_s3_allows(aws, name):
+    aws.s3.create_bucket(Bucket=name)
+    aws.s3.put_object(Bucket=name, Key="reset", Body=b"kept")
+    assert ask(aws, "POST", f"/{name}/reset")[0] >= 400  # a page of moto's would forget everything
+    assert aws.s3.get_object(Bucket=name, Key="reset")["Body"].read() == b"kept"
+    aws.s3.delete_object(Bucket=name, Key="reset")
+    aws.s3.delete_bucket(Bucket=name)

@@ -248,6 +248,37 @@ def test_what_is_denied_is_answered_as_aws_does(recorded, denied, service, metho
     assert call["refused"]
 
 
+def test_a_page_that_another_one_follows_is_recorded_as_such(recorded):
+    recording = recorded()
+    s3, sagemaker = recording.on_aws("s3"), recording.on_aws("sagemaker")
+    prefix = f"pages-{unique()}/"
+    for number in range(3):
+        s3.put_object(Bucket=BUCKET, Key=f"{prefix}{number}", Body=b"x")
+    for number in range(2):
+        sagemaker.create_model(
+            ModelName=f"page-{number}-{prefix[6:-1]}", ExecutionRoleArn=ROLE_ARN,
+            PrimaryContainer={"Image": TRAINING_IMAGE},
+        )  # fmt: skip
+    begun = len(recording.calls())
+    s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix, MaxKeys=2)
+    list(s3.get_paginator("list_objects").paginate(
+        Bucket=BUCKET, Prefix=prefix, PaginationConfig={"PageSize": 2}
+    ))  # fmt: skip
+    sagemaker.list_models(NameContains=prefix[6:-1], MaxResults=1)
+    sagemaker.list_models(NameContains=prefix[6:-1])
+    with pytest.raises(ClientError):
+        s3.list_objects_v2(Bucket="nobody-has-this-bucket")
+    found = [(call["operation"], call["more"]) for call in recording.calls()[begun:]]
+    assert found == [
+        ("ListObjectsV2", True),
+        ("ListObjects", True),
+        ("ListObjects", False),
+        ("ListModels", True),
+        ("ListModels", False),
+        ("ListObjectsV2", False),
+    ]
+
+
 def test_what_the_model_forbids_is_recorded_with_the_engines_refusal(recorded):
     recording = recorded()
     sagemaker = recording.on_aws("sagemaker", parameter_validation=False)
@@ -369,3 +400,11 @@ def test_as_aws_needs_a_record():
     words = [sys.executable, "-m", "local_sagemaker.cli", "run", "--as-aws", "--", "true"]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 1 and "need --record FILE" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example:80"])
+def test_a_foreign_name_that_was_made_to_lead_here_is_refused(recorded, host):
+    recording = recorded()
+    answer = requests.get(recording.proxy.url, headers={"Host": host}, timeout=60)
+    assert answer.status_code == 403
+    assert recording.call()["refused"] == "not a host of AWS"

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
-from engine_support.clients import running_engine, unique
+from engine_support.clients import BUCKET, running_engine, unique
 from engine_support.endpoints import deploy, invoke
 from local_sagemaker import REGION, ROLE_ARN, cli
 from local_sagemaker.core import access_key
@@ -66,21 +66,30 @@ def test_who_cannot_read_it_is_told_why(tmp_path, capsys):
         access_key.read(tmp_path)
 
 
-def test_no_file_that_others_may_read_holds_it(aws, monkeypatch):
-    """While jobs, rules and endpoints run, and clients are told the key."""
-    monkeypatch.setenv("AWS_PROFILE", "mine")
-    cli.main(["env", "--state", str(aws.state)])
-    job = aws.train("sleep 600")
-    deploy(aws)
-    wait_until(lambda: list(aws.state.glob(f"jobs/*{job}*/**/supervisor.json")))
-    try:
-        for file in aws.state.rglob("*"):
-            if file.is_file() and not file.is_symlink() and mode(file) & 0o077:
+def test_no_file_that_others_may_read_holds_it(tmp_path):
+    """In a folder that was there before, while a job runs that prints its environment."""
+    (tmp_path / "state").mkdir(mode=0o755)
+    with running_engine(tmp_path / "state") as aws:
+        aws.s3.create_bucket(Bucket=BUCKET)
+        assert cli.main(["env", "--state", str(aws.state)]) == 0
+        job = aws.train("env; sleep 600")
+        deploy(aws)
+        wait_until(lambda: "AWS_ACCESS_KEY_ID=" + aws.key.id in logged(aws, job))
+        shown = [path for path in aws.state.rglob("*") if path.is_file() and not path.is_symlink()]
+        for file in shown:
+            inside = [folder for folder in file.parents if folder.is_relative_to(aws.state)]
+            if mode(file) & 0o077 and all(mode(folder) & 0o077 for folder in inside):
                 content = file.read_bytes()
                 assert aws.key.secret.encode() not in content, file
                 assert aws.key.id.encode() not in content, file
-    finally:
-        aws.sagemaker.stop_training_job(TrainingJobName=job)
+        assert mode(aws.state / "state.db") == 0o600
+
+
+def logged(aws, job: str) -> list[str]:
+    try:
+        return aws.log(job)
+    except ClientError:  # there is no log yet
+        return []
 
 
 def test_only_the_owner_reads_what_jobs_have_printed(aws):

@@ -10,10 +10,11 @@ from botocore.model import Shape
 from hypothesis import strategies as st
 
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, TRAINING_IMAGE
+from engine_support.shared_files import shared
 from local_sagemaker import ROLE_ARN
 from local_sagemaker.core.validation import problems
 
-CONTAINER = Path(__file__).parent / "quick_container"
+CONTAINER = shared(Path(__file__).parent / "quick_container")
 TRUE = ["/bin/true"]
 NAMES = st.integers(0, 9999).map("n-{}".format) | st.sampled_from(["one", "two", "three"])
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:"

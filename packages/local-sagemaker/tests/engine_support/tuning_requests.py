@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from engine_support.clients import training_request, unique
+from engine_support.shared_files import shared
 
-CONTAINER = Path(__file__).parent / "quick_container"
+CONTAINER = shared(Path(__file__).parent / "quick_container")
 # The tuned x from where a script would read it; and printed as the metric.
 READ_X = 'x=$(sed \'s/.*"x": "\\([^"]*\\)".*/\\1/\' /opt/ml/input/config/hyperparameters.json); '
 ECHO_X = READ_X + 'echo "objective=$x"'

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -20,6 +21,7 @@ from engine_support.endpoints import (
     store_model,
 )
 from engine_support.in_process import engine_here
+from engine_support.shared_files import shared_folder
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,18 @@ def test_a_name_is_used_once(aws, endpoint):
     with pytest.raises(ClientError, match="Cannot create already existing"):
         aws.sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config)
     assert invoke(aws, endpoint)["Body"].read()
+
+
+def test_tmp_is_the_endpoints_own(aws):
+    mark = "/tmp/left-by-an-endpoint"
+    code = INFERENCE.replace(
+        "    return json.load", f"    open({mark!r}, 'x')\n    return json.load"
+    )
+    made = [deploy(aws, code) for _ in range(2)]
+    assert [each["EndpointStatus"] for each in made] == ["InService", "InService"]
+    assert not Path(mark).exists()
+    for each in made:
+        aws.sagemaker.delete_endpoint(EndpointName=each["EndpointName"])
 
 
 def test_two_variants_an_update_and_the_end(aws):
@@ -275,7 +289,7 @@ def test_a_deployment_that_shifts_traffic_in_steps_is_refused(aws, operation, me
 @pytest.mark.parametrize("end", ["raise ValueError('no dogs')", "return {'name': 'late'}"])
 def test_a_rescale_does_not_revive_an_endpoint_that_was_given_up(tmp_path, end):
     """Neither one that fails nor one that comes to a good end; none of its processes is left."""
-    first, gate = tmp_path / "first", tmp_path / "gate"
+    first, gate = (folder := shared_folder()) / "first", folder / "gate"
     code = INFERENCE + (
         "\nimport time\n"
         "def model_fn(model_dir):\n"

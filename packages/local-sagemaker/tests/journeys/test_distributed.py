@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from engine_support.shared_files import shared_folder
+
 LAUNCH = Path(__file__).parent / "distributed/launch.py"
 
 
 @pytest.mark.slow  # four imports of torch; test_cluster has the port, the hosts and their names
 @pytest.mark.timeout(240)
 def test_two_jobs_of_two_instances_reduce_over_gloo_at_the_same_time(tmp_path):
-    (meeting := tmp_path / "meeting").mkdir()
     run = [sys.executable, "-m", "local_sagemaker.cli", "run", "--state", str(tmp_path / "state")]
-    words = [*run, "--", sys.executable, str(LAUNCH), str(meeting)]
+    words = [*run, "--", sys.executable, str(LAUNCH), str(shared_folder())]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     said = sorted(line.split(maxsplit=1) for line in done.stdout.splitlines() if " rank=" in line)

@@ -1,6 +1,8 @@
 """What a container's folders and environment hold."""
 
+import os
 import platform
+import sys
 from importlib import metadata
 
 import pytest
@@ -60,9 +62,16 @@ def test_the_version_that_an_image_names(tag, version):
 
 def test_the_first_line_says_what_was_asked_for_and_what_runs():
     here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()} runs here"
-    line = container.banner("1.dkr/pytorch-training:1.4.0-gpu-py3")
-    assert line == f"local_sagemaker: pytorch-training:1.4.0-gpu-py3 asks for PyTorch 1.4.0; {here}"
+    line = container.banner("1.dkr/pytorch-training:2.6.0-cpu")
+    assert line == f"local_sagemaker: pytorch-training:2.6.0-cpu asks for PyTorch 2.6.0; {here}"
     assert "no named version" in container.banner("1.dkr/pytorch-training@sha256:0f")
+
+
+def test_the_first_line_of_an_old_image_names_the_packages_that_have_changed():
+    line = container.banner("1.dkr/pytorch-training:1.4.0-gpu-py3")
+    assert line.startswith("local_sagemaker: pytorch-training:1.4.0-gpu-py3 asks for PyTorch 1.4.0")
+    here = [f"{name} {metadata.version(name)}" for name in ("torchvision", "numpy", "pandas")]
+    assert f" runs here, with {', '.join(here)}" in line
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,7 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
         "http://127.0.0.1:1", KEY, tmp_path / "scratch", tmp_path, IMAGE, tmp_path
     )
     assert "the caller's" not in found.values()
+    assert found["LOCAL_SAGEMAKER"] == "1"  # an instance type is only a name here
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert (found["AWS_ACCESS_KEY_ID"], found["AWS_SECRET_ACCESS_KEY"]) == (KEY.id, KEY.secret)
     assert ("SAGEMAKER_BASE_DIR" in found) is (how == "relocated")
@@ -97,6 +107,27 @@ def test_the_environment_is_the_containers_own(tmp_path, how, monkeypatch):
         assert own == {"SMPROFILER_CONFIG_PATH": f"{tmp_path}/input/config/profilerconfig.json"}
     else:
         assert own == {}
+
+
+def test_the_callers_temporary_folder_is_for_containers_without_a_tmp_of_their_own(
+    tmp_path, how, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", "/scratch/tmp")
+    found = container.environment(
+        "http://127.0.0.1:1", KEY, tmp_path / "scratch", tmp_path, IMAGE, tmp_path
+    )
+    assert found.get("TMPDIR") == (None if how == "real" else "/scratch/tmp")
+
+
+def test_what_a_container_needs_of_the_machine(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_FIND_LINKS", f"file://{tmp_path}/wheels {tmp_path}/more")
+    monkeypatch.setenv("TORCH_HOME", f"{tmp_path}/weights")
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"/usr/lib:{tmp_path}/lib")
+    found = set(map(str, container.kept(tmp_path / "scratch", tmp_path / "shared")))
+    named = ("scratch", "shared", "wheels", "more", "weights", "lib")
+    assert found >= {sys.prefix, sys.base_prefix, *(f"{tmp_path}/{name}" for name in named)}
 
 
 def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):

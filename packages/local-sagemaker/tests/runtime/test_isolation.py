@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,13 @@ def works(kind):
 LEVELS = [Isolation("full", False), Isolation("full", True), Isolation("mount", True)]
 
 
-def output(tmp_path, command, kind, **environment):
+def output(tmp_path, command, kind, kept=None, **environment):
     ml = tmp_path / "ml"
     ml.mkdir(exist_ok=True)
     environment = {"PATH": os.environ["PATH"], **environment}
     words = ["/bin/sh", "-c", command]
-    process = isolation.start(ml, tmp_path / "scratch", words, environment, "/", kind)
+    scratch = tmp_path / "scratch"
+    process = isolation.start(ml, scratch, words, environment, "/", kind, kept=kept)
     said = process.communicate(timeout=20)[0].decode()
     return process.returncode, said
 
@@ -43,6 +45,23 @@ def test_a_container_has_its_own_opt_ml_and_the_rest_of_opt(tmp_path, kind):
     assert said.split()[-1] == "algo-1"
     assert (tmp_path / "ml/sign").read_text() == "x\n"
     assert os.uname().nodename != "algo-1"
+
+
+@pytest.mark.parametrize("kind", LEVELS, ids=str)
+def test_a_container_has_a_tmp_of_its_own_with_what_it_needs_of_the_machines(tmp_path, kind):
+    if not works(kind):
+        pytest.skip("this kernel does not grant it")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        (outside := Path(folder) / "outside").mkdir()
+        (needed := Path(folder) / "needed").mkdir()
+        (file := Path(folder) / "file").write_text("read")
+        left = Path(f"/tmp/left-{os.getpid()}")
+        script = f"ls {folder}; cat {file}; echo x > {needed}/new; echo x > {left}; ls /tmp/left*"
+        code, said = output(tmp_path, script, kind, kept=[needed, needed / "deeper", file, "/opt"])
+        assert code == 0, said
+        assert said.split() == ["file", "needed", "read" + str(left)]
+        assert (needed / "new").exists() and outside.exists()
+        assert not left.exists()
 
 
 def test_in_full_isolation_other_processes_are_out_of_sight(tmp_path):

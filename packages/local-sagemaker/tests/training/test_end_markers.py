@@ -6,6 +6,7 @@ from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, running_engine, unique
 from engine_support.profiles import FOREVER, PLACE, profiled
 from engine_support.rules import HOOK
+from engine_support.shared_files import shared_folder
 
 DEBUGGED = {"DebugHookConfig": HOOK, **profiled()}
 
@@ -89,11 +90,11 @@ def test_a_job_that_the_engine_took_along_has_ended_too(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def saved(aws, tmp_path_factory):
+def saved(aws):
     """The name of a job that saved three steps of tensors."""
     from debugger_support.saved_tensors import SavedTensors  # imports torch
 
-    folder = SavedTensors(tmp_path_factory.mktemp("saved") / "tensors").losses(3, 2, 1).folder
+    folder = SavedTensors(shared_folder() / "tensors").losses(3, 2, 1).folder
     name = aws.train(f"mkdir -p /opt/ml/output; cp -r {folder} /opt/ml/output/tensors", **DEBUGGED)
     aws.job(name)
     return name

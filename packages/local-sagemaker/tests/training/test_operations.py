@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +163,16 @@ def test_a_real_opt_ml(aws):
         "deep",
         '{"lr": "0.1"}',
     ]
+
+
+def test_tmp_is_the_jobs_own_and_ends_with_it(aws):
+    name, look = f"left-{unique()}", "echo ${TMPDIR-none}; ls /tmp | grep left || true"
+    job = aws.trained(f"echo x > /tmp/{name}; {look}")
+    assert aws.log(job["TrainingJobName"]) == ["none", name]
+    assert not Path("/tmp", name).exists()
+    with tempfile.NamedTemporaryFile(prefix="left-", dir="/tmp"):  # another program's
+        job = aws.trained(look)
+    assert aws.log(job["TrainingJobName"]) == ["none"]
 
 
 def test_the_configuration_names_the_host_and_the_channels(aws):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine_support.shared_files import shared_folder
 from engine_support.tuning_requests import ECHO_X, jobs_of, tuned, values_of
 from local_sagemaker.core.errors import ApiError
 from local_sagemaker.tuning import hyperband, ranges, search
@@ -51,12 +52,12 @@ def test_hyperband_lets_the_best_third_go_on():
     assert goes_on == [True, False, True, False, True, True, False]
 
 
-def test_hyperband_stops_jobs_after_a_rung(aws, tmp_path):
+def test_hyperband_stops_jobs_after_a_rung(aws):
     """Up to five jobs only the best so far goes on; each script knows whether it is that one.
 
     The winner goes on beyond the last epoch that MaxResource allows, and is stopped there.
     """
-    best = tmp_path / "best"
+    best = shared_folder() / "best"
     best.write_text("0")
     is_best = f'awk -v x=$x "\\$1 < x {{b = 1}} END {{exit !b}}" {best}'
     command = ECHO_X + f"; {is_best} || sleep 300; echo $x > {best}; echo objective=$x"
@@ -73,9 +74,9 @@ def test_hyperband_stops_jobs_after_a_rung(aws, tmp_path):
     assert [s["TrainingJobStatus"] for s in found] == wanted
 
 
-def test_a_job_that_ended_between_two_looks_is_one_to_compare_with(aws, tmp_path):
+def test_a_job_that_ended_between_two_looks_is_one_to_compare_with(aws):
     """The first job is over at once; the second is worse and would run into the test's limit."""
-    first = tmp_path / "first"
+    first = shared_folder() / "first"
     command = f"if mkdir {first}; then echo objective=2; else echo objective=1; sleep 300; fi"
     resources = {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 2}}
     tuning = tuned(

@@ -14,6 +14,7 @@ from sagemaker.inputs import TrainingInput
 from sagemaker.pytorch import PyTorch
 
 from conftest import BUCKET, unique
+from engine_support.shared_files import shared_folder
 from engine_support.wheels import write_wheel
 
 
@@ -160,10 +161,10 @@ def test_images_of_many_versions_run_and_say_which_was_asked_for(estimator, ende
 
 
 def test_what_the_requirements_pin_comes_before_what_the_engine_has(estimator, ended, tmp_path):
-    write_wheel(tmp_path / "wheels", "tqdm", "0.1")
+    write_wheel(wheels := shared_folder(), "tqdm", "0.1")
     (tmp_path / "train.py").write_text("import tqdm; print(f'loss={tqdm.VALUE};')\n")
     (tmp_path / "requirements.txt").write_text("tqdm==0.1\n")
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "wheels")}
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     one = estimator(source_dir=str(tmp_path), environment=pip)
     one.fit(wait=False)
     job = ended(one.latest_training_job.name)

@@ -104,7 +104,7 @@ class Journal:
             sql = "DELETE FROM journal WHERE path IN (?, ?) AND method IN ('PUT', 'DELETE')"
             self.store.write(sql, [(bare, bare + "/")])
             return
-        if service == "logs" and _operation(json.loads(_headers), body) == "DeleteLogGroup":
+        if service == "logs" and operation_of(json.loads(_headers), body) == "DeleteLogGroup":
             self._drop_group(json.loads(body)["logGroupName"])
             return
         if service == "s3" and method == "PUT" and query:  # said once more: nothing new
@@ -190,11 +190,12 @@ def _is_s3(request: Request) -> bool:
 def _changes_state(service: str, environ: dict, body: bytes) -> bool:
     if service == "s3":  # of a bucket; objects have an index of their own, form uploads included
         return environ["REQUEST_METHOD"] in {"PUT", "DELETE"}
-    name = _operation(environ, body)
+    name = operation_of(environ, body)
     return not name.startswith(READING) and name not in TABLED
 
 
-def _operation(environ: dict, body: bytes) -> str:
+def operation_of(environ: dict, body: bytes) -> str:
+    """What a request to moto calls its operation; S3 has no names for them."""
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return target.rpartition(".")[2]
     if action := re.search(rb"(?:^|&)Action=(\w+)", body):

@@ -18,10 +18,30 @@ from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.moto_api._internal import mock_random
 from moto.moto_api._internal.moto_random import MotoRandom
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
 
 # moto keeps every instance of every model for its reset(): log lines, metrics, deleted objects.
 BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)
+
+
+class Services(DomainDispatcherApplication):
+    """moto's services as one WSGI application, without its own pages.
+
+    It has some below ``/moto-api``, one of which makes it forget everything; they would take the
+    place of buckets whose names begin so.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+
+    def get_application(self, environ: dict):
+        path = environ["PATH_INFO"]
+        environ["PATH_INFO"] = "/"  # the service is known from the signature
+        try:
+            return super().get_application(environ)
+        finally:
+            environ["PATH_INFO"] = path
 
 
 class _Thread(threading.local):

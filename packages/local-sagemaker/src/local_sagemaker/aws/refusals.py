@@ -25,6 +25,10 @@ SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
     "sagemaker-edge",
 )
 XML_SERVICES = {"s3", "s3-outposts", "s3express", "route53", "cloudfront", "iam", "sts"}
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
+RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 # What moto really does below a bucket and below a key, by the word after the question mark.
 _SETTINGS = {
     "acl",
@@ -85,6 +89,14 @@ def unimplemented(service: str, environ: dict) -> ApiError:
     return ApiError("UnknownOperationException", text)
 
 
+def malformed() -> ApiError:
+    """A body that is to be XML, and is none."""
+    text = (
+        "The XML you provided was not well-formed or did not validate against our published schema"
+    )
+    return ApiError("MalformedXML", text)
+
+
 def defect(service: str, environ: dict) -> ApiError:
     """An operation at which moto or the engine failed."""
     text = f"local_sagemaker failed on {operation_name(environ)} of {service}: see the engine's log"
@@ -107,13 +119,23 @@ def _refused_s3(method: str, path: str, query: str) -> ApiError | None:
     bucket, _, key = path.lstrip("/").partition("/")
     if not bucket:
         return None
+    asked = parse_qs(query, keep_blank_values=True)
+    if method == "PUT" and not key and not _s3_words() & set(asked) and not _is_bucket_name(bucket):
+        return ApiError("InvalidBucketName", "The specified bucket is not valid.")
     done = (KEY_WORDS if key else BUCKET_WORDS).get(method, set())
-    for word in parse_qs(query, keep_blank_values=True):
+    for word in asked:
         names = s3_operations(word, method, bool(key))
         if word not in done and (names or word in _s3_words()):
             name = " or ".join(names) or f"{method} ?{word}"
             return ApiError("NotImplemented", f"local_sagemaker does not do {name}", status=501)
     return None
+
+
+def _is_bucket_name(name: str) -> bool:
+    """Whether S3 makes a bucket of this name today; older buckets have others."""
+    is_formed = BUCKET_NAME.fullmatch(name) and ".." not in name and not ADDRESS.fullmatch(name)
+    is_free = not name.startswith(RESERVED_PREFIXES) and not name.endswith(RESERVED_SUFFIXES)
+    return bool(is_formed) and is_free
 
 
 @functools.cache

@@ -12,11 +12,15 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from botocore.exceptions import UnknownServiceError
+from botocore.awsrequest import HeadersDict
+from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.model import Shape
+from botocore.parsers import create_parser
+from botocore.session import Session
 from botocore.utils import parse_timestamp
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
@@ -51,6 +55,7 @@ class Call:
         problems: what AWS's model has against it; empty if nothing.
         status: HTTP status of the answer; 0 where there was none.
         refused: why the proxy itself answered, if it did.
+        more: whether the answer is a page that another one follows.
     """
 
     service: str
@@ -61,6 +66,7 @@ class Call:
     problems: list[str] = field(default_factory=list)
     status: int = 0
     refused: str = ""
+    more: bool = False
 
 
 class Journal:
@@ -124,6 +130,38 @@ def with_length(call: Call, length: int) -> Call:
     """`call` with the length in bytes of its body, checked anew."""
     name = body_member(call)
     return _checked(replace(call, params={**call.params, name: length})) if name else call
+
+
+def pages(call: Call) -> dict | None:
+    """How botocore follows the pages of the operation's answers; None if it has no pages."""
+    if call.operation == "?":
+        return None
+    try:
+        return _session().get_paginator_model(call.service).get_paginator(call.operation)
+    except (DataNotFoundError, ValueError):
+        return None
+
+
+def has_more(call: Call, status: int, headers: Mapping[str, str], content: bytes) -> bool:
+    """Whether the answer `content` is a page that another one follows."""
+    found = pages(call)
+    if found is None or status >= 300:
+        return False
+    model = service_model(call.service)
+    parser = create_parser(model.resolved_protocol)
+    answer = {"body": content, "headers": HeadersDict(headers), "status_code": status}
+    parsed = parser.parse(answer, model.operation_model(call.operation).output_shape)
+    tokens = found.get("more_results") or found["output_token"]
+    return any(parsed.get(token) for token in _listed(tokens))
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+@cache
+def _session() -> Session:
+    return Session()
 
 
 def _with_params(call: Call, request: Request, in_path: dict, body: bytes) -> Call:

@@ -25,7 +25,9 @@ from local_sagemaker.client.recording import (
     Call,
     Journal,
     body_member,
+    has_more,
     is_rpc,
+    pages,
     recognise,
     with_length,
 )
@@ -153,14 +155,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _hand_on(self, call: Call, target: str, body: _Counted) -> None:
         """Ask the engine, record the request, and only then pass the answer to the client."""
         with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
-            status = 0
+            status, more, page = 0, False, None
             try:
                 answer = self._answer_to(engine, target, body)
                 status = answer.status
+                if pages(call):  # a page is small, an object may not be
+                    page = answer.read()
+                    more = has_more(call, status, dict(answer.headers), page)
             finally:
                 length = int(self.headers.get("X-Amz-Decoded-Content-Length") or body.bytes)
-                self.server.journal.write(replace(with_length(call, length), status=status))
-            self._pass_back(answer)
+                told = replace(with_length(call, length), status=status, more=more)
+                self.server.journal.write(told)
+            self._pass_back(answer, page)
 
     def _answer_to(
         self, engine: http.client.HTTPConnection, target: str, body: _Counted
@@ -177,7 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         engine.endheaders(body, encode_chunked=chunked)
         return engine.getresponse()
 
-    def _pass_back(self, answer: http.client.HTTPResponse) -> None:
+    def _pass_back(self, answer: http.client.HTTPResponse, read: bytes | None) -> None:
+        """Send the answer on; `read` is its body, if that has been read already."""
         self.send_response_only(answer.status, answer.reason)
         has_length = "Content-Length" in answer.headers
         for name, value in answer.headers.items():
@@ -187,6 +194,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
+        if read is not None:
+            self.wfile.write(read)
+            return
         while piece := answer.read(PIECE):
             self.wfile.write(piece)
 

@@ -125,7 +125,7 @@ class Store:
         self._current: _Transaction | None = None
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for its owner alone
-            self.object_folder.mkdir(exist_ok=True)
+            self.object_folder.mkdir(mode=0o700, exist_ok=True)
             self._held = hold(self.folder)
         except OSError as error:
             raise StateError(
@@ -143,8 +143,9 @@ class Store:
     def _open(self) -> None:
         file = database(self.folder)
         try:
+            # A job may print its access key into its log; the files beside it get this mode.
             file.touch(mode=0o600)
-            file.chmod(0o600)  # a job may print its key: its log is for the owner alone
+            file.chmod(0o600)
             # Transactions are begun and ended here, not by Python's guess.
             self._db = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
             try:

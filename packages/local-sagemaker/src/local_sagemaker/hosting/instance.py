@@ -131,6 +131,7 @@ class HostedInstance:
 
     def _process(self) -> subprocess.Popen:
         scratch, given = self.folder / "scratch", self.container.get("Environment", {})
+        shared = self.endpoints.store.folder / state_files.ENVIRONMENTS
         submitted = given.get(model_data.SUBMIT, "").startswith("s3://")
         place = "code" if submitted else "model/code"
         code = container.inside(self.ml, f"{container.ML}/{place}")
@@ -141,7 +142,7 @@ class HostedInstance:
                 scratch,
                 self.ml,
                 self.container["Image"],
-                self.endpoints.store.folder / state_files.ENVIRONMENTS,
+                shared,
             ),
             model_data.SUBMIT: code,
             "SAGEMAKER_PROGRAM": "inference.py",
@@ -151,7 +152,8 @@ class HostedInstance:
         }
         command = [PYTHON, "-m", "local_sagemaker.runtime.inside.serve", str(self.socket)]
         cwd = container.inside(self.ml, f"{container.ML}/model")
-        return isolation.start(self.ml, scratch, command, environment, cwd)
+        kept = [self.socket.parent, *container.kept(scratch, shared)]
+        return isolation.start(self.ml, scratch, command, environment, cwd, kept=kept)
 
     def _read_output(self, output: IO[bytes]) -> None:
         """Send the process's output to CloudWatch; when it ends, see to its successor."""

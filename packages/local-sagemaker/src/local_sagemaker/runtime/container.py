@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -23,6 +25,7 @@ PYTORCH_IMAGE = re.compile(
     r"(:(?P<tag>[^@]+))?(@.+)?"
 )
 WHOLE_PICKLES = (2, 6)  # before this version torch.load takes whole pickled models by itself
+NUMPY_2 = (2, 6)  # images before this version have NumPy 1, and other packages of that time
 ML = "/opt/ml"
 # Machine settings that may be handed on to a job; never the caller's credentials.
 HANDED_ON = ("TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "MPLCONFIGDIR", "TMPDIR")
@@ -44,8 +47,17 @@ def banner(image: str) -> str:
     """The first line of a container's log: what was asked for, and what runs."""
     asked = pytorch_version(image)
     version = f"PyTorch {'.'.join(map(str, asked))}" if asked else "a PyTorch of no named version"
-    here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()}"
-    return f"local_sagemaker: {image.rpartition('/')[2]} asks for {version}; {here} runs here"
+    here = f"PyTorch {metadata.version('torch')} on Python {platform.python_version()} runs here"
+    if asked and asked < NUMPY_2:  # whose scripts may not get on with the packages of today
+        here += f", with {', '.join(_packages())}"
+    return f"local_sagemaker: {image.rpartition('/')[2]} asks for {version}; {here}"
+
+
+def _packages() -> Iterator[str]:
+    """What is here of the packages that have changed most, and in which versions."""
+    for name in ("torchvision", "numpy", "pandas", "pillow"):
+        with suppress(metadata.PackageNotFoundError):
+            yield f"{name} {metadata.version(name)}"
 
 
 def inside(ml: Path, path: str) -> str:
@@ -63,11 +75,13 @@ def environment(
     """
     (home := scratch / "home").mkdir(parents=True, exist_ok=True)
     variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    if isolation().real_opt_ml:  # it has a /tmp of its own, too
+        variables.pop("TMPDIR", None)
     if "TMPDIR" in variables and len(os.fsencode(variables["TMPDIR"])) > TEMPORARY_LENGTH:
         variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     variables |= {
         **environments.make(scratch / "environment", shared),
+        "LOCAL_SAGEMAKER": "1",  # a script can tell that the instance type is only a name here
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
@@ -75,7 +89,7 @@ def environment(
         # took 37 to 75 s spinning, and 7 to 12 s so.
         "OMP_WAIT_POLICY": "PASSIVE",
         "GLOO_SOCKET_IFNAME": "lo",
-        "TORCH_HOME": os.environ.get("TORCH_HOME", str(cache / "torch")),
+        "TORCH_HOME": _torch_home(),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_ROOT_USER_ACTION": "ignore",
         **_old_defaults(image),
@@ -87,6 +101,23 @@ def environment(
         variables["SMDEBUG_CONFIG_FILE_PATH"] = str(config / "debughookconfig.json")
         variables["SMPROFILER_CONFIG_PATH"] = str(config / "profilerconfig.json")
     return variables
+
+
+def kept(scratch: Path, shared: Path) -> list[str | Path]:
+    """What a container needs of the machine's files, for `isolation.start`.
+
+    Args:
+        scratch: where its home and its Python environment are.
+        shared: what all containers of the engine share of such environments.
+    """
+    named = [os.environ.get(name, "") for name in ("LD_LIBRARY_PATH", "MPLCONFIGDIR")]
+    paths = [path for value in named for path in value.split(os.pathsep)]
+    return [scratch, shared, _torch_home(), *environments.places(), *paths]
+
+
+def _torch_home() -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return os.environ.get("TORCH_HOME", str(cache / "torch"))
 
 
 def _old_defaults(image: str) -> dict[str, str]:

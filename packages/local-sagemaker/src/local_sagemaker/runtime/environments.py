@@ -49,6 +49,16 @@ def make(folder: Path, environments: Path) -> dict[str, str]:
     }
 
 
+def places() -> list[str]:
+    """The machine's files that a container's Python and its pip read, besides its environment."""
+    interpreter = Path(sys._base_executable).resolve().parent
+    named = re.split(r"[\s,=]+", _pip_configuration())  # folders of wheels, certificates
+    local = [word.removeprefix("file://") for word in named]
+    # The first entry of the path is where the engine was started.
+    own = [sys.prefix, sys.base_prefix, str(interpreter), *sys.path[1:], *_engine_packages()]
+    return [path for path in [*own, *local] if path.startswith("/")]
+
+
 @functools.cache
 def _fingerprint() -> str:
     """A word for the engine's packages and their versions."""

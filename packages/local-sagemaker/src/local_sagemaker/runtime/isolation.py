@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from local_sagemaker.core.access_key import write_private
+from local_sagemaker.core.shell_path import TMP
 
 log = logging.getLogger(__name__)
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -67,7 +68,7 @@ def _works(candidate: Isolation) -> bool:
         ml = Path(folder) / "ml"
         ml.mkdir()
         command = ["/bin/sh", "-c", "echo works > /opt/ml/sign"]
-        process = start(ml, Path(folder), command, dict(os.environ), "/", candidate)
+        process = start(ml, Path(folder), command, dict(os.environ), "/", candidate, kept=())
         process.communicate()
         return (ml / "sign").exists()
 
@@ -83,6 +84,7 @@ def start(
     host: str = HOST,
     addresses: dict[str, str] | None = None,
     errors: IO[bytes] | None = None,
+    kept: Iterable[str | Path] | None = None,
 ) -> subprocess.Popen:
     """Start `command` under a supervisor; its standard output comes by ``stdout``.
 
@@ -95,6 +97,8 @@ def start(
         addresses: what the names of its cluster's hosts stand for, its own among them.
         errors: where its standard error goes, and it gets a pipe as its standard input (``stdin``);
             None sends both streams to ``stdout`` and leaves it nothing to read.
+        kept: what it needs of the machine's files, in case they lie in ``/tmp``: where there are
+            mount namespaces, it has a ``/tmp`` of its own. None leaves it the machine's.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     hosts = scratch / "hosts"
@@ -103,6 +107,7 @@ def start(
     hosts.write_text(f"{known}\n{''.join(lines)}")
     spec = {
         **asdict(how or isolation()),
+        **_own_tmp(scratch / "tmp", kept),
         "ml": str(ml),
         "scratch": str(scratch),
         "hosts_file": str(hosts),
@@ -123,6 +128,24 @@ def start(
         start_new_session=True,
         cwd="/",
     )
+
+
+def _own_tmp(folder: Path, kept: Iterable[str | Path] | None) -> dict:
+    """The members of a supervisor's instructions that are about ``/tmp``."""
+    if kept is None or not TMP.is_dir() or TMP.is_symlink():
+        return {"tmp": None, "kept": []}
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o1777)
+    return {"tmp": str(folder), "kept": _in_tmp(kept)}
+
+
+def _in_tmp(paths: Iterable[str | Path]) -> list[str]:
+    """Those of `paths` that are in ``/tmp``, without those inside another."""
+    found: list[Path] = []
+    for path in sorted({Path(path).absolute() for path in paths if str(path)}):
+        if path.exists() and TMP in path.parents and not any(one in found for one in path.parents):
+            found.append(path)
+    return [str(path) for path in found]
 
 
 def terminate(process: subprocess.Popen) -> None:

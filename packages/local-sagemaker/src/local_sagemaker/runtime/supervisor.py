@@ -9,7 +9,8 @@ the engine holds open: when it closes, however the engine died, everything here 
 command leaves behind is killed when the command ends.
 
 With ``"namespaces": "full"`` the command sees the job's folder as ``/opt/ml`` (the rest of
-``/opt`` stays), ``algo-1`` as its host's name, and is a process tree of its own (PID namespace),
+``/opt`` stays), the folder ``"tmp"`` as ``/tmp`` (with what is ``"kept"`` of the machine's),
+``algo-1`` as its host's name, and is a process tree of its own (PID namespace),
 which the kernel kills whole when its first process dies. ``"mount"`` does without the PID
 namespace, ``"none"`` without any.
 """
@@ -66,6 +67,8 @@ def enter_namespaces(spec: dict) -> None:
         _make_read_only(f"/opt/ml/{name}")
     if Path("/etc/hosts").exists():
         _mount(spec["hosts_file"], "/etc/hosts", None, MS_BIND)
+    if spec.get("tmp"):
+        _replace_tmp(spec["tmp"], spec["kept"])
     socket.sethostname(spec["host"])
 
 
@@ -84,6 +87,19 @@ def _replace_opt(skeleton: Path, ml: str) -> None:
     (skeleton / "ml").mkdir(exist_ok=True)
     _mount(ml, str(skeleton / "ml"), None, MS_BIND)
     _mount(str(skeleton), "/opt", None, MS_BIND | MS_REC)
+
+
+def _replace_tmp(folder: str, kept: list[str]) -> None:
+    """A /tmp of its own, in which the paths `kept` of the machine's are at their places."""
+    for path in kept:
+        place = Path(folder) / Path(path).relative_to("/tmp")
+        if Path(path).is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+        _mount(path, str(place), None, MS_BIND | MS_REC)
+    _mount(folder, "/tmp", None, MS_BIND | MS_REC)
 
 
 def _make_read_only(folder: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from local_sagemaker import REGION
@@ -68,6 +69,17 @@ def _check_source(source: dict | None, name: str) -> None:
 
 
 # Which objects
+
+
+def fetch_all(s3: S3, job: dict, folders: Sequence[Path]) -> None:
+    """Give a job its channels, below the folder ``input/data`` of each of its hosts.
+
+    Raises:
+        DownloadError: if an object is missing or cannot be a file.
+    """
+    for channel in job.get("InputDataConfig", []):
+        for host, data in enumerate(folders):
+            fetch(s3, job, channel, data, host, len(folders))
 
 
 def fetch(s3: S3, job: dict, channel: dict, data: Path, host: int = 0, hosts: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""``/opt/ml/input/config``: what a job's description tells its container."""
+"""What a job's description tells its container: ``/opt/ml/input/config``, command, variables."""
 
 from __future__ import annotations
 
@@ -58,6 +58,26 @@ def write_configuration(ml: Path, job: dict, host: Host, hosts: list[Host]) -> N
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def command(job: dict, ml: Path) -> list[str]:
+    """What the container runs: the job's own command, or else the training toolkit."""
+    algorithm = job["AlgorithmSpecification"]
+    if entrypoint := algorithm.get("ContainerEntrypoint"):
+        words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
+        return [inside(ml, word) for word in words]
+    return ["python", "-m", "local_sagemaker.runtime.inside.train"]
+
+
+def variables(job: dict, threads: int) -> dict[str, str]:
+    """The job's own environment variables, and those by which its container knows it."""
+    return {
+        "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
+        "TRAINING_JOB_NAME": job["TrainingJobName"],
+        "TRAINING_JOB_ARN": job["TrainingJobArn"],
+        "OMP_NUM_THREADS": str(threads),
+        **job.get("Environment", {}),
+    }
 
 
 def _debugger_configuration(ml: Path, job: dict) -> dict[str, dict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -40,14 +40,20 @@ class Instance:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.process = None
         self.stopping = threading.Event()
+        self.grace_s: float = STOP_GRACE_S
+        self.killed = False  # at the end of the grace time
 
     def run(
         self,
         command: list[str],
         environment: dict[str, str],
+        kept: Iterable[str | Path],
         beside: Callable[[Instance], AbstractContextManager] = nullcontext,
     ) -> int:
-        """Run the container's command to its end, something `beside` it; return its exit code."""
+        """Run the container's command to its end, something `beside` it; return its exit code.
+
+        `kept` is what it needs of the machine's files (see `container.kept`).
+        """
         cwd = container.inside(self.ml, container.ML)
         self.process = isolation.start(
             self.ml,
@@ -58,9 +64,10 @@ class Instance:
             read_only=self.read_only,
             host=self.host.name,
             addresses={host.name: host.address for host in self.hosts},
+            kept=kept,
         )
         if self.stopping.is_set():  # asked while the process was being made
-            self.stop()
+            self.stop(self.grace_s)
         try:
             with beside(self):
                 Output(lambda lines: self.publish(self, lines)).read(self.process.stdout.fileno())
@@ -68,14 +75,22 @@ class Instance:
         finally:
             self.process.stdout.close()
 
-    def stop(self) -> None:
-        """SIGTERM now, SIGKILL after the grace time."""
+    def stop(self, grace_s: float | None = None) -> None:
+        """SIGTERM now, SIGKILL after the grace time; without one, at once."""
+        self.grace_s = STOP_GRACE_S if grace_s is None else grace_s
         self.stopping.set()
-        if self.process:
-            isolation.terminate(self.process)
-            timer = threading.Timer(STOP_GRACE_S, isolation.kill, [self.process])
-            timer.daemon = True
-            timer.start()
+        if not self.process:
+            return
+        isolation.terminate(self.process)
+        if not self.grace_s:
+            return self._end_grace()
+        timer = threading.Timer(self.grace_s, self._end_grace)
+        timer.daemon = True
+        timer.start()
+
+    def _end_grace(self) -> None:
+        self.killed |= self.process.poll() is None
+        isolation.kill(self.process)
 
     def kill(self) -> None:
         """End the whole process tree at once."""

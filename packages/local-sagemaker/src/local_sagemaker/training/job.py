@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 import sqlite3
 import threading
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REASON_LENGTH = 1024  # FailureReason's limit in the API
-OWN_LENGTH = 600  # characters of it that the script's own words may take
 TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
 
 
@@ -55,19 +53,26 @@ class TrainingJob:
         self.name = description["TrainingJobName"]
         self.image = description["AlgorithmSpecification"]["TrainingImage"]
         self.folder = jobs.folder / self.name
-        hosts, views = cluster.hosts(description["ResourceConfig"]), channels.views(description)
+        self._launch(description["CreationTime"])
+        self.stopping = threading.Event()
+        self.over = "Stopped"  # the secondary status with which it ends once it is stopping
+        self.reclaimable, self.ran_s = False, 0.0
+        self.absence_s: float | None = None  # of instances, after those that were reclaimed
+        self.final: dict[str, dict] = {}
+        self.unread: dict[str, str | None] = {}
+        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+
+    def _launch(self, moment: float) -> None:
+        """Make instances with nothing on them: for the start, and after each interruption."""
+        job, self.launched = self.description, int(moment)
+        hosts, views = cluster.hosts(job["ResourceConfig"]), channels.views(job)
         self.instances = [
             Instance(self.folder / host.name, host, hosts, self._publish, views) for host in hosts
         ]
         self.mirrorings = [
-            Mirroring(jobs.s3, each.tree, mirrors(description, each.tree), each.scratch)
+            Mirroring(self.jobs.s3, each.tree, mirrors(job, each.tree), each.scratch)
             for each in self.instances
         ]
-        self.stopping = threading.Event()
-        self.timed_out = False
-        self.final: dict[str, dict] = {}
-        self.unread: dict[str, str | None] = {}
-        self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def stop(self) -> None:
         """SIGTERM now, SIGKILL after the grace time."""
@@ -75,12 +80,20 @@ class TrainingJob:
         for instance in self.instances:
             instance.stop()
 
+    def reclaim(self, notice_s: float, absence_s: float) -> None:
+        """Take the instances away after `notice_s`; there are others `absence_s` later."""
+        self.absence_s = absence_s
+        for instance in self.instances:
+            instance.stop(notice_s)
+
     def abort(self) -> None:
         self.stopping.set()
         for instance in self.instances:
             instance.kill()
 
     def _run(self) -> None:
+        wait = self.description["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        self.patience = self._timer(wait, "MaxWaitTimeExceeded")
         try:
             if self.jobs.slots.acquire(self.stopping):
                 try:
@@ -88,13 +101,14 @@ class TrainingJob:
                 finally:
                     self.jobs.slots.release()
             else:
-                self._end("Stopped")
+                self._end(self.over)
         except JobFailed as failure:
             self._fail(str(failure))
         except Exception as error:
             log.exception("training job %s", self.name)
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
+            self.patience.cancel()
             shutil.rmtree(self.folder, ignore_errors=True)
             self.jobs.rules.job_ended(self.name)
             if self.jobs.running.get(self.name) is self:
@@ -103,7 +117,7 @@ class TrainingJob:
     def _fail(self, reason: str) -> None:
         for instance in self.instances:
             instance.kill()
-        self._end("Failed", FailureReason=reason[:REASON_LENGTH])
+        self._end("Failed", FailureReason=reason[: outputs.REASON_LENGTH])
 
     def _end(self, status: str, **changes) -> None:
         """Record the end; on a full disk that may wait until there is room to write it down."""
@@ -129,24 +143,51 @@ class TrainingJob:
                 self._record(status, **changes)
 
     def _walk(self) -> None:
-        self._next("Downloading", TrainingStartTime=time.time())
-        self._make_folders()
-        self._download()
-        self._next("Training")
-        if self.stopping.is_set():
-            self._end("Stopped")
-            return
-        code, instance = self._execute()
+        ended = self._use_instances(TrainingStartTime=time.time())
+        while self._is_reclaimed():
+            self._interrupt()
+            ended = self._use_instances()
+        self.patience.cancel()
+        if ended is None:
+            return self._end(self.over)
+        code, instance = ended
         failed = code != 0 and not self.stopping.is_set()
-        reason = self._reason(code, instance) if failed else None
+        reason = self._reason(code, instance) if failed else ""
         self._next("Uploading")
         if failed:
             with contextlib.suppress(JobFailed):  # the command's failure is the one to tell
                 self._upload(with_model=False)
             raise JobFailed(reason)
         uploaded = self._upload(with_model=True)
-        end = "Stopped" if self.stopping.is_set() else "Completed"
-        self._end("MaxRuntimeExceeded" if self.timed_out else end, **uploaded)
+        self._end(self.over if self.stopping.is_set() else "Completed", **uploaded)
+
+    def _use_instances(self, **changes) -> tuple[int, Instance] | None:
+        """Run on the instances to the end, as `_execute`; None if it was stopped before."""
+        if not self.stopping.is_set():
+            self._next("Downloading", **changes)
+            self._make_folders()
+            self._download()
+            self._next("Training")
+            self.reclaimable = True
+        return None if self.stopping.is_set() else self._execute()
+
+    def _is_reclaimed(self) -> bool:
+        with self.jobs.store.lock:  # from here on nobody can reclaim them
+            self.reclaimable = False
+            return self.absence_s is not None and not self.stopping.is_set()
+
+    def _interrupt(self) -> None:
+        """The instances are gone, and what is not on S3 with them; wait for others."""
+        if not any(instance.killed for instance in self.instances):  # there was time to store all
+            for mirroring in self.mirrorings:
+                mirroring.finish()
+        self._next("Interrupted")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.stopping.wait(self.absence_s)
+        self.absence_s = None
+        with self.jobs.store.lock:  # who stops the job stops either these or those
+            self._launch(max(self.launched + 1, time.time()))
+        self._next("Starting")
 
     def _make_folders(self) -> None:
         names = ("input/config", "input/data", "model", "output/data", "code", "checkpoints")
@@ -161,8 +202,8 @@ class TrainingJob:
         self._find_buckets()
         end_markers.remove(self.jobs.s3, self.description)
         try:
-            for channel in self.description.get("InputDataConfig", []):
-                self._fetch(channel)
+            data = [each.ml / "input/data" for each in self.instances]
+            channels.fetch_all(self.jobs.s3, self.description, data)
             for mirroring in self.mirrorings:
                 mirroring.restore()
         except DownloadError as error:
@@ -171,12 +212,6 @@ class TrainingJob:
             requirements.adopt_driver(instance.ml)
             if not isolation.isolation().real_opt_ml:
                 configuration.relocate_drivers(instance.ml)
-
-    def _fetch(self, channel: dict) -> None:
-        hosts = len(self.instances)
-        for number, each in enumerate(self.instances):
-            data = each.ml / "input/data"
-            channels.fetch(self.jobs.s3, self.description, channel, data, number, hosts)
 
     def _find_buckets(self) -> None:
         """Fail now rather than after the training if there is no place for its results."""
@@ -194,19 +229,21 @@ class TrainingJob:
             The exit code and the instance that failed first; 0 and the first if none did.
         """
         limit = self.description["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
-        timer = threading.Timer(limit, self._time_out)
-        timer.daemon = True
-        timer.start()
+        timer = self._timer(max(0, limit - self.ran_s), "MaxRuntimeExceeded")
+        began = time.monotonic()
         for instance in self.instances:
             self._log(instance, [container.banner(self.image)], time.time())
+        hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
+        watching = machine_metrics.watching(self.jobs.cloudwatch, hosts, self.folder)
         try:
             with contextlib.ExitStack() as looking:
                 for mirroring in self.mirrorings:
                     looking.enter_context(mirroring.running())
-                looking.enter_context(self._watching())
+                looking.enter_context(watching)
                 return cluster.run_together(self.instances, self._run_on)
         finally:
             timer.cancel()
+            self.ran_s += time.monotonic() - began
 
     def _sampling(self, instance: Instance) -> AbstractContextManager:
         def tell(line: str) -> None:
@@ -214,30 +251,32 @@ class TrainingJob:
 
         return sampling(self.description, instance, tell)
 
-    def _watching(self) -> AbstractContextManager:
-        hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
-        return machine_metrics.watching(self.jobs.cloudwatch, hosts, self.folder)
+    def _timer(self, seconds: float | None, over: str) -> threading.Timer:
+        """Stop the job after so many seconds, to end with the secondary status `over`."""
+        timer = threading.Timer(seconds or 0, self._time_out, [over])
+        timer.daemon = True
+        if seconds is not None:
+            timer.start()
+        return timer
 
-    def _time_out(self) -> None:
+    def _time_out(self, over: str) -> None:
         with self.jobs.store.lock:  # it may just have been stopped
             if not self.stopping.is_set():
-                self.timed_out = True
+                self.over = over
                 self._next("Stopping", TrainingJobStatus="Stopping")
                 self.stop()
 
     def _run_on(self, instance: Instance) -> int:
-        environment = self._environment(instance)
-        return instance.run(self._command(instance), environment, self._sampling)
+        command = configuration.command(self.description, instance.ml)
+        kept = container.kept(instance.scratch, self._environments)
+        return instance.run(command, self._environment(instance), kept, self._sampling)
 
-    def _command(self, instance: Instance) -> list[str]:
-        algorithm = self.description["AlgorithmSpecification"]
-        if entrypoint := algorithm.get("ContainerEntrypoint"):
-            words = [*entrypoint, *algorithm.get("ContainerArguments", [])]
-            return [container.inside(instance.ml, word) for word in words]
-        return ["python", "-m", "local_sagemaker.runtime.inside.train"]
+    @property
+    def _environments(self) -> Path:
+        return self.jobs.store.folder / state_files.ENVIRONMENTS
 
     def _environment(self, instance: Instance) -> dict[str, str]:
-        job, shared = self.description, self.jobs.store.folder / state_files.ENVIRONMENTS
+        shared = self._environments
         together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
@@ -249,11 +288,7 @@ class TrainingJob:
                 self.image,
                 shared,
             ),
-            "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
-            "TRAINING_JOB_NAME": self.name,
-            "TRAINING_JOB_ARN": job["TrainingJobArn"],
-            "OMP_NUM_THREADS": str(threads),
-            **job.get("Environment", {}),
+            **configuration.variables(self.description, threads),
         }
 
     def _publish(self, instance: Instance, raw: list[bytes]) -> None:
@@ -271,8 +306,7 @@ class TrainingJob:
                 log.warning("metrics of %s are lost", self.name, exc_info=True)
 
     def _log(self, instance: Instance, texts: list[str], now: float) -> None:
-        created = int(self.description["CreationTime"])
-        stream = f"{self.name}/{instance.host.name}-{created}"
+        stream = f"{self.name}/{instance.host.name}-{self.launched}"
         events = [(int(now * 1000), text) for text in texts]
         self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
 
@@ -301,15 +335,8 @@ class TrainingJob:
         return {name: value for name, value in members.items() if value}
 
     def _reason(self, code: int, instance: Instance) -> str:
-        """Exit code, the script's own words if it left any, and the end of the log."""
-        own = outputs.failure(instance.tree)
-        if not own or "see CloudWatch logs" in own:  # the SDK driver's own text
-            own = "the container's command failed"
-        own = own[:OWN_LENGTH]
-        lines = [line for line in instance.tail if line.strip() and not re.match(r"\++ ", line)]
         of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
-        head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
-        return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+        return outputs.failure_reason(code, instance.tree, instance.tail, of)
 
     # Results
 

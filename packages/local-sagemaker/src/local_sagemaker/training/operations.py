@@ -132,6 +132,28 @@ class TrainingJobs:
                 self.running[name].stop()
         return {}
 
+    def reclaim(self, name: str, notice_s: float, absence_s: float) -> None:
+        """Take a spot job's instances away, as EC2 does. AWS's API has nothing like it.
+
+        Args:
+            name: of the job, which must be training.
+            notice_s: seconds between SIGTERM and SIGKILL.
+            absence_s: seconds until there are instances for the job again.
+
+        Raises:
+            ApiError: ResourceNotFound, or ValidationException for a job that has nothing to lose.
+        """
+        with self.store.lock:
+            job, runner = self.store.get(KIND, name), self.running.get(name)
+            if job is None:
+                raise ApiError("ResourceNotFound", f"There is no training job {name}.")
+            if not job.get("EnableManagedSpotTraining"):
+                raise invalid(f"{name} is no spot job: it has EnableManagedSpotTraining false.")
+            if runner is None or not runner.reclaimable:
+                status = job["SecondaryStatus"]
+                raise invalid(f"{name} has the secondary status {status}, and not Training.")
+            runner.reclaim(notice_s, absence_s)
+
     def delete(self, request: dict) -> dict:
         """DeleteTrainingJob: its description goes; logs, metrics and what lies in S3 stay."""
         name = request["TrainingJobName"]

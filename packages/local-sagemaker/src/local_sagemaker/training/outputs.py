@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from local_sagemaker.aws.s3.service import S3, split
@@ -14,7 +16,8 @@ from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training import configuration, profiler_config
 
 MODEL, DATA = "model", "output/data"  # below /opt/ml
-FAILURE_BYTES = 1024  # as many as a FailureReason holds
+REASON_LENGTH = 1024  # FailureReason's limit in the API
+OWN_LENGTH = 600  # characters of it that the script's own words may take
 
 
 def places(job: dict) -> dict[str, str]:
@@ -126,10 +129,21 @@ def left_out(names: list[str]) -> str:
     return f"local_sagemaker: not stored, as outside of the job's folder or no file: {told}{more}"
 
 
-def failure(tree: Tree) -> str:
-    """What the job wrote about its own failure, cut to what a FailureReason holds."""
+def failure_reason(code: int, tree: Tree, tail: Iterable[str], of: str = "") -> str:
+    """Exit code, the script's own words if it left any, and the end of the log."""
+    own = _failure(tree)
+    if not own or "see CloudWatch logs" in own:  # the SDK driver's own text
+        own = "the container's command failed"
+    own = own[:OWN_LENGTH]
+    lines = [line for line in tail if line.strip() and not re.match(r"\++ ", line)]
+    head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
+    return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+
+
+def _failure(tree: Tree) -> str:
+    """What the job wrote about its own failure."""
     file = tree.real(tree.ml / "output/failure")
     if file is None or not file.is_file():
         return ""
     with file.open("rb") as content:
-        return content.read(FAILURE_BYTES).decode("utf-8", "replace").strip()
+        return content.read(REASON_LENGTH).decode("utf-8", "replace").strip()

@@ -18,6 +18,7 @@ from engine_support.clients import (
     unique,
 )
 from engine_support.rules import HOOK, IMAGE, rule
+from engine_support.shared_files import shared_folder
 from local_sagemaker import daemon
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.client.environment import aws_variables
@@ -47,11 +48,11 @@ class Large(Rule):
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory):
+def trials():
     """Commands of jobs that save twelve steps of gradients."""
     from debugger_support.saved_tensors import SavedTensors  # imports torch
 
-    folder = tmp_path_factory.mktemp("trials")
+    folder = shared_folder()
     for size in (ILL, WELL):
         tensors = SavedTensors(folder / str(size))
         for step in range(12):
@@ -228,11 +229,11 @@ def test_results_are_on_s3_with_the_verdict(aws, job):
     assert report["Violations"] == 12
 
 
-def test_the_self_hosted_call_gives_equal_verdicts(aws, tmp_path, monkeypatch):
+def test_the_self_hosted_call_gives_equal_verdicts(aws, monkeypatch):
     from debugger_support.saved_tensors import LOSS, SavedTensors
     from open_debugger import RULES, evaluate
 
-    folder = tmp_path / "tensors"
+    folder = shared_folder() / "tensors"
     tensors = SavedTensors(folder)
     for step in range(24):
         weight = [[0.5, -0.5 + 0.01 * step], [0.1, 0.2]]

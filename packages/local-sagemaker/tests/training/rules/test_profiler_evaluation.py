@@ -11,6 +11,7 @@ from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import BUCKET, training_request, unique
 from engine_support.profiles import FOREVER, profiled, until_sampled
 from engine_support.rules import HOOK, rule
+from engine_support.shared_files import shared_folder
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.rules import evaluation as rule_evaluation
@@ -59,11 +60,11 @@ def evaluators(name):
 
 
 @pytest.fixture(scope="module")
-def starved(tmp_path_factory):
+def starved():
     """The command of a job whose script writes the step times of a run that starves."""
     from debugger_support import recordings  # imports pandas
 
-    root = recordings.write(recordings.make("starved", seconds=60), tmp_path_factory.mktemp("run"))
+    root = recordings.write(recordings.make("starved", seconds=60), shared_folder())
     return f"mkdir -p /opt/ml/output/profiler; cp -r {root}/framework /opt/ml/output/profiler/;"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from debugger_support import minimal
 from debugger_support.recordings import LIMITS, make
-from open_debugger.profiler.diagnosis import decision, diagnose
+from open_debugger.profiler.diagnosis import decision, diagnose, less_decoding, more_workers
 from open_debugger.profiler.evaluation import evaluate
 from open_debugger.profiler.measures import Measures, measure
 from open_debugger.profiler.recording import Recording
@@ -245,8 +245,12 @@ def test_each_threshold_decides_without_step_times(monkeypatch, changes, wanted)
     [
         # What waits may be left out; by more processes it is done no faster than by all cores.
         ({**IDLE, "data": 0.6, "workers": 0}, 0.6, "num_workers to 4."),
-        ({**IDLE, "data": 0.6, "workers": 0, "cpu": 0.4}, 0.6, "idle 60% of the time, have room"),
-        ({**IDLE, "data": 0.75, "workers": 0, "cpu": 0.4}, 0.6, "which are idle 60% of the time."),
+        ({**IDLE, "data": 0.6, "workers": 0, "cpu": 0.4}, 0.6, "work are idle 60% of the time."),
+        (
+            {**IDLE, "data": 0.75, "workers": 0, "cpu": 0.4},
+            0.6,
+            "would do this work are only idle 60% of the time.",
+        ),
         ({**IDLE, "data": 0.6, "workers": 0, "cpu": None}, 0.6, "waits 60% of its time for data."),
         ({**IDLE, "data": 0.6, "workers": 0, "processes": 2}, 0.6, "num_workers to 2."),
         ({**IDLE, "data": 0.6, "workers": 4}, 0.6, "prefetch_factor"),
@@ -277,18 +281,28 @@ def test_the_gain_is_a_bound_from_what_was_measured(monkeypatch, changes, gain, 
 
 
 def test_less_to_decode_speeds_up_a_network_on_the_same_cores(monkeypatch):
-    shared = "The network runs on the same cores, so it can become faster, too."
-    busy = {**CPU, "data": 0.6, "workers": 0, "cpu": 0.9}
-    assert found(monkeypatch, **busy).change.endswith(shared)
+    shared = "The network runs on the same cores, so its own parts can become shorter, too."
+    busy = {"cpu": 0.9, "workers": 2, "parts": {"data": 0.6}}
+    assert less_decoding(Measures(**busy)).endswith(shared)
+    assert shared not in less_decoding(Measures(**busy | {"workers": 0}))  # it takes turns
     with_gpu = found(monkeypatch, **IDLE | {"data": 0.6, "workers": 0, "cpu": 0.9})
     assert "less to decode" in with_gpu.change and shared not in with_gpu.change
+
+
+def test_no_bound_is_given_for_more_workers_where_the_cores_are_busy(monkeypatch):
+    figures = {"cores": 2, "workers": 0, "parts": {"data": 0.39}}
+    full = more_workers(Measures(cpu=0.85, **figures))
+    assert full.startswith("Whether more loader processes help cannot be predicted")
+    assert "waits 39% of its time" in full and "busy 85% of the time" in full
+    assert "at most" not in full
+    assert "can save at most 16% of" in more_workers(Measures(cpu=0.84, **figures))
 
 
 def test_the_evidence_has_the_figures(monkeypatch):
     text = found(monkeypatch, **IDLE, data=0.6, busiest=0.99).evidence
     assert text == (
-        "A training step waited 60% of its time for data. Meanwhile, the GPU was busy 30% of the "
-        "time, the 4 cores 40% (the busiest one 99%)."
+        "A training step waited 60% of its time for data. During the training, the GPU was busy "
+        "30% of the time, the 4 cores 40% (the busiest one 99%)."
     )
     text = found(monkeypatch, distance=0.5, gpus={"gpu0": 0.95, "gpu1": 0.35}).evidence
     assert text == "gpu0 was busy 95% of the time, gpu1 35%, all of them 65% on average."
@@ -359,7 +373,7 @@ def test_the_cores_are_told_as_far_as_they_are_known(monkeypatch, cores, text):
     beside = found(monkeypatch, **IDLE, cores=cores).evidence
     assert beside.endswith(f", {text.rpartition(' ')[0]} 40%.")
     alone = found(monkeypatch, **CPU, data=0.6, cores=cores).evidence
-    assert alone.endswith(f" Meanwhile, {text} busy 40% of the time.")
+    assert alone.endswith(f" During the training, {text} busy 40% of the time.")
 
 
 def test_a_gain_without_step_times_is_one_of_the_run(monkeypatch):

@@ -37,7 +37,7 @@ def test_the_summary_has_the_verdict_the_figures_and_the_rules():
         "It waited for data.",
         "78% of a step.",
         "More workers.",
-        "at most 58% of a training step can be saved",
+        "at most 58% of a training step can be saved by the change below",
     ):
         assert text in markup
     assert re.search(r"data</th><td[^>]*>1 min \d+ s</td><td[^>]*>78%", markup)

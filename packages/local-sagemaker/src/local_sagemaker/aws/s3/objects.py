@@ -19,6 +19,7 @@ from pathlib import Path
 
 import moto.s3.models as moto_s3
 import moto.s3.responses as moto_s3_responses
+from moto.s3.exceptions import NoSuchUpload
 
 from local_sagemaker.aws.s3 import checksums
 from local_sagemaker.aws.s3.bodies import CHUNK, Body, cut_body
@@ -241,6 +242,8 @@ class StoredS3(moto_s3.S3Backend):
         return self.upload_part(dest_bucket_name, multipart_id, part_id, b"")
 
     def complete_multipart_upload(self, bucket_name: str, multipart_id: str, body):
+        if multipart_id not in self.get_bucket(bucket_name).multiparts:
+            raise NoSuchUpload(upload_id=multipart_id)
         key = super().complete_multipart_upload(bucket_name, multipart_id, body)
         self._note_end(bucket_name, multipart_id)
         return key

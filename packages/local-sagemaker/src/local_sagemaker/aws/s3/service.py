@@ -20,11 +20,12 @@ from urllib.parse import parse_qs
 import moto.s3.models as moto_s3
 
 from local_sagemaker import ACCOUNT
+from local_sagemaker.aws.refusals import KEY_WORDS
 from local_sagemaker.aws.s3 import index, objects
 from local_sagemaker.aws.s3.bodies import Body, check_body, read_chunks, send_file, write_body
 from local_sagemaker.aws.s3.checksums import BadBody, check_whole, require_known
 from local_sagemaker.aws.s3.objects import StoredS3, Transaction
-from local_sagemaker.core.errors import error_xml
+from local_sagemaker.core.errors import error_xml, legal_xml
 from local_sagemaker.core.locks import OrderedLock
 from local_sagemaker.core.store import Store
 
@@ -63,7 +64,7 @@ class S3:
             start_response(error.status, [("Content-Type", "application/xml")])
             return [error_xml(error.code, error)]
         start_response(*told[-1])
-        return chunks
+        return chunks if _is_object(environ) else [legal_xml(b"".join(chunks))]
 
     def _check_whole(self, environ: dict, completing: Transaction) -> None:
         """Check what was said of an object that was joined from its parts, if anything was."""
@@ -96,7 +97,7 @@ class S3:
         with self.transaction() as mine:
             b"".join(self._moto(asked, lambda s, h, _=None: head.update(status=s, headers=h)))
             if not head["status"].startswith("200"):
-                return list(self._moto(environ, start_response))
+                return [legal_xml(b"".join(self._moto(environ, start_response)))]
             file = mine.found.file.open("rb")
         headers = {name.lower(): value for name, value in head["headers"]}
         return send_file(file, headers, wanted, start_response)
@@ -214,6 +215,7 @@ PLAIN_GET = {
     "response-expires",
 }
 PLAIN_PUT = {"x-id", "partNumber", "uploadId"}
+ABOUT_OBJECTS = KEY_WORDS["GET"] | {"uploadId"}
 
 
 SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}  # with X-Amz-..., of presigned addresses
@@ -231,6 +233,12 @@ def _asked(environ: dict) -> set[str]:
     """The names in a request's query that change what it means."""
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     return {name for name in query if name not in SIGNATURE and not name.startswith("X-Amz-")}
+
+
+def _is_object(environ: dict) -> bool:
+    """Whether the answer is an object, although something unknown was asked with it."""
+    key = environ["PATH_INFO"].lstrip("/").partition("/")[2]
+    return environ["REQUEST_METHOD"] == "GET" and key != "" and not _asked(environ) & ABOUT_OBJECTS
 
 
 class _Empty:

@@ -6,6 +6,8 @@ for it: each adjustment waits until a script imports the module that it is about
 - ``logging``: messages of level INFO are shown though the script configured nothing. The root
   logger gets no handler for this, so ``logging.basicConfig`` works as anywhere.
 - ``smdebug``: networks and losses are registered with Debugger's hook (see `automatic_hook`).
+- ``numpy``, ``torchvision`` and others: what they had when an old image was made (`old_defaults`).
+- ``sagemaker``: scripts of jobs can import SDK 2 without using it (`absent_sdk`).
 - ``torch.distributed``: a process group's store listens on its instance's own address alone, so
   that jobs at the same time may use the same port, as they would on machines of their own.
 """
@@ -17,6 +19,16 @@ import sys
 
 VERSION = "LOCAL_SAGEMAKER_PYTORCH"  # the variable with the version that the image's tag names
 WITHOUT_SMDEBUG = (2, 1)  # from this version on, images have neither smdebug nor AWS's PyTorch
+WITHOUT_SDK = (2, 11)  # from this version on, training images do not have SDK 2
+WITHOUT_OLD_DEFAULTS = (2, 7)  # as PyTorch 2.13 does, for all that is known here
+WITH_OLD_DEFAULTS = (
+    "numpy",
+    "PIL.Image",
+    "torch.optim.lr_scheduler",
+    "torch.utils.data.dataloader",
+    "torchvision.models._utils",
+    "torchvision.transforms",
+)
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
@@ -38,6 +50,31 @@ def register_networks(nn) -> None:
     from local_sagemaker.runtime.inside import automatic_hook
 
     automatic_hook.register_networks(nn)
+
+
+def restore_old_defaults(module) -> None:
+    """Give back what the module has lost since the image's PyTorch was new."""
+    from local_sagemaker.runtime.inside import old_defaults
+
+    old_defaults.restore(module, image_version())
+
+
+def complete_sdk(package) -> None:
+    """Let imports of names from SDK 2 succeed."""
+    from local_sagemaker.runtime.inside import absent_sdk
+
+    absent_sdk.complete(package)
+
+
+class LastFinder:
+    """A finder for what no other has found, in SageMaker's SDK."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] != "sagemaker":
+            return None
+        from local_sagemaker.runtime.inside import absent_sdk
+
+        return absent_sdk.find_spec(name)
 
 
 def listen_on_own_address(distributed) -> None:
@@ -106,8 +143,14 @@ def install() -> None:
         "smdebug.pytorch.hook": register_losses,
         "torch.distributed": listen_on_own_address,
     }
-    if (version := image_version()) and version < WITHOUT_SMDEBUG:
+    version = image_version() or WITHOUT_SDK
+    if version < WITHOUT_SMDEBUG:
         actions["torch.nn"] = register_networks
+    if version < WITHOUT_OLD_DEFAULTS:
+        actions |= dict.fromkeys(WITH_OLD_DEFAULTS, restore_old_defaults)
+    if version < WITHOUT_SDK and "TRAINING_JOB_NAME" in os.environ:
+        actions["sagemaker"] = complete_sdk
+        sys.meta_path.append(LastFinder())
     for name in actions.keys() & sys.modules.keys():
         actions.pop(name)(sys.modules[name])
     sys.meta_path.insert(0, AfterImport(actions))

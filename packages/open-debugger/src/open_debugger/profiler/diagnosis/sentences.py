@@ -17,19 +17,12 @@ RUN = "the run"  # what a gain is a share of where no steps were recorded
 def data(m: Measures) -> Diagnosis:
     enough = m.workers is not None and m.workers >= _advised(m)
     if enough or is_full(m):
-        gain = m.parts["data"]
-        ahead = "" if not m.workers else (  # without workers, DataLoader refuses both
-            ", and let it read ahead (prefetch_factor, persistent_workers=True)"
-        )  # fmt: skip
-        change = (
-            f"Give the loader less to decode ({SMALLER}){ahead}: {_bound(m, gain)}, all of its "
-            f"wait for data.{_shared(m)}"
-        )
+        gain, change = m.parts["data"], less_decoding(m)
     else:
         gain = m.movable
         change = (
             f"Set the DataLoader's num_workers to {_advised(m)}. {more_workers(m)} Decoding less "
-            f"helps, too, and needs no free core ({SMALLER})."
+            f"({SMALLER}) needs no idle core, and can save all of the wait."
         )
     return Diagnosis(
         "data",
@@ -41,16 +34,37 @@ def data(m: Measures) -> Diagnosis:
 
 
 def more_workers(m: Measures) -> str:
-    """Say how much of a training step more loader processes can save at most, and why."""
+    """Say how much of a training step more loader processes can save at most, and why.
+
+    Where all cores are busy, no bound is given: the samples do not tell the work that would move
+    from other work, so the recording cannot say how much room there is.
+    """
     wait = m.parts.get("data", 0.0)
+    if is_full(m):
+        return (
+            f"Whether more loader processes help cannot be predicted: a training step waits "
+            f"{percent(wait)} of its time for data, but the cores that would do this work are busy "
+            f"{percent(m.cpu)} of the time."
+        )
     said = f"More loader processes can save at most {percent(m.movable)} of a training step: "
     said += f"it waits {percent(wait)} of its time for data"
     if m.idle is None:
         return f"{said}."
     idle = f"idle {percent(m.idle)} of the time"
     if m.movable < wait:
-        return f"{said}, but this work moves to the cores, which are {idle}."
-    return f"{said}, and the cores, {idle}, have room for that work."
+        return f"{said}, but the cores that would do this work are only {idle}."
+    return f"{said}, and the cores that would do this work are {idle}."
+
+
+def less_decoding(m: Measures) -> str:
+    """Advise to decode less, and say how much of a training step that can save."""
+    ahead = "" if not m.workers else (  # without workers, DataLoader refuses both
+        ", and let it read ahead (prefetch_factor, persistent_workers=True)"
+    )  # fmt: skip
+    return (
+        f"Give the loader less to decode ({SMALLER}){ahead}: {_bound(m, m.parts.get('data', 0.0))}"
+        f", all of its wait for data.{_shared(m)}"
+    )
 
 
 def decoding(m: Measures) -> Diagnosis:
@@ -243,6 +257,7 @@ def too_little(m: Measures) -> Diagnosis:
 
 
 def is_full(m: Measures) -> bool:
+    """Whether the cores are busy nearly all of the time."""
     return m.cpu is not None and m.cpu >= FULL_CORES
 
 
@@ -290,7 +305,7 @@ def _busy(m: Measures) -> str:
 def _evidence(text: str, m: Measures) -> str:
     """The sentence, and one about GPUs and cores."""
     text = text.removesuffix(".")
-    return f"{text}. Meanwhile, {_busy(m)}." if _busy(m) else f"{text}."
+    return f"{text}. During the training, {_busy(m)}." if _busy(m) else f"{text}."
 
 
 def _waited(m: Measures) -> str:
@@ -298,10 +313,10 @@ def _waited(m: Measures) -> str:
 
 
 def _shared(m: Measures) -> str:
-    """What a smaller load brings besides, where the network runs on the loader's cores."""
-    if m.gpu is not None:
+    """What a smaller load brings besides, where loader processes run on the network's cores."""
+    if m.gpu is not None or not m.workers:
         return ""
-    return " The network runs on the same cores, so it can become faster, too."
+    return " The network runs on the same cores, so its own parts can become shorter, too."
 
 
 def _bound(m: Measures, gain: float) -> str:

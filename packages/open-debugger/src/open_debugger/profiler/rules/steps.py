@@ -192,8 +192,8 @@ class Dataloader(ProfilerRule):
         processes = sum(max(1, each["Workers"]) for each in loaders)
         summary = f"{_workers(loaders)}. That is {processes} loading process"
         summary += f"{'es'[: 2 * (processes > 1)]} on {cores} core{'s'[: cores > 1]}, "
-        summary += f"{shares[worst]:.0f}%; {self.min_threshold:g}% to {self.max_threshold:g}% are "
-        summary += f"advised.{_waited(wait)}"
+        summary += f"{shares[worst]:.0f}%; the rule accepts {self.min_threshold:g}% to "
+        summary += f"{self.max_threshold:g}%.{_waited(wait)}"
         advice = _loader_advice(any(few), cores, len(loaders))
         missed = 0 if wait is not None and wait < LITTLE_WAIT else sum(few)
         if sum(few) > missed:
@@ -242,8 +242,9 @@ def _loader_advice(few: bool, cores: int, ranks: int) -> str:
     if not few:
         return f"Lower num_workers to {max(1, cores // ranks)}: more only share cores."
     return (
-        f"Give the DataLoader num_workers={max(1, cores // ranks)}, with pin_memory=True on a GPU "
-        "and persistent_workers=True where epochs are short."
+        f"Where the cores have time left, give the DataLoader num_workers={max(1, cores // ranks)},"
+        " with pin_memory=True on a GPU and persistent_workers=True where epochs are short; where "
+        "they are busy, let it decode less."
     )
 
 

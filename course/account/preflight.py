@@ -6,6 +6,7 @@ workspace: what `connect` would refuse is a line here, and the checks after it g
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,14 +17,16 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from course import images, workspace
+from course import workspace
+from course.account import images, rights
+from course.account.rights import DENIED
+from course.jobs import LOG_GROUP
 from course.workspace import ROOT, Workspace, WorkspaceError
 
 SAGEMAKER = "sagemaker.amazonaws.com"
 JOBS_AT_ONCE = 2  # notebook 02 runs two training jobs at a time
 CPU_INSTANCES = ("ml.m5.xlarge", "ml.c5.xlarge")  # the first is COURSE_DEVICE=cpu's
 FREE_BYTES = 5e9  # less does not hold the real photos (1.1 GB, zipped and unzipped) and PyTorch
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 # Credentials that are there, and that AWS no longer takes or never took.
 STALE = {
     "ExpiredToken",
@@ -39,6 +42,7 @@ POLICY = "docs/policy.json"
 CONSOLE = "Service Quotas console, AWS services, Amazon SageMaker"
 BY_HAND = {  # where to look when a question is refused
     "role": "IAM console, Roles",
+    "logs": "CloudWatch console, Log groups",
     "bucket": "S3 console",
     "quotas": CONSOLE,
 }
@@ -96,7 +100,7 @@ class _Plan:
 
 
 def preflight(ws: Workspace | None = None, clients: Mapping[str, Any] | None = None) -> Preflight:
-    """Ask AWS whether the course can run: identity, region, role, bucket, quotas, disk.
+    """Ask AWS whether the course can run: identity, region, role, logs, bucket, quotas, disk.
 
     What cannot be asked (no credentials, no permission, no network) becomes a line that says so.
 
@@ -116,6 +120,7 @@ def preflight(ws: Workspace | None = None, clients: Mapping[str, Any] | None = N
         "identity": lambda: _identity(plan, who()),
         "region": lambda: _region(plan),
         "role": lambda: _role(plan, client("iam")),
+        "logs": lambda: _logs(client("logs")),
         "bucket": lambda: _bucket(plan, who, client("s3")),
         "quotas": lambda: _quotas(plan, client("service-quotas")),
         "disk": _disk,
@@ -165,7 +170,7 @@ def _wanted() -> _Plan:
     role = _known("role", partial(_role_wanted, region), problems)
     if region is None:
         later = "not checked: differs by region, so set that first"
-        problems |= {"bucket": later, "quotas": later}
+        problems |= {"logs": later, "bucket": later, "quotas": later}
     return _Plan(
         session=boto3.session.Session,
         region=region,
@@ -312,7 +317,7 @@ def _region(plan: _Plan) -> Iterator[Line]:
 def _role(plan: _Plan, iam: Any) -> Iterator[Line]:
     name = plan.role.rpartition("/")[2]
     try:
-        role = iam.get_role(RoleName=name)["Role"]
+        role = rights.role(iam, name)
     except iam.exceptions.NoSuchEntityException:
         text = f"there is no role '{name}': make it in the IAM console (docs/aws.md), or set"
         yield Line("role", False, f"{text} COURSE_ROLE to the ARN of one that exists")
@@ -321,10 +326,38 @@ def _role(plan: _Plan, iam: Any) -> Iterator[Line]:
         text = f"the role '{name}' has the ARN {role['Arn']}, not {plan.role}: set COURSE_ROLE to"
         yield Line("role", False, f"{text} the first")
     elif _trusts(role.get("AssumeRolePolicyDocument", {}), SAGEMAKER):
-        yield Line("role", True, f"{name}, and SageMaker may assume it")
+        yield _rights(plan, iam, name)
     else:
         text = f"'{name}' exists, but {SAGEMAKER} may not assume it: add that service in the IAM"
         yield Line("role", False, f"{text} console, Roles, {name}, Trust relationships")
+
+
+def _rights(plan: _Plan, iam: Any, name: str) -> Line:
+    """Whether the role, which SageMaker may assume, may do what jobs need."""
+    account = plan.role.split(":")[4]
+    bucket = plan.bucket or f"sagemaker-{plan.region}-{account}"
+    denied = rights.missing(iam, plan.role, plan.region, bucket) if plan.region else None
+    text = f"{name}, and SageMaker may assume it"
+    if denied is None:
+        text += "; what it may do is not checked: IAM tells that to administrators only"
+    elif denied:
+        may = f"'{name}' may not do what jobs need: {', '.join(denied)}"
+        return Line("role", False, f"{may}. In the IAM console, {rights.ENOUGH}")
+    else:
+        text += " and may do all that jobs need"
+    return Line("role", True, text)
+
+
+def _logs(logs: Any) -> Iterator[Line]:
+    """The notebooks read the logs of jobs by these two questions, after the money is spent."""
+    place = {"logGroupName": LOG_GROUP}
+    stream = {"logStreamName": "dog-breeds-preflight", "startFromHead": True, "limit": 1}
+    nothing_there = logs.exceptions.ResourceNotFoundException  # so the question itself is allowed
+    with contextlib.suppress(nothing_there):
+        logs.describe_log_streams(**place, orderBy="LogStreamName", limit=1)
+    with contextlib.suppress(nothing_there):
+        logs.get_log_events(**place, **stream)
+    yield Line("logs", True, f"the logs of jobs may be read ({LOG_GROUP})")
 
 
 def _trusts(document: str | dict, service: str) -> bool:
@@ -427,7 +460,8 @@ def _meanwhile(instance: str, quotas: Mapping[str, float]) -> str:
     if allowed[0] != CPU_INSTANCES[0]:
         other = f"dataclasses.replace(ws, training_instance='{allowed[0]}')"
         steps.append(f"import dataclasses; ws = {other} after it")
-    return f"Until then on a CPU: {', '.join(steps)}, and fewer breeds (docs/aws.md, No GPU yet)"
+    why = "and fewer breeds (docs/aws-details.md, No GPU yet)"
+    return f"Until then on a CPU: {', '.join(steps)}, {why}"
 
 
 def _training(instance: str) -> str:

@@ -26,10 +26,13 @@ from botocore.stub import Stubber
 
 import course
 from course import workspace
-from course.preflight import DENIED, SAGEMAKER, STALE, Line, Preflight, _trusts
+from course.account import rights
+from course.account.preflight import DENIED, SAGEMAKER, STALE, Line, Preflight, _trusts
+from course.jobs import LOG_GROUP
 from course.workspace import Workspace
 
-SERVICES = ("sts", "iam", "s3", "service-quotas")
+ALL = ["identity", "region", "role", "logs", "bucket", "training quota", "endpoint quota", "disk"]
+SERVICES = ("sts", "iam", "logs", "s3", "service-quotas")
 Disk = namedtuple("Disk", "total used free")
 WS = Workspace(
     mode="aws",
@@ -81,7 +84,14 @@ def bucket(name):
 
 ANSWERS = {
     "sts": [("get_caller_identity", IDENTITY, {})],
-    "iam": [("get_role", role(trust({"Service": SAGEMAKER})), {"RoleName": "trainer"})],
+    "iam": [
+        ("get_role", role(trust({"Service": SAGEMAKER})), {"RoleName": "trainer"}),
+        ("simulate_principal_policy", "AccessDenied", None),
+    ],
+    "logs": [
+        ("describe_log_streams", "ResourceNotFoundException", None),
+        ("get_log_events", "ResourceNotFoundException", None),
+    ],
     "s3": bucket("photos"),
     "service-quotas": [
         ("list_service_quotas", quotas(gpu=2, endpoint=2), {"ServiceCode": "sagemaker"})
@@ -134,6 +144,8 @@ def client(stack, service, answers):
     stub = stack.enter_context(Stubber(made))
     if isinstance(answers, str):
         stub.add_client_error(ANSWERS[service][0][0], answers, "as AWS puts it")
+        if service == "iam" and answers in DENIED:  # then the role is looked for in the list
+            stub.add_client_error("list_roles", answers, "as AWS puts it")
     else:
         for operation, answer, expected in answers:
             if isinstance(answer, str):
@@ -162,8 +174,7 @@ def checked(ws=WS, **changed):
 
 def test_all_is_well():
     lines = checked()
-    wanted = ["identity", "region", "role", "bucket", "training quota", "endpoint quota", "disk"]
-    assert list(lines) == wanted
+    assert list(lines) == ALL
     assert all(line.ok for line in lines.values()), lines
     assert lines["identity"].text == "user/me in account …9012"
     assert "photos in us-east-1" in lines["bucket"].text  # S3 answers nothing for that region
@@ -203,6 +214,90 @@ def test_a_role_that_sagemaker_may_not_assume():
     lambdas = role(trust({"Service": "lambda.amazonaws.com"}))
     line = checked(iam=[("get_role", lambdas, {"RoleName": "trainer"})])["role"]
     assert not line.ok and SAGEMAKER in line.text and "Trust relationships" in line.text
+
+
+TRUSTED = trust({"Service": SAGEMAKER})
+GET_ROLE = ("get_role", role(TRUSTED), {"RoleName": "trainer"})
+
+
+def simulated(decision="allowed", **others):
+    """IAM's answers about what the role may do, in the order of the questions."""
+    resources = rights.needed("123456789012", "us-east-1", "photos")
+    for resource, actions in resources.items():
+        results = [
+            {"EvalActionName": a, "EvalDecision": others.get(a.partition(":")[2], decision)}
+            for a in actions
+        ]
+        asked = {"PolicySourceArn": WS.role, "ActionNames": actions, "ResourceArns": [resource]}
+        yield "simulate_principal_policy", {"EvaluationResults": results}, asked
+
+
+def test_a_role_that_may_do_all_that_jobs_need():
+    line = checked(iam=[GET_ROLE, *simulated()])["role"]
+    assert line.ok and "may do all that jobs need" in line.text
+
+
+def test_a_role_that_may_not_read_and_not_pull():
+    answers = [GET_ROLE, *simulated(GetObject="implicitDeny", BatchGetImage="explicitDeny")]
+    line = checked(iam=answers)["role"]
+    assert not line.ok and "jobs need: s3:GetObject, ecr:BatchGetImage. " in line.text
+    assert "AmazonSageMakerFullAccess" in line.text and "docs/policy.json" in line.text
+
+
+def test_who_may_not_simulate_is_told_what_is_not_checked():
+    line = checked()["role"]
+    assert line.ok and "what it may do is not checked" in line.text
+
+
+def test_what_jobs_need_is_what_the_policy_allows():
+    """All of docs/policy.json's `role`, but what no job needs to run through."""
+    statements = json.loads((workspace.ROOT / "docs/policy.json").read_text())["role"]["Statement"]
+    allowed = {a for s in statements for a in rights_of(s)}
+    wanted = {a for actions in rights.needed("1", "r", "b").values() for a in actions}
+    assert allowed - wanted == {"s3:AbortMultipartUpload", "s3:GetBucketLocation"}
+    assert wanted <= allowed
+
+
+def rights_of(statement):
+    found = statement["Action"]
+    return [found] if isinstance(found, str) else found
+
+
+def test_under_full_access_the_role_is_found_in_the_list():
+    """AmazonSageMakerFullAccess allows ListRoles, and no GetRole."""
+    other = role(TRUSTED)["Role"] | {"RoleName": "other"}
+    pages = [
+        ("list_roles", {"Roles": [other], "IsTruncated": True, "Marker": "m"}, {}),
+        ("list_roles", {"Roles": [role(TRUSTED)["Role"]], "IsTruncated": False}, {"Marker": "m"}),
+    ]
+    denied = ("get_role", "AccessDenied", {"RoleName": "trainer"})
+    line = checked(iam=[denied, *pages, ("simulate_principal_policy", "AccessDenied", None)])[
+        "role"
+    ]
+    assert line.ok and "trainer, and SageMaker may assume it" in line.text
+    alone = ("list_roles", {"Roles": [other], "IsTruncated": False}, {})
+    line = checked(iam=[denied, alone])["role"]
+    assert not line.ok and "no role 'trainer'" in line.text
+
+
+def test_logs_that_are_there():
+    streams = {"logStreams": [{"logStreamName": "someone-elses/algo-1"}]}
+    answers = [
+        (
+            "describe_log_streams",
+            streams,
+            {"logGroupName": LOG_GROUP, "orderBy": "LogStreamName", "limit": 1},
+        ),
+        ("get_log_events", "ResourceNotFoundException", None),
+    ]
+    line = checked(logs=answers)["logs"]
+    assert line.ok and LOG_GROUP in line.text
+
+
+def test_logs_whose_streams_may_be_listed_and_not_read():
+    answers = [ANSWERS["logs"][0], ("get_log_events", "AccessDeniedException", None)]
+    line = checked(logs=answers)["logs"]
+    assert not line.ok and "AccessDeniedException for GetLogEvents" in line.text
 
 
 @pytest.mark.parametrize(
@@ -310,8 +405,13 @@ def test_a_full_disk(monkeypatch):
     assert not line.ok and "3.0 GB free" in line.text and "storage to 30 GB" in line.text
 
 
-NAMES = {"sts": "identity", "iam": "role", "s3": "bucket", "quotas": "quotas"}
-LOOK = {"iam": "IAM console, Roles", "s3": "S3 console", "quotas": "Service Quotas console"}
+NAMES = {"sts": "identity", "iam": "role", "logs": "logs", "s3": "bucket", "quotas": "quotas"}
+LOOK = {
+    "iam": "IAM console, Roles",
+    "logs": "CloudWatch console",
+    "s3": "S3 console",
+    "quotas": "Service Quotas console",
+}
 
 
 @pytest.mark.parametrize("service", NAMES)
@@ -376,7 +476,6 @@ def test_a_report_is_a_table():
 # ---------------------------------------------------------------- without a workspace
 
 DEFAULT_BUCKET = "sagemaker-us-east-1-123456789012"
-ALL = ["identity", "region", "role", "bucket", "training quota", "endpoint quota", "disk"]
 
 
 @pytest.fixture
@@ -421,7 +520,7 @@ def test_no_credentials(aws):
     aws.delenv("AWS_ACCESS_KEY_ID")
     aws.delenv("AWS_SECRET_ACCESS_KEY")
     lines = named(course.preflight())
-    for name in ("identity", "role", "bucket", "quotas"):
+    for name in ("identity", "role", "logs", "bucket", "quotas"):
         assert not lines[name].ok and "no credentials: set AWS_PROFILE" in lines[name].text
     assert lines["region"].ok and lines["disk"].ok
 
@@ -440,7 +539,7 @@ def test_no_region(aws):
     lines = found()
     assert lines["identity"].ok and lines["role"].ok  # the same in every region
     assert not lines["region"].ok and "%env AWS_DEFAULT_REGION=us-east-1" in lines["region"].text
-    for name in ("bucket", "quotas"):
+    for name in ("logs", "bucket", "quotas"):
         assert not lines[name].ok and "differs by region" in lines[name].text
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from course import images, workspace
+from course import workspace
+from course.account import images
 from local_sagemaker.runtime import container
 
+INFERENCE = f"pytorch-inference:{images.SERVED}"
 REGISTRIES = {  # account of AWS's images, by region, as AWS documents them
     "us-east-1": "763104351884",
     "eu-west-1": "763104351884",
@@ -30,28 +32,47 @@ def test_registry_of_a_region(region, account):
     assert re.fullmatch(pattern, address), address
 
 
+def test_the_tag_stands_in_one_place():
+    """Of all files that decide something: pages and tests may name it."""
+    root = Path(images.__file__).parents[1]
+    files = [
+        f for folder in ("course", "entry_points", "tools") for f in (root / folder).rglob("*.py")
+    ]
+    tag = re.compile(r"-amzn2023-sagemaker|cu133|-py312-ubuntu")
+    assert [f.name for f in files if tag.search(f.read_text())] == []
+
+
+def test_the_successor_is_one_that_the_sdk_knows():
+    address = images.successor("eu-west-1")
+    assert address.endswith(f"/ray:serve-ml-sagemaker-cpu-v{images.SUCCESSOR[1]}")
+
+
 def test_a_region_without_images_is_named():
     with pytest.raises(ValueError, match="'mars-north-1'"):
         images.training("mars-north-1")
 
 
 def test_the_local_engine_runs_all_of_them():
-    addresses = [images.training("us-east-1", device) for device in images.TRAINING]
+    addresses = [images.training("us-east-1", device) for device in images.INSTANCES]
     for address in [*addresses, images.inference("us-east-1")]:
         assert container.has_runtime(address), address
 
 
 def test_every_image_has_the_day_until_which_it_is_patched():
-    tags = {*images.TRAINING.values(), *images.INFERENCE.values()}
-    assert set(images.PATCHED_UNTIL) == tags
+    used = [images.training("us-east-1"), images.inference("us-east-1")]
+    tags = [address.rpartition("/")[2] for address in used]
+    assert len(images.PATCHED_UNTIL) == 2
+    for tag, name in zip(tags, images.PATCHED_UNTIL, strict=True):
+        assert tag.startswith(f"{name}-")
 
 
 def test_an_image_is_warned_of_after_its_last_day_only():
     address = images.inference("us-east-1")
-    last = images.PATCHED_UNTIL[images.INFERENCE["cpu"]]
+    last = images.PATCHED_UNTIL[INFERENCE]
     assert images.unpatched(address, today=last) == ""
     said = images.unpatched(address, today=last + timedelta(days=1))
-    assert images.INFERENCE["cpu"] in said and "until 2026-06-30" in said
+    assert INFERENCE in said and "until 2026-06-30" in said
+    assert "ray:serve-ml-sagemaker-cpu-v1.4" in said and "docs/aws-details.md" in said
 
 
 def test_each_image_is_judged_by_itself_and_unknown_ones_are_not():
@@ -81,11 +102,11 @@ def _workspace(mode):
 
 
 def test_the_banner_warns_on_aws_only(monkeypatch):
-    monkeypatch.setitem(images.PATCHED_UNTIL, images.INFERENCE["cpu"], date(2000, 1, 1))
+    monkeypatch.setitem(images.PATCHED_UNTIL, INFERENCE, date(2000, 1, 1))
     assert "until 2000-01-01" in workspace._banner(_workspace("aws"))
     assert "2000-01-01" not in workspace._banner(_workspace("local"))
-    monkeypatch.setitem(images.PATCHED_UNTIL, images.INFERENCE["cpu"], date.max)
-    monkeypatch.setitem(images.PATCHED_UNTIL, images.TRAINING["gpu"], date.max)
+    monkeypatch.setitem(images.PATCHED_UNTIL, INFERENCE, date.max)
+    monkeypatch.setitem(images.PATCHED_UNTIL, f"pytorch:{images.PYTORCH}", date.max)
     assert "WARNING" not in workspace._banner(_workspace("aws"))
 
 
