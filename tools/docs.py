@@ -28,7 +28,8 @@ from unittest.mock import patch
 import nbformat
 
 from benchmarks import rules_page
-from course import costs, images
+from course import costs
+from course.account import images
 from course.account import prices as account_prices
 from course.account.preflight import JOBS_AT_ONCE
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import shlex
@@ -314,11 +313,12 @@ def _serve(options: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         # The command of `run` has a proxy of its own.
-        identity = _answer_sts(options.state, url) if options.life is None else 0
+        identity = identity_proxy.answer(options.state, url) if options.life is None else 0
         daemon.note(options.state, url, identity)
         _tell(options.tell, url)
+        options.tell = None  # it is closed
 
-    from local_sagemaker.core.store import is_disk_full
+    from local_sagemaker.client import identity_proxy
     from local_sagemaker.server import serve
     from local_sagemaker.wsgi import PortTaken
 
@@ -327,38 +327,10 @@ def _serve(options: argparse.Namespace) -> int:
     except (StateError, PortTaken) as error:
         _tell(options.tell, str(error))
         return 1
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        text = f"the disk of the state folder {options.state} has no room: {error}"
-        with contextlib.suppress(OSError):  # who started it has heard that it runs
-            _tell(options.tell, f"{text}. Free some and start again; nothing is lost")
-        return 1
     (options.state / state_files.RUNNING).unlink(missing_ok=True)
     if options.temporary:
         shutil.rmtree(options.state, ignore_errors=True)
     return 0
-
-
-def _answer_sts(state: Path, url: str) -> int:
-    """Answer for STS's own hosts as long as this process lives; the port where.
-
-    An engine that is to have the same port each time has its proxy on the next one, if it is free,
-    so that a shell which knows both reaches them after a restart.
-    """
-    from local_sagemaker.client.identity_proxy import IdentityProxy, secret_for
-    from local_sagemaker.core.store import is_disk_full
-
-    secret, port = secret_for(access_key.read(state)), int(url.rpartition(":")[2]) + 1
-    kept = state / state_files.IDENTITY_KEY
-    try:
-        proxy = IdentityProxy(url, secret, port, kept)
-    except (OSError, OverflowError) as error:
-        if is_disk_full(error):
-            raise
-        proxy = IdentityProxy(url, secret, 0, kept)
-    proxy.authority.write(state / state_files.IDENTITY)
-    return proxy.server_port
 
 
 def _end_with(life: int) -> None:

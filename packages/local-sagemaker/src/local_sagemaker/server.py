@@ -239,5 +239,12 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
                 log.info("nothing asked for %.0f s: stopping", idle)
                 break
         engine.close()
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise StateError(
+            f"the disk of the state folder {state} has no room: {error}. Free some and start "
+            "again; nothing is lost"
+        ) from None
     finally:
         server.close()

@@ -59,7 +59,9 @@ def shell(tmp_path, proxy):
 def commands():
     """The block of the README's section on commands, word for word."""
     section = README.read_text().partition("## Commands")[2].partition("\n## ")[0]
-    return re.findall(r"^    (.*)$", section, re.MULTILINE)
+    lines = re.findall(r"^    (.*)$", section, re.MULTILINE)
+    # That one needs a spot job that is still running: tests/test_cli.py.
+    return [line for line in lines if not line.startswith("local-sagemaker reclaim")]
 
 
 @pytest.mark.parametrize("program", ["bash", "sh"])

@@ -24,7 +24,10 @@ import certifi
 
 from local_sagemaker.client.callers_way import UnusableProxy, Way, from_user_name
 from local_sagemaker.client.proxy import Handler, Proxy
+from local_sagemaker.core import access_key
 from local_sagemaker.core.access_key import AccessKey
+from local_sagemaker.core.state_files import IDENTITY, IDENTITY_KEY
+from local_sagemaker.core.store import is_disk_full
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")
@@ -99,6 +102,24 @@ def variables(port: int, secret: str, authority: Path, way: Way, bundle: Path) -
         "no_proxy": past,
         "AWS_CA_BUNDLE": str(bundle),
     }
+
+
+def answer(state: Path, engine: str) -> int:
+    """Answer for the engine on `state` as long as this process lives; return the port.
+
+    An engine that is to have the same port each time has its proxy on the next one, if it is free,
+    so that a shell which knows both reaches them after a restart.
+    """
+    key, port = access_key.read(state), int(engine.rpartition(":")[2]) + 1
+    kept = state / IDENTITY_KEY
+    try:
+        proxy = IdentityProxy(engine, secret_for(key), port, kept)
+    except (OSError, OverflowError) as error:
+        if is_disk_full(error):
+            raise
+        proxy = IdentityProxy(engine, secret_for(key), 0, kept)
+    proxy.authority.write(state / IDENTITY)
+    return proxy.server_port
 
 
 def secret_for(key: AccessKey) -> str:
