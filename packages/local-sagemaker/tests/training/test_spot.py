@@ -195,7 +195,7 @@ def test_the_request_needs_the_engines_key(aws):
 
 
 def test_a_tuning_jobs_training_jobs_are_spot_jobs_too(aws, place):
-    command = COUNT.format(n=10) + "; echo objective=1.0"
+    command = COUNT.format(n=40) + "; echo objective=1.0"
     request = tuning_request(command, jobs=2, parallel=1)
     definition = request["TrainingJobDefinition"]
     members = spot(f"{place}")
