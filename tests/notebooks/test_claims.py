@@ -286,10 +286,11 @@ def test_what_the_seed_and_the_rate_moved(run):
     assert f"names {rights[1]} photos right, before it was {rights[0]}." in said
     low, high = wilson(rights[0], photos)
     rows = run.trials["accuracy"].drop(run.best.name)
-    lead, effect = found(r"was (\S+) percentage points: (no more|more) than the seed's", said)
-    assert float(lead) == pytest.approx(100 * (run.best["accuracy"] - rows.max()), abs=0.06)
-    assert (effect == "more") == (100 * (run.best["accuracy"] - rows.max()) > by_seed + 1e-9)
-    place = 1 + (rows > rights[1] / photos + 1e-9).sum()
+    lead, effect = found(r"was (\S+) photos: (no more|more) than the seed's", said)
+    others = [round(accuracy * photos) for accuracy in rows]
+    assert int(lead) == rights[0] - max(others)
+    assert (effect == "more") == (int(lead) > abs(rights[0] - rights[1]))
+    place = 1 + sum(right > rights[1] for right in others)
     assert f"it would have been number {place} of 6 in the table." in said
     inside = rows.between(low, high).sum()
     assert f"{inside} of the 5 other jobs lie inside the interval." in lesson.said("rivals.between")
