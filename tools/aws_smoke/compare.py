@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 ABSENT = "(absent)"
 # Members whose values are a run's own.
 OWN = re.compile(
-    r"(Seconds|Time|Timestamp|Value|Bytes|Length|ETag|Checksum\w+|Token|VersionId|ResolvedImage|lr)$"
+    r"(Seconds|Time|Timestamp|Value|Bytes|Length|ETag|Checksum\w+|Token|VersionId|Image|lr)$"
 )
 
 

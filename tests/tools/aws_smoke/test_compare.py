@@ -14,6 +14,7 @@ ANSWER = {
     "FinalMetricDataList": [{"MetricName": "valid_accuracy", "Value": 0.5}],
     "EnableManagedSpotTraining": False,
     "ResourceConfig": {"InstanceCount": 1},
+    "AlgorithmSpecification": {"TrainingImage": "(account).dkr.ecr/pytorch:2.13"},
 }
 
 
@@ -33,10 +34,11 @@ def test_equal_records_do_not_differ():
     ("path", "value"),
     [
         ("TrainingTimeInSeconds", 99),
+        ("AlgorithmSpecification", {"TrainingImage": "(account).dkr.ecr/pytorch:2.14"}),
         ("FinalMetricDataList", [{"MetricName": "valid_accuracy", "Value": 0.75}]),
     ],
 )
-def test_times_and_metrics_are_a_runs_own(path, value):
+def test_times_metrics_and_images_are_a_runs_own(path, value):
     assert differences(record(), record(ANSWER | {path: value})) == []
 
 
