@@ -59,7 +59,7 @@ check-v2: $(READY) ## SDK v2's projects and clients, and the AWS command line, o
 	@$(ENGINE) check-v2
 check-real: $(READY) ## Our recipe from scratch on real photos beside plain SGD and Adam (DATA=folder, REAL="--jobs 2")
 	$(BIN)/python -m benchmarks.real --data "$(DATA)" $(REAL)
-faults: $(READY) ## Kill the engine, jobs and endpoints 50 times, training 20 times (FAULT_SEED, KILL_SEED)
+faults: $(READY) ## Kill the engine, jobs and endpoints 50 times, fill its disk 10 times, kill training 20 times (FAULT_SEED, KILL_SEED)
 	@$(ENGINE) faults
 	KILL_POINTS=$${KILL_POINTS:-20} $(BIN)/python -m pytest -s tests/entry_points/test_training_faults.py
 fuzz: $(READY) ## 2,000 requests for the engine, 5,000 bodies for inference.py (FUZZ_REQUESTS, FUZZ_BODIES, FUZZ_SEED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -35,6 +36,7 @@ ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
 REGION_OF_THE_SESSION = "No region provided. Using default region."  # it is the one we have set
 CHATTY_LOGGERS = ("boto3", "botocore", "s3transfer", "sagemaker", "urllib3")
 ENGINE = "local-sagemaker"  # the extra `local`, which the student's environment leaves out
+OF_SHELLS = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell sets by itself
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
 NO_PROFILE = (
     "set AWS_PROFILE to one that `aws configure list-profiles` names, or make it with "
@@ -263,13 +265,21 @@ def _use_local_engine() -> None:
         started = subprocess.run([*engine, "start", *state], capture_output=True, text=True)
         if started.returncode != 0:
             raise WorkspaceError(f"the local engine does not start: {started.stderr.strip()}")
-    lines = subprocess.run([*engine, "env", *state], capture_output=True, text=True, check=True)
-    for words in map(shlex.split, lines.stdout.splitlines()):
-        if words[0] == "unset":
-            os.environ.pop(words[1], None)
-        else:
-            name, _, value = words[1].partition("=")
-            os.environ[name] = value
+    _take_variables([*engine, "env", *state])
+
+
+def _take_variables(command: list[str]) -> None:
+    """Let a shell evaluate what `command` prints, and take the variables that it has then."""
+    show = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+    script = f'set -e; told="$("$@")"; eval "$told"; unset told; {shlex.join(show)}'
+    shell = ["sh", "-c", script, "sh", *command]
+    said = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
+    found = json.loads(said.splitlines()[-1])
+    for name in OF_SHELLS:
+        found.pop(name, None)
+    for name in set(os.environ) - set(found) - OF_SHELLS:
+        del os.environ[name]
+    os.environ.update(found)
 
 
 def _check_aws() -> None:

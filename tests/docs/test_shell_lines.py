@@ -22,13 +22,21 @@ def test_the_instructors_commands(tmp_path, program):
     lines = re.findall(ENGINE, text, re.MULTILINE)
     assert [line.split()[1] for line in lines] == ["start", "status", "stop", "start", "env"]
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
-    loaded = [". build/class.env", "echo $AWS_ENDPOINT_URL"]
+    load = re.search(r"^    (\. /path/to/your/clone/build/class.env)$", text, re.MULTILINE)[1]
+    loaded = [
+        "export NO_PROXY=theirs.example no_proxy=",
+        load.replace("/path/to/your/clone", "."),
+        "echo $NO_PROXY",
+        "echo $AWS_ENDPOINT_URL",
+    ]
     stop = ".venv/bin/local-sagemaker stop --state build/state"
     try:
         script = "\n".join(["set -eu", *lines, *loaded])
         done = subprocess.run([program, "-c", script], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == f"http://127.0.0.1:{port}"
+        past, url = done.stdout.splitlines()[-2:]
+        assert past == "127.0.0.1,localhost,theirs.example"  # the student's own, extended
+        assert url == f"http://127.0.0.1:{port}"
         (line,) = re.findall(r"^next: (.*)$", done.stdout.partition("stopped")[2], re.MULTILINE)
         asked = subprocess.run(
             [program, "-c", f"set -eu; cd /; {line}; echo $AWS_ENDPOINT_URL"],

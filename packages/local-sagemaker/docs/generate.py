@@ -11,30 +11,19 @@ from __future__ import annotations
 import re
 import tempfile
 import textwrap
+from collections.abc import Set
 from pathlib import Path
 
-from moto.cloudwatch.responses import CloudWatchResponse
-from moto.core.utils import camelcase_to_underscores
-from moto.iam.responses import IamResponse
-from moto.logs.responses import LogsResponse
-from moto.sts.responses import TokenResponse
-
-from local_sagemaker.aws.refusals import BUCKET_WORDS, KEY_WORDS, s3_uris
-from local_sagemaker.core.validation import service_model
+from local_sagemaker import operations
+from local_sagemaker.aws.refusals import s3_uris
 from local_sagemaker.server import Engine
 
 PAGE = Path(__file__).with_name("local-sagemaker.md")
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WIDTH = 110
-MOTO = {
-    "logs": LogsResponse,
-    "cloudwatch": CloudWatchResponse,
-    "iam": IamResponse,
-    "sts": TokenResponse,
-}
-OWN = {"iam": {"SimulatePrincipalPolicy"}}  # what the engine answers instead of moto
+SERVICES = {"logs": "logs", "monitoring": "cloudwatch", "iam": "iam", "sts": "sts"}
 ELSEWHERE = {"WriteGetObjectResponse"}  # of S3 Object Lambda's own host
-RUNTIME = {"InvokeEndpoint"}  # of the service sagemaker-runtime
+RUNTIME = {"InvokeEndpoint"}  # of the service sagemaker-runtime; the other is always refused
 # What is said of SageMaker's operations. A row names those that the engine serves.
 ROWS = {
     "CreateTrainingJob DescribeTrainingJob StopTrainingJob": (
@@ -76,37 +65,25 @@ def sagemaker() -> str:
     return "\n".join(["| operation | what it does here |", "|---|---|", *lines])
 
 
-def s3(done: bool) -> str:
-    """S3's operations that are served, or those that are refused."""
-    found = set()
-    for (name, method, keyed), words in s3_uris().items():
-        known = (KEY_WORDS if keyed else BUCKET_WORDS).get(method, set())
-        if name not in ELSEWHERE and (words <= known) == done:
-            found.add(name)
-    return _list(found)
-
-
-def moto(service: str) -> str:
-    """The operations of a service that moto has implemented, and the engine's own."""
-    served = {
-        name
-        for name in service_model(service).operation_names
-        if hasattr(MOTO[service], camelcase_to_underscores(name))
-    }
-    return _list(served | OWN.get(service, set()))
+def s3_refused() -> str:
+    """S3's operations that are refused."""
+    names = {name for name, _, _ in s3_uris()}
+    return _list(names - operations.SERVICES["s3"] - ELSEWHERE)
 
 
 def _code(names: list[str]) -> str:
     return " ".join(f"`{name}`" for name in names)
 
 
-def _list(names: set[str]) -> str:
+def _list(names: Set[str]) -> str:
     return "\n".join(textwrap.wrap(_code(sorted(names)), WIDTH, break_on_hyphens=False))
 
 
 def main() -> None:
-    blocks = {"sagemaker": sagemaker(), "s3-done": s3(True), "s3-refused": s3(False)}
-    blocks |= {service: moto(service) for service in MOTO}
+    served = _list(operations.SERVICES["s3"])
+    blocks = {"sagemaker": sagemaker(), "s3-done": served, "s3-refused": s3_refused()}
+    for service, block in SERVICES.items():
+        blocks[block] = _list(operations.SERVICES[service])
     text = PAGE.read_text()
     marked = [name for _, name, _ in BLOCK.findall(text)]
     if sorted(marked) != sorted(blocks):

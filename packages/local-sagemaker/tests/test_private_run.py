@@ -18,7 +18,7 @@ import pytest
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import training_request, unique
 from local_sagemaker import cli, daemon, private_run
-from local_sagemaker.client.certificates import Authority
+from local_sagemaker.client.proxy import Authority
 from local_sagemaker.core import access_key
 
 RUN = [sys.executable, "-m", "local_sagemaker.cli", "run"]

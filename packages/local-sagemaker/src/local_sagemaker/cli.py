@@ -14,8 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local_sagemaker import daemon, private_run
-from local_sagemaker.client import log_lines, reclaims
-from local_sagemaker.client.environment import client_environment, removed
+from local_sagemaker.client import log_lines, reclaims, shell_lines
 from local_sagemaker.core import access_key, state_files, state_folder
 from local_sagemaker.core.errors import ApiError
 from local_sagemaker.core.state_lock import StateError
@@ -68,7 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--idle", type=float, default=IDLE_S, help="end after S idle seconds")
     command("stop", _stop, "stop the engine, its jobs and its endpoints")
     command("status", _status, "what runs, and where")
-    command("env", _env, "print export lines that send boto3 and the SDKs to the engine")
+    sub = command("env", _env, "print shell lines that send boto3 and the SDKs to the engine")
+    sub.add_argument("--unset", action="store_true", help="print lines that undo them")
+    sub.add_argument(
+        "--share",
+        type=Path,
+        metavar="FOLDER",
+        help="let every user who can read FOLDER use the engine: it gets the files with its key",
+    )
     sub = command("logs", _logs, "print the log of a training job or an endpoint")
     sub.add_argument("job", help="name of the training job or endpoint")
     sub.add_argument(
@@ -167,7 +173,11 @@ def _taken(running: daemon.Running) -> str:
 
 
 def _stop(options: argparse.Namespace) -> int:
+    running = daemon.find(options.state)
     print("stopped" if daemon.stop(options.state) else f"no engine runs on {options.state}")
+    if running and running.url == os.environ.get("LOCAL_SAGEMAKER_URL"):
+        line = f'eval "$({shlex.join([*_called_as(), "env", "--unset"])})"'
+        print(f"this shell still leads to it; until its next start, undo that: {line}")
     return 0
 
 
@@ -237,15 +247,22 @@ def _clean(options: argparse.Namespace) -> int:
 
 
 def _env(options: argparse.Namespace) -> int:
+    if options.unset:
+        print("\n".join(shell_lines.leading_back(os.environ)))
+        return 0
     try:
         running = _found(options.state)
     except EngineError:
         print("false")  # so that eval fails, and a script under set -e ends, before it reaches AWS
         raise
-    for name in removed(os.environ):
-        print(f"unset {name}")
-    for name, value in client_environment(running.url, Path(running.state)).items():
-        print(f"export {name}={shlex.quote(value)}")
+    state, folder = Path(running.state), Path(running.state)
+    if options.share:
+        folder = options.share.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+    for line in shell_lines.leading_to(running.url, state, running.identity, folder):
+        print(line)
+    if options.share:
+        shell_lines.make_readable(folder)
     return 0
 
 
@@ -295,9 +312,13 @@ def _serve(options: argparse.Namespace) -> int:
         threading.Thread(target=_end_with, args=(options.life,), daemon=True).start()
 
     def ready(url: str) -> None:
-        daemon.note(options.state, url)
+        # The command of `run` has a proxy of its own.
+        identity = identity_proxy.answer(options.state, url) if options.life is None else 0
+        daemon.note(options.state, url, identity)
         _tell(options.tell, url)
+        options.tell = None  # it is closed
 
+    from local_sagemaker.client import identity_proxy
     from local_sagemaker.server import serve
     from local_sagemaker.wsgi import PortTaken
 

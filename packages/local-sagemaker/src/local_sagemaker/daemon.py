@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from local_sagemaker.client import callers_way
 from local_sagemaker.client.environment import removed
 from local_sagemaker.core import state_files
 from local_sagemaker.core.state_lock import holder, is_alive, is_held
@@ -29,11 +30,12 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Running:
-    """An engine that runs: process, address and state folder."""
+    """An engine that runs: process, address, state folder, and its identity proxy's port if any."""
 
     pid: int
     url: str
     state: str
+    identity: int = 0
 
 
 def find(state: Path) -> Running | None:
@@ -76,8 +78,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # The caller's profile means nothing here, and one that is gone would fail every job.
-            env=_without(removed(os.environ)),
+            env=_environment(),
             pass_fds=[tell] + ([life] if life is not None else []),
             start_new_session=True,
         )
@@ -92,8 +93,13 @@ def start(
     return process
 
 
-def _without(names: list[str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in names}
+def _environment() -> dict[str, str]:
+    """The caller's, without what means nothing here: a profile that is gone would fail every job.
+
+    Nor is the engine to reach the network by the identity proxy of another one, which may end.
+    """
+    gone, own = removed(os.environ), callers_way.restored(os.environ)
+    return {name: value for name, value in own.items() if name not in gone}
 
 
 def _log_file(state: Path) -> IO[bytes]:
@@ -132,9 +138,9 @@ def _read_line(descriptor: int) -> str:
     return text.decode().strip()
 
 
-def note(state: Path, url: str) -> None:
+def note(state: Path, url: str, identity: int = 0) -> None:
     """Leave word in `state` of the engine that is this process."""
-    running = Running(os.getpid(), url, str(state.resolve()))
+    running = Running(os.getpid(), url, str(state.resolve()), identity)
     draft = state / state_files.RUNNING_DRAFT
     draft.write_text(json.dumps(asdict(running)))
     draft.replace(state / state_files.RUNNING)  # whoever reads meanwhile reads a whole one

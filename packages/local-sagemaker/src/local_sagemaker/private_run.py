@@ -10,16 +10,15 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import getproxies_environment
 
 from local_sagemaker import daemon
+from local_sagemaker.client import callers_way, identity_proxy
 from local_sagemaker.client.environment import (
     LOCAL_ONLY,
     client_environment,
     recorded_environment,
     removed,
 )
-from local_sagemaker.client.identity_proxy import IdentityProxy, UnusableProxy
 from local_sagemaker.core import state_files
 from local_sagemaker.runtime.isolation import SUPERVISOR
 
@@ -72,8 +71,8 @@ def run(
 
 def _environment(url: str, state: Path, recording: Recording | None) -> dict[str, str]:
     """The caller's environment, changed so that it leads to the engine and nowhere else."""
-    gone = removed(os.environ)
-    inherited = {name: value for name, value in os.environ.items() if name not in gone}
+    gone, own = removed(os.environ), callers_way.restored(os.environ)
+    inherited = {name: value for name, value in own.items() if name not in gone}
     if recording is None:
         return inherited | client_environment(url, state) | _identity(url, state)
     from local_sagemaker.client.recording_proxy import RecordingProxy  # two seconds of imports
@@ -89,14 +88,14 @@ def _environment(url: str, state: Path, recording: Recording | None) -> dict[str
 
 def _identity(url: str, state: Path) -> dict[str, str]:
     """Variables by which AWS's own STS hosts lead to the engine at `url`, and no other host."""
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    way, proxy = callers_way.of(os.environ), identity_proxy.IdentityProxy(url)
+    authority = proxy.authority.write(state / state_files.IDENTITY)
+    bundle = state / state_files.AUTHORITIES
     try:
-        proxy = IdentityProxy(url, getproxies_environment())
-    except UnusableProxy as error:
-        text = f"local-sagemaker: {error} is set, so STS at its own address is not answered here: "
-        print(text + "get_execution_role() will fail, $SAGEMAKER_ROLE holds it", file=sys.stderr)
+        return identity_proxy.variables(proxy.server_port, proxy.secret, authority, way, bundle)
+    except callers_way.UnusableProxy as error:
+        print(f"local-sagemaker: {callers_way.unanswered(error)}", file=sys.stderr)
         return {}
-    return proxy.environment(state, Path(bundle) if bundle else None)
 
 
 def _hand_on_signals(started: list[subprocess.Popen]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import signal
 import sqlite3
 import threading
@@ -18,17 +16,18 @@ from xml.parsers.expat import ExpatError
 os.environ.setdefault("MOTO_S3_CUSTOM_ENDPOINTS", "")
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
-from local_sagemaker import REGION, admission
+from local_sagemaker import REGION, admission, operations
 from local_sagemaker.admission import Admission
 from local_sagemaker.api import SageMakerApi
 from local_sagemaker.aws import iam, moto_seams, refusals
 from local_sagemaker.aws.cloudwatch import CloudWatch
 from local_sagemaker.aws.journal import Journal, operation_of
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.aws.tokens import Tokens
 from local_sagemaker.client import reclaims
 from local_sagemaker.core import signatures, state_files
-from local_sagemaker.core.errors import ApiError, error_xml, legal_xml
+from local_sagemaker.core.errors import ApiError, legal_xml
 from local_sagemaker.core.state_lock import StateError
 from local_sagemaker.core.store import Store, database, is_disk_full
 from local_sagemaker.core.tags import Tags
@@ -38,9 +37,6 @@ from local_sagemaker.tuning.operations import TuningJobs
 from local_sagemaker.wsgi import NO_ROOM, create_server
 
 log = logging.getLogger(__name__)
-
-MOTO_SERVICES = {"s3", "logs", "monitoring", "iam", "sts"}
-INVOCATION = re.compile(r"/endpoints/([^/]+)/((?:async-)?invocations)")
 
 
 class Engine:
@@ -53,15 +49,14 @@ class Engine:
         self.s3 = S3(self.store, self.moto)
         self.journal = Journal(self.store, self.s3.lock, self.moto)
         self.cloudwatch = CloudWatch(self.store, self.journal)
-        self.training = TrainingJobs(self.store, self.s3, self.cloudwatch, url)
+        services = Services(self.store, self.s3, self.cloudwatch, url)
+        self.training = TrainingJobs(services)
         self.tuning = TuningJobs(self.store, self.training)
-        self.endpoints = Endpoints(self.store, self.s3, self.cloudwatch, url)
-        self.sagemaker = SageMakerApi(
-            self.training.handlers
-            | self.tuning.handlers
-            | self.endpoints.handlers
-            | Tags(self.store).handlers
+        self.endpoints = Endpoints(services)
+        handlers = operations.sagemaker(
+            self.training, self.tuning, self.endpoints.models, self.endpoints, Tags(self.store)
         )
+        self.sagemaker = SageMakerApi(handlers)
         self.admission, self.tokens = Admission(self._secret_of), Tokens()
         self.last_request = time.monotonic()
         (state / state_files.INCOMING).mkdir(exist_ok=True)
@@ -69,6 +64,8 @@ class Engine:
             self._restore()
         except sqlite3.DatabaseError as error:
             self.store.close()
+            if is_disk_full(error):
+                raise
             raise StateError(
                 f"the database {database(self.store.folder)} is damaged: {error}. Nothing was "
                 "changed: put back a copy of it, or name another folder with --state"
@@ -121,16 +118,16 @@ class Engine:
             return self._reclaim(environ, start_response)
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")  # where moto looks for keys like a?b
         service = _one_region(environ)
-        match = INVOCATION.fullmatch(environ["PATH_INFO"]) if service == "sagemaker" else None
-        if match:
-            return self.endpoints.invoke(match[1], match[2], environ, start_response)
-        if error := refusals.refused(service, environ):
+        for path in operations.RUNTIME.values() if service == "sagemaker" else ():
+            if match := path.fullmatch(environ["PATH_INFO"]):
+                return self.endpoints.invoke(match[1], match[2], environ, start_response)
+        if error := refusals.refused(service, environ, operations.SERVICES["s3"]):
             return refusals.answer(error, service, environ, start_response)
         if service == "sagemaker":
             return self.sagemaker(environ, start_response)
-        if service not in MOTO_SERVICES:
+        if service not in operations.SERVICES:
             refusals.read_action(environ)
-            error = refusals.unserved(service, MOTO_SERVICES, environ)
+            error = refusals.unserved(service, operations.SERVICES, environ)
             return refusals.answer(error, service, environ, start_response)
         try:
             return self._ask_moto(service, environ, start_response)
@@ -160,11 +157,14 @@ class Engine:
             return self.s3(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         refusals.note_action(environ, body)
-        if service == "iam" and iam.asks_simulation(body):
-            return iam.simulate(body, start_response)
-        if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".FilterLogEvents"):
+        operation = operation_of(environ, body)
+        if service != "s3" and operation not in operations.SERVICES[service]:
+            raise NotImplementedError
+        if own := operations.OWN.get((service, operation)):
+            return own(body, start_response)
+        if operation == "FilterLogEvents":
             body = self.cloudwatch.with_streams(body)
-        app, operation = self.s3 if service == "s3" else self.moto, operation_of(environ, body)
+        app = self.s3 if service == "s3" else self.moto
         if error := self.tokens.refused(service, operation, environ, body):
             return refusals.answer(error, service, environ, start_response)
         status, headers, chunks = self.journal.perform(service, environ, body, app)
@@ -183,11 +183,8 @@ class Engine:
 def _refuse_for_room(environ: dict, start_response: Callable, error: Exception) -> list[bytes]:
     """AWS has no such error; 507 is not asked again by its clients."""
     text = f"The disk of the state folder has no room: {error}. Free some; nothing is lost."
-    code, is_json = "InsufficientStorage", "HTTP_X_AMZ_TARGET" in environ
-    start_response("507 Insufficient Storage", [("Content-Type", "application/xml")])
-    if is_json:
-        return [json.dumps({"__type": code, "message": text}).encode()]
-    return [error_xml(code, text)]
+    refused = ApiError("InsufficientStorage", text, 507)
+    return refusals.answer(refused, admission.service(environ), environ, start_response)
 
 
 def _one_region(environ: dict) -> str:
@@ -242,5 +239,12 @@ def serve(state: Path, port: int, ready: Callable[[str], None], idle_s: float | 
                 log.info("nothing asked for %.0f s: stopping", idle)
                 break
         engine.close()
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise StateError(
+            f"the disk of the state folder {state} has no room: {error}. Free some and start "
+            "again; nothing is lost"
+        ) from None
     finally:
         server.close()

@@ -85,7 +85,7 @@ def test_an_upload_that_is_being_joined_holds_up_no_log(tmp_path):
         telling = threading.Thread(target=tell, args=("group", "stream", [event]), daemon=True)
         telling.start()
         telling.join(timeout=30)
-        assert aws.engine.cloudwatch.lines("stream", "group") == ["line"]
+        assert aws.log("", "group") == ["line"]
 
 
 def test_what_other_threads_draw_changes_no_identifier():
@@ -130,6 +130,6 @@ def test_what_no_query_can_reach_is_forgotten_at_the_next_start(tmp_path):
         for moment in (now - 456 * 86_400, now - 454 * 86_400):
             aws.engine.cloudwatch.put_metrics("n", {}, [("m", moment, "None")], moment)
     with engine_here(tmp_path) as aws:
-        assert aws.engine.cloudwatch.lines("stream", "short") == ["new"]
-        assert aws.engine.cloudwatch.lines("stream", "long") == ["old", "new"]
+        assert aws.log("", "short") == ["new"]
+        assert aws.log("", "long") == ["old", "new"]
         assert metrics.series(aws.engine.store, "n", {}, "m") == [now - 454 * 86_400]

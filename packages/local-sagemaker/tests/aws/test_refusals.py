@@ -5,7 +5,6 @@ from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, unique
 from engine_support.signing import ask
-from local_sagemaker.aws.refusals import BUCKET_WORDS, KEY_WORDS, s3_operations
 
 ROLE = "arn:aws:iam::123456789012:role/local-sagemaker"
 
@@ -100,13 +99,6 @@ def test_what_s3_cannot_do_here_changes_nothing(aws, call, members, name):
     assert name in error["Message"]
     assert aws.keys("", bucket) == ["k"]
     assert aws.s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"kept"
-
-
-def test_the_words_that_moto_serves_are_words_of_s3():
-    for words, keyed in ((BUCKET_WORDS, False), (KEY_WORDS, True)):
-        for method, found in words.items():
-            for word in found:
-                assert s3_operations(word, method, keyed), f"{method} ?{word}"
 
 
 SETTINGS = [

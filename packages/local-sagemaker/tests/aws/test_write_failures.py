@@ -171,6 +171,9 @@ def test_a_write_that_fails_changes_nothing(tmp_path, name, rolls_back):
             except ClientError as error:
                 status = error.response["ResponseMetadata"]["HTTPStatusCode"]
                 assert status == 507, (database.writes, error)
+                # Every protocol's own form is understood by its client.
+                assert error.response["Error"]["Code"] == "InsufficientStorage"
+                assert "has no room" in error.response["Error"]["Message"]
                 database.count()
                 assert survey(aws) == before, database.writes
                 assert {file.name for file in (tmp_path / "objects").iterdir()} == files

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,9 @@ import pytest
 from botocore.config import Config
 
 from local_sagemaker import ROLE_ARN
-from local_sagemaker.client.identity_proxy import STS, IdentityProxy, UnusableProxy
+from local_sagemaker.client import identity_proxy
+from local_sagemaker.client.callers_way import UnusableProxy, Way
+from local_sagemaker.client.identity_proxy import STS, IdentityProxy
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +24,9 @@ def proxy_for(aws):
     """Starts a proxy before the run's engine, for a caller with these proxies of their own."""
     made = []
 
-    def start(**callers: str) -> IdentityProxy:
-        made.append(IdentityProxy(aws.url, callers))
+    def start(proxy: str = "", exceptions: str = "") -> IdentityProxy:
+        made.append(IdentityProxy(aws.url))
+        made[-1].way = Way(proxy, exceptions)
         return made[-1]
 
     yield start
@@ -54,18 +58,28 @@ def echo():
 
 
 def address(proxy: IdentityProxy) -> str:
-    return f"http://local:{proxy.secret}@127.0.0.1:{proxy.server_port}"
+    return f"http://{proxy.way.user_name}:{proxy.secret}@127.0.0.1:{proxy.server_port}"
+
+
+def variables(proxy: IdentityProxy, folder: Path, trusted: str = "") -> dict[str, str]:
+    """What puts a caller under the proxy."""
+    authority = proxy.authority.write(folder / "authority.pem")
+    way = replace(proxy.way, trusted=trusted)
+    return identity_proxy.variables(
+        proxy.server_port, proxy.secret, authority, way, folder / "all.pem"
+    )
 
 
 def ask(proxy: IdentityProxy, line: str, secret: str | None = None) -> socket.socket:
     """A connection to the proxy on which `line` was sent, with the command's or another secret."""
     connection = socket.create_connection(("127.0.0.1", proxy.server_port), timeout=10)
-    connection.sendall(head(line, proxy.secret if secret is None else secret))
+    secret = proxy.secret if secret is None else secret
+    connection.sendall(head(line, secret, proxy.way.user_name))
     return connection
 
 
-def head(line: str, secret: str) -> bytes:
-    pair = base64.b64encode(f"local:{secret}".encode()).decode()
+def head(line: str, secret: str, name: str = Way().user_name) -> bytes:
+    pair = base64.b64encode(f"{name}:{secret}".encode()).decode()
     return f"{line} HTTP/1.1\r\nProxy-Authorization: Basic {pair}\r\n\r\n".encode()
 
 
@@ -107,7 +121,7 @@ def sent_back(proxy: IdentityProxy, port: int) -> bytes:
 )
 def test_sts_tells_the_role_at_its_own_hosts(aws, proxy_for, tmp_path, region, host):
     proxy = proxy_for()
-    trusted = proxy.environment(tmp_path, None)["AWS_CA_BUNDLE"]
+    trusted = variables(proxy, tmp_path)["AWS_CA_BUNDLE"]
     sts = boto3.client(
         "sts",
         endpoint_url=f"https://{host}",
@@ -151,36 +165,30 @@ def test_inside_a_tunnel_the_hosts_own_certificate_is_seen(proxy_for):
         outer.sendall(head("CONNECT sts.amazonaws.com:443", second.secret))
         assert status(outer) == 200
         context = ssl.create_default_context()
-        context.load_verify_locations(cadata=pem(second))
+        context.load_verify_locations(cadata=second.authority.certificate)
         with context.wrap_socket(outer, server_hostname="sts.amazonaws.com") as inside:
             assert inside.version()
 
 
-def pem(proxy: IdentityProxy) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return proxy.authority.certificate.public_bytes(Encoding.PEM).decode()
-
-
 def test_the_callers_own_proxy_is_asked_with_the_callers_name(proxy_for, echo):
     own = proxy_for()
-    assert sent_back(proxy_for(https=address(own)), echo).endswith(b"over")
+    assert sent_back(proxy_for(address(own)), echo).endswith(b"over")
     wrong = address(own).replace(own.secret, "another")
-    with ask(proxy_for(https=wrong), f"CONNECT localhost:{echo}") as connection:
+    with ask(proxy_for(wrong), f"CONNECT localhost:{echo}") as connection:
         assert status(connection) == 502  # it was asked, and refused
 
 
 def test_the_callers_exceptions_go_past_the_callers_proxy(proxy_for, echo):
-    broken = {"https": "http://127.0.0.1:1"}
-    with ask(proxy_for(**broken), f"CONNECT localhost:{echo}") as connection:
+    broken = "http://127.0.0.1:1"
+    with ask(proxy_for(broken), f"CONNECT localhost:{echo}") as connection:
         assert status(connection) == 502
-    assert sent_back(proxy_for(**broken, no="localhost"), echo).endswith(b"over")
+    assert sent_back(proxy_for(broken, "localhost"), echo).endswith(b"over")
 
 
 @pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "https://127.0.0.1:9"])
-def test_a_proxy_of_another_kind_is_not_replaced(proxy_for, proxy):
+def test_a_proxy_of_another_kind_is_not_replaced(proxy_for, tmp_path, proxy):
     with pytest.raises(UnusableProxy, match=proxy.partition(":")[0]):
-        proxy_for(all=proxy)
+        variables(proxy_for(proxy), tmp_path)
 
 
 @pytest.mark.parametrize("secret", ["", "guessed"])
@@ -210,14 +218,17 @@ def test_it_listens_on_loopback_alone(proxy_for):
     assert proxy_for().server_address[0] == "127.0.0.1"
 
 
-def test_the_real_authorities_stay_trusted_beside_our_own(proxy_for, tmp_path):
+def test_the_real_authorities_stay_trusted_beside_our_own(proxy_for, tmp_path, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     proxy = proxy_for()
-    file = Path(proxy.environment(tmp_path, None)["AWS_CA_BUNDLE"])
-    assert Path(certifi.where()).read_text() in file.read_text() and pem(proxy) in file.read_text()
+    file = Path(variables(proxy, tmp_path)["AWS_CA_BUNDLE"])
+    assert Path(certifi.where()).read_text() in file.read_text()
+    assert proxy.authority.certificate in file.read_text()
     own = tmp_path / "own.pem"
-    own.write_text(pem(proxy_for()))
-    proxy.environment(tmp_path, own)
-    assert own.read_text() in file.read_text() and pem(proxy) in file.read_text()
+    own.write_text(proxy_for().authority.certificate)
+    variables(proxy, tmp_path, str(own))
+    assert own.read_text() in file.read_text()
+    assert proxy.authority.certificate in file.read_text()
     assert "PRIVATE" not in file.read_text()
     ssl.create_default_context(cafile=str(file))
 
@@ -235,6 +246,6 @@ def test_the_real_authorities_stay_trusted_beside_our_own(proxy_for, tmp_path):
 def test_the_callers_exceptions_stay_unless_they_lead_to_the_real_sts(
     proxy_for, tmp_path, callers, kept
 ):
-    found = proxy_for(no=callers).environment(tmp_path, None)
+    found = variables(proxy_for("", callers), tmp_path)
     assert found["NO_PROXY"].split(",") == ["127.0.0.1", "localhost", *kept]
     assert found["no_proxy"] == found["NO_PROXY"] and found["https_proxy"] == found["HTTPS_PROXY"]

@@ -322,6 +322,25 @@ def test_what_belongs_to_one_connection_is_not_handed_on(tmp_path):
     assert "Connection" not in heads[0] and "Proxy-Connection" not in heads[0]
 
 
+@pytest.mark.parametrize(
+    ("host", "served"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("LOCALHOST:80", True),
+        ("", False),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example:80", False),
+    ],
+)
+def test_a_host_needs_no_port_and_must_be_loopback(recorded, host, served):
+    recording = recorded()
+    answer = requests.get(f"{recording.proxy.url}/-/health", headers={"Host": host}, timeout=5)
+    assert (answer.status_code == 200) is served, answer.text
+    (call,) = recording.calls()
+    assert (call["refused"] == "") is served
+
+
 def test_it_listens_on_loopback_only(recorded):
     assert recorded().proxy.server_address[0] == "127.0.0.1"
 

@@ -7,6 +7,7 @@ import botocore.session
 import pytest
 
 from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, TRAINING_JOB
 from local_sagemaker.core.listing import cut, page
 
 JOBS = [
@@ -26,9 +27,7 @@ JOBS[1]["ResourceConfig"] = {"TrainingPlanArn": "arn:plan"}
 
 
 def names(**request):
-    return [
-        j["TrainingJobName"] for j in page(JOBS, request, "TrainingJob")["TrainingJobSummaries"]
-    ]
+    return [j["TrainingJobName"] for j in page(JOBS, request, TRAINING_JOB)["TrainingJobSummaries"]]
 
 
 def test_training_jobs_begin_with_the_oldest_unless_asked_otherwise():
@@ -88,31 +87,33 @@ def test_what_comes_or_goes_between_pages_moves_nothing_else(descending):
 
 def test_equal_orders_are_told_apart_by_the_name():
     jobs = [{**JOBS[0], "TrainingJobName": f"job-{n}"} for n in range(7)]
-    first = page(jobs, {"MaxResults": 4}, "TrainingJob")
+    first = page(jobs, {"MaxResults": 4}, TRAINING_JOB)
     token = {"MaxResults": 4, "NextToken": first["NextToken"]}
-    second = page(jobs, token, "TrainingJob")
+    second = page(jobs, token, TRAINING_JOB)
     shown = [j["TrainingJobName"] for a in (first, second) for j in a["TrainingJobSummaries"]]
     assert sorted(shown) == [f"job-{n}" for n in range(7)]
 
 
 LISTS = {
-    "TrainingJob": "ListTrainingJobs",
-    "Model": "ListModels",
-    "EndpointConfig": "ListEndpointConfigs",
-    "Endpoint": "ListEndpoints",
+    TRAINING_JOB: "ListTrainingJobs",
+    MODEL: "ListModels",
+    ENDPOINT_CONFIG: "ListEndpointConfigs",
+    ENDPOINT: "ListEndpoints",
 }
 
 
-@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("kind", LISTS, ids=LISTS.get)
 def test_the_order_is_that_of_botocores_text(kind):
     shape = botocore.session.get_session().get_service_model("sagemaker")
     members = shape.operation_model(LISTS[kind]).input_shape.members
     assert "The default is <code>CreationTime</code>" in members["SortBy"].documentation
     (order,) = re.findall("The default is <code>(.*?)</code>", members["SortOrder"].documentation)
-    found = [{f"{kind}Name": name, "CreationTime": at} for name, at in [("old", 1.0), ("new", 2.0)]]
+    found = [
+        {kind.name_member: name, "CreationTime": at} for name, at in [("old", 1.0), ("new", 2.0)]
+    ]
     (shown,) = page(found, {}, kind).values()
     expected = ["old", "new"] if order == "Ascending" else ["new", "old"]
-    assert [item[f"{kind}Name"] for item in shown] == expected
+    assert [item[kind.name_member] for item in shown] == expected
 
 
 def test_a_page_holds_ten_unless_asked_otherwise():
@@ -132,21 +133,21 @@ def test_a_token_of_nobodys_is_refused(token):
 
 def test_a_token_belongs_to_one_listing():
     request = {"MaxResults": 1, "NameContains": "dog"}
-    token = page(JOBS, request, "TrainingJob")["NextToken"]
+    token = page(JOBS, request, TRAINING_JOB)["NextToken"]
     for other in ({"NameContains": "cat"}, {"SortBy": "Name"}, {"StatusEquals": "Failed"}):
         with pytest.raises(ApiError, match="Invalid NextToken"):
-            page(JOBS, {**request, **other, "NextToken": token}, "TrainingJob")
-    again = page(JOBS, {**request, "MaxResults": 5, "NextToken": token}, "TrainingJob")
+            page(JOBS, {**request, **other, "NextToken": token}, TRAINING_JOB)
+    again = page(JOBS, {**request, "MaxResults": 5, "NextToken": token}, TRAINING_JOB)
     assert [j["TrainingJobName"] for j in again["TrainingJobSummaries"]] == ["dog-a"]
 
 
-@pytest.mark.parametrize(("kind", "found"), [("TrainingJob", []), ("Model", ["m"])])
+@pytest.mark.parametrize(("kind", "found"), [(TRAINING_JOB, []), (MODEL, ["m"])])
 def test_whether_after_takes_the_moment_itself(kind, found):
-    item = {f"{kind}Name": "m", "CreationTime": 1.0, "LastModifiedTime": 1.0}
+    item = {kind.name_member: "m", "CreationTime": 1.0, "LastModifiedTime": 1.0}
     (shown,) = page([item], {"CreationTimeAfter": 1.0}, kind).values()
-    assert [one[f"{kind}Name"] for one in shown] == found
+    assert [one[kind.name_member] for one in shown] == found
 
 
 def test_models_come_in_the_member_that_aws_uses():
     model = {"ModelName": "m", "CreationTime": 1.0, "LastModifiedTime": 1.0}
-    assert page([model], {}, "Model") == {"Models": [model]}
+    assert page([model], {}, MODEL) == {"Models": [model]}

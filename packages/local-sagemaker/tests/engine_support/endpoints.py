@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,6 +15,7 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import processes_with
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, unique
 from local_sagemaker import ROLE_ARN
+from local_sagemaker.aws.services import Services
 
 INFERENCE = """
 import json, os, sys, threading
@@ -37,6 +40,11 @@ def output_fn(prediction, accept):
         return bytes([0, 255, 128]), accept
     return json.dumps(prediction | {"accept": accept}), "application/json"
 """
+
+
+def services_at(folder: Path) -> Services:
+    """For instances that are made and not started: a store's folder, and nothing else."""
+    return Services(SimpleNamespace(folder=folder), s3=None, cloudwatch=None, url="")
 
 
 def store_archive(aws, files):

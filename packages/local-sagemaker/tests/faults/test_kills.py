@@ -4,9 +4,6 @@
 """
 
 import os
-import random
-import signal
-import threading
 import time
 from pathlib import Path
 
@@ -14,11 +11,9 @@ import psutil
 import pytest
 
 from debugger_support.processes import wait_until
-from engine_support.clients import BUCKET, running_engine, training_request
-from engine_support.endpoints import deploy, invoke
+from engine_support.clients import running_engine, training_request
 from engine_support.faults.ledger import ANYTHING, Ledger, judge
-from engine_support.faults.survey import all_over, illegal, survey
-from engine_support.faults.workload import GROUP, VERSIONED, Jobs, Objects, Things
+from engine_support.faults.suite import Suite, command_of, lives
 
 POINTS = [3, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1060)])]
 if asked := os.environ.get("FAULT_POINTS"):
@@ -28,28 +23,12 @@ LONGEST_S = 0.8  # of the work before a kill
 VICTIMS = ["engine", "job", "engine", "endpoint", "engine"]  # in turn
 
 
-class Suite:
-    """One state folder, its workers, and the engine that is running now."""
+class Kills(Suite):
+    """Kills the engine, a job or an endpoint, while the workers work."""
 
     def __init__(self, state: Path) -> None:
-        self.state, self.random = state, random.Random(SEED)
-        self.workers = [Objects(0), Objects(1), Things(2), Jobs(3)]
-        self.own = Ledger()  # what the suite itself made
+        super().__init__(state, SEED)
         self.kills = dict.fromkeys(VICTIMS, 0)
-
-    @property
-    def ledgers(self) -> list[Ledger]:
-        return [self.own, *(worker.ledger for worker in self.workers)]
-
-    def prepare(self, aws) -> None:
-        for bucket in (BUCKET, VERSIONED):
-            aws.s3.create_bucket(Bucket=bucket)
-        on = {"Status": "Enabled"}
-        aws.s3.put_bucket_versioning(Bucket=VERSIONED, VersioningConfiguration=on)
-        aws.logs.create_log_group(logGroupName=GROUP)
-        aws.trained("echo the group of the jobs' logs is there", TrainingJobName="first")
-        self.endpoint = deploy(aws)["EndpointName"]
-        self.own.facts = survey(aws, {"first"})
 
     def point(self, victim: str, number: int) -> None:
         """Work, kill, and count."""
@@ -58,38 +37,12 @@ class Suite:
                 self.prepare(aws)
             else:
                 self.check(aws)
-            stop = threading.Event()
-            threads = [worker.work(aws, f"{SEED} {number}", stop) for worker in self.workers]
-            time.sleep(self.random.uniform(0.05, LONGEST_S))
-            getattr(self, f"kill_{victim}")(aws)
-            self.kills[victim] += 1
-            stop.set()
-            for thread in threads:
-                thread.join(timeout=30)
-            problems = [worker.problem for worker in self.workers if worker.problem]
-            assert not problems, problems
+            with self.load(aws, number):
+                time.sleep(self.random.uniform(0.05, LONGEST_S))
+                getattr(self, f"kill_{victim}")(aws)
+                self.kills[victim] += 1
             if victim != "engine":
                 self.check(aws)
-
-    def check(self, aws) -> None:
-        wait_until(lambda: all_over(aws))
-        names = {fact[1] for ledger in self.ledgers for fact in ledger.facts if "ended" in fact[0]}
-        lost, invented = judge(self.ledgers, survey(aws, names))
-        assert not lost, lost
-        assert not invented, invented
-        assert not (wrong := illegal(aws)), wrong
-
-    def served(self, aws) -> None:
-        wait_until(lambda: aws.endpoint(self.endpoint)["EndpointStatus"] == "InService")
-        wait_until(lambda: answers(aws, self.endpoint))
-
-    # The kills
-
-    def kill_engine(self, aws) -> None:
-        family = psutil.Process(aws.process.pid).children(recursive=True)
-        aws.process.kill()
-        assert aws.process.wait(timeout=20) == -signal.SIGKILL
-        wait_until(lambda: not any(map(lives, family)))
 
     def kill_job(self, aws) -> None:
         """A job fails with a reason, and nothing of it lives on."""
@@ -116,27 +69,6 @@ class Suite:
         self.served(aws)
 
 
-def answers(aws, endpoint: str) -> bool:
-    try:
-        return bool(invoke(aws, endpoint)["Body"].read())
-    except aws.runtime.exceptions.ClientError:
-        return False
-
-
-def lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def command_of(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:  # it has just ended
-        return ""
-
-
 def tree_of(aws, job: str) -> list[psutil.Process]:
     """The processes of a job whose command sleeps, once it does."""
     for process in psutil.Process(aws.process.pid).children():
@@ -149,7 +81,7 @@ def tree_of(aws, job: str) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("points", POINTS)
 def test_nothing_acknowledged_is_lost(tmp_path, points):
-    suite = Suite(tmp_path / "state")
+    suite = Kills(tmp_path / "state")
     for number in range(points):
         suite.point(VICTIMS[number % len(VICTIMS)], number)
     with running_engine(suite.state) as aws:
@@ -157,8 +89,7 @@ def test_nothing_acknowledged_is_lost(tmp_path, points):
         suite.served(aws)
         family = psutil.Process(aws.process.pid).children(recursive=True)
     wait_until(lambda: not any(map(lives, family)))
-    acknowledged = sum(ledger.acknowledged for ledger in suite.ledgers)
-    facts = sum(len(ledger.facts) for ledger in suite.ledgers)
+    acknowledged, facts = suite.acknowledged, suite.facts
     kills = ", ".join(f"{count} {victim}s" for victim, count in suite.kills.items())
     print(f"\nseed {SEED}: killed {kills}; acknowledged {acknowledged}, lost 0; {facts} facts left")
     assert acknowledged > 10 * points

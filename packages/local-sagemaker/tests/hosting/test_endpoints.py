@@ -174,7 +174,7 @@ def test_while_it_updates_the_former_variants_serve(aws):
     # Loads once the test has looked.
     waiting = "import os, time\ndef model_fn(model_dir):\n    while not os.path.exists(GATE):\n"
     waiting += "        time.sleep(0.02)\n    return {'name': 'two'}\n"
-    gate = aws.state / unique("gate")
+    gate = shared_folder() / "gate"
     code = INFERENCE + f"\nGATE = {str(gate)!r}\n" + waiting
     config = make_config(aws, AllTraffic=make_model(aws, store_model(aws, code)))
     aws.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +12,7 @@ from engine_support.endpoints import (
     error_of,
     invoke,
     make_model,
+    services_at,
     store_model,
 )
 from local_sagemaker.hosting import instance as hosting
@@ -157,9 +157,8 @@ def test_a_container_that_does_not_answer_in_time_is_status_0(tmp_path, monkeypa
     silent.bind(str(tmp_path / "socket"))
     silent.listen()
     monkeypatch.setattr(hosting, "INVOKE_LIMIT_S", 0.05)
-    store = SimpleNamespace(folder=tmp_path)
     spec = {"VariantName": "a", "Container": {}, "Weight": 1.0, "Count": 1}
-    variant = invocations.HostedVariant(SimpleNamespace(folder=store.folder), "e", spec)
+    variant = invocations.HostedVariant(services_at(tmp_path), "e", spec, on_failure=None)
     variant.instances[0].socket = tmp_path / "socket"
     instance, result = invocations._ask(variant, b"x", {})
     silent.close()
@@ -174,7 +173,7 @@ def test_a_container_that_does_not_answer_in_time_is_status_0(tmp_path, monkeypa
 
 def test_a_process_that_takes_no_requests_is_an_unavailable_service(tmp_path):
     spec = {"VariantName": "a", "Container": {}, "Weight": 1.0, "Count": 1}
-    variant = invocations.HostedVariant(SimpleNamespace(folder=tmp_path), "e", spec)
+    variant = invocations.HostedVariant(services_at(tmp_path), "e", spec, on_failure=None)
     with pytest.raises(invocations.ApiError, match="takes no requests") as caught:
         invocations._ask(variant, b"x", {})
     assert (caught.value.code, caught.value.status) == ("ServiceUnavailable", 503)

@@ -1,10 +1,10 @@
 """A variant's instances: which one gets the next request, and what happens when one fails."""
 
 import threading
-from types import SimpleNamespace
 
 import pytest
 
+from engine_support.endpoints import services_at
 from local_sagemaker.hosting import variants
 from local_sagemaker.hosting.instance import Unreachable
 from local_sagemaker.hosting.model_data import HostingFailed
@@ -12,7 +12,7 @@ from local_sagemaker.hosting.model_data import HostingFailed
 
 def variant(tmp_path, count, **spec):
     spec = {"VariantName": "a", "Container": {}, "Weight": 1.0, "Count": count, **spec}
-    return variants.HostedVariant(SimpleNamespace(folder=tmp_path), "e", spec)
+    return variants.HostedVariant(services_at(tmp_path), "e", spec, on_failure=None)
 
 
 def test_requests_go_to_all_instances(tmp_path):

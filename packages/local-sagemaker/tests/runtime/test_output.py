@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from debugger_support.processes import wait_until
+from local_sagemaker.runtime import output
 from local_sagemaker.runtime.log_text import EVENT_BYTES
-from local_sagemaker.runtime.output import Output
 
 
 class Log:
@@ -16,18 +16,25 @@ class Log:
     def __init__(self):
         self.lines, self.full, self.refused = [], False, 0
 
-    def write(self, lines):
+    def put(self, lines):
         if self.full:
             self.refused += 1
             raise OSError("no space left")
-        self.lines += [line.decode() for line in lines]
+        self.lines += lines
 
 
 @pytest.fixture
 def printing():
     """A log, and the end of a pipe that is read into it."""
     log, (descriptor, end) = Log(), os.pipe()
-    reader = threading.Thread(target=Output(log.write).read, args=(descriptor,))
+
+    def read():
+        written = output.Log(log.put)
+        for lines in output.batches(descriptor):
+            written.write(lines)
+        written.flush()
+
+    reader = threading.Thread(target=read)
     reader.start()
     yield log, end, reader
     os.close(descriptor)

@@ -22,10 +22,11 @@ from engine_support.clients import BUCKET, TRAINING_IMAGE, toolkit_request, trai
 from engine_support.in_process import engine_here
 from engine_support.sources import archive_of, source_archive
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.job import TrainingJob
-from local_sagemaker.training.operations import TrainingJobs
-from local_sagemaker.training.statuses import KIND
+from local_sagemaker.training.slots import Slots
 
 CORES = os.cpu_count()
 
@@ -605,20 +606,21 @@ def test_the_image_may_come_from_any_registry(aws):
 
 def test_a_job_that_has_trained_waits_for_room_to_say_so(tmp_path):
     store = Store(tmp_path / "state")
-    jobs = TrainingJobs(store, S3(store, moto_app=None), cloudwatch=None, url="")
+    services = Services(store, S3(store, moto_app=None), cloudwatch=None, url="")
     name = unique()
     steps = {"CreationTime": 1.0, "SecondaryStatusTransitions": [{"Status": "Uploading"}]}
-    store.put(KIND, name, job := {**training_request(TrainingJobName=name), **steps})
+    store.put(TRAINING_JOB.stored, name, job := {**training_request(TrainingJobName=name), **steps})
     ((pages,),) = store.query("PRAGMA page_count")
     store.query(f"PRAGMA max_page_count = {pages}")  # a full disk
     much = {"ModelArtifacts": {"S3ModelArtifacts": "x" * 100_000}}
-    ending = Thread(target=TrainingJob(jobs, job, 1)._end, args=["Completed"], kwargs=much)
+    runner = TrainingJob(services, job, Slots(1), 1, threading.Event(), on_end=lambda job: None)
+    ending = Thread(target=runner._end, args=["Completed"], kwargs=much)
     ending.start()
     ending.join(timeout=0.5)
-    assert ending.is_alive() and "TrainingJobStatus" not in store.get(KIND, name)
+    assert ending.is_alive() and "TrainingJobStatus" not in store.get(TRAINING_JOB.stored, name)
     store.query("PRAGMA max_page_count = 1000000")
     ending.join(timeout=30)
-    assert store.get(KIND, name)["TrainingJobStatus"] == "Completed"
+    assert store.get(TRAINING_JOB.stored, name)["TrainingJobStatus"] == "Completed"
     store.close()
 
 
@@ -626,7 +628,7 @@ def test_a_deleted_jobs_name_is_free_when_its_folder_is_gone(tmp_path, monkeypat
     ended, go_on = threading.Event(), threading.Event()
 
     def slow_removal(folder, **how):
-        job = aws.engine.store.get(KIND, Path(folder).name) or {}
+        job = aws.engine.store.get(TRAINING_JOB.stored, Path(folder).name) or {}
         if Path(folder).parent == tmp_path / "jobs" and job.get("TrainingJobStatus") == "Completed":
             ended.set()
             assert go_on.wait(60)

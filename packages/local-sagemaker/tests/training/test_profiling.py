@@ -184,7 +184,7 @@ def beside(tmp_path):
     """Samples an instance that sleeps; gets what to do meanwhile, returns what was told."""
     (host,) = cluster.hosts({"InstanceType": "ml.m5.large", "InstanceCount": 1})
     name, told = unique("profiled"), []
-    instance = Instance(tmp_path / name / "algo-1", host, [host], publish=None)
+    instance = Instance(tmp_path / name / "algo-1", host, [host])
     instance.process = subprocess.Popen(["sleep", "60"])
 
     def sample(act):

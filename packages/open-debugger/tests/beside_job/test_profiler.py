@@ -8,6 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from debugger_support import recordings
+from debugger_support.flaky import flaky
+from debugger_support.services import BUCKET, unique
+from open_debugger import retries
 from open_debugger.beside_job import profiler
 from open_debugger.beside_job.profiler import Looks, run
 from open_debugger.profiler import report
@@ -150,6 +153,29 @@ def test_nothing_to_read_is_an_error_only_at_the_end(looks, tmp_path, capsys):
     assert set(told.statuses().values()) == {"Error"} and len(told) == len(RULES)
     assert "nowhere" in told[0][2]
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["list-type", "/system/incremental/"])
+def test_s3_that_does_not_answer_for_a_while_costs_no_verdict(
+    aws, starved, tmp_path, monkeypatch, part
+):
+    """At the last look, after which no other could mend it."""
+    prefix = f"{unique()}/profiler-output"
+    for file in (file for file in starved.rglob("*") if file.is_file()):
+        key = f"{prefix}/{file.relative_to(starved)}"
+        aws.s3.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
+    whole, there = Told(), Told()
+    Looks(str(starved), RULES, tmp_path / "whole", whole)(True)
+    with flaky(aws.url) as server:
+        for name, value in {**aws.environment, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setattr(retries, "PAUSE_S", 0.01)
+        refusals = retries.ATTEMPTS - 1
+        server.refusing = lambda path: part in path and len(server.refused) < refusals
+        Looks(f"s3://{BUCKET}/{prefix}", RULES, tmp_path / "there", there)(True)
+        assert len(server.refused) == refusals
+    assert there == whole and there.statuses()["mine"] == "NoIssuesFound"
 
 
 def test_a_report_that_cannot_be_written_leaves_the_other_rules(looks, monkeypatch, capsys):

@@ -11,9 +11,9 @@ import pytest
 from debugger_support.flaky import flaky
 from debugger_support.saved_tensors import LOSS, SavedTensors
 from debugger_support.services import BUCKET, unique
+from open_debugger import retries
 from open_debugger.beside_job.tensors import run, write
 from open_debugger.results import RuleResult, Verdict
-from open_debugger.tensors import trials
 
 GRADIENT = "gradient/Net_fc.weight"
 
@@ -217,7 +217,7 @@ def test_s3_that_does_not_answer_for_a_while_costs_no_verdict(aws, tmp_path, mon
             aws.s3.put_object(Bucket=BUCKET, Key=key, Body=file.read_bytes())
 
     with flaky(aws.url) as server:
-        refusals = trials.ATTEMPTS - 1 if part == "/events/" else 3 * trials.ATTEMPTS
+        refusals = retries.ATTEMPTS - 1 if part == "/events/" else 3 * retries.ATTEMPTS
 
         def fail():
             save()
@@ -226,7 +226,7 @@ def test_s3_that_does_not_answer_for_a_while_costs_no_verdict(aws, tmp_path, mon
         for name, value in {**aws.environment, "AWS_ENDPOINT_URL": server.url}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        monkeypatch.setattr(trials, "PAUSE_S", 0.01)
+        monkeypatch.setattr(retries, "PAUSE_S", 0.01)
         save()
         looks = Looks(nothing, fail, *[nothing] * 4)
         evaluation = run(f"s3://{BUCKET}/{prefix}", RULES[:2], looks.wait, looks.tell)

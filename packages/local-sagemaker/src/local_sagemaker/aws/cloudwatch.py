@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import re
+import time
 
 from moto.logs.models import logs_backends
 
@@ -13,9 +12,8 @@ from local_sagemaker.aws import logs, metrics
 from local_sagemaker.aws.journal import Journal
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import log_text
+from local_sagemaker.runtime.output import Log
 
-TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
-ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
 TRAINING_METRICS = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_METRICS = "AWS/SageMaker"
 
@@ -44,11 +42,20 @@ class CloudWatch:
         # Straight to the stream: the operation would drop events older than two weeks.
         shown.put_log_events(
             [
-                {"timestamp": time, "message": piece}
-                for time, text in events
+                {"timestamp": moment, "message": piece}
+                for moment, text in events
                 for piece in log_text.pieces(log_text.escaped(text))
             ]
         )
+
+    def log(self, group: str, stream: str) -> Log:
+        """A log stream, to be written to as a container prints."""
+
+        def put(lines: list[str]) -> None:
+            now = int(time.time() * 1000)
+            self.put_log_events(group, stream, [(now, line) for line in lines])
+
+        return Log(put)
 
     def with_streams(self, body: bytes) -> bytes:
         """A FilterLogEvents request whose stream prefix, which moto ignores, is spelt out."""
@@ -64,15 +71,6 @@ class CloudWatch:
             names = [name for name in streams if name.startswith(prefix)]
             request["logStreamNames"] = names or [prefix]  # an empty list would mean every stream
         return json.dumps(request).encode()
-
-    def lines(self, stream_prefix: str, group: str = TRAINING_LOGS) -> list[str]:
-        """All log lines of the streams whose names begin with `stream_prefix`, in order."""
-        rows = self.store.query(
-            "SELECT message FROM log_events WHERE stream IN (SELECT id FROM log_streams "
-            "WHERE log_group = ? AND substr(name, 1, ?) = ?) ORDER BY id",
-            (group, len(stream_prefix), stream_prefix),
-        )
-        return [row[0] for row in rows]
 
     def put_metrics(
         self,
@@ -94,27 +92,3 @@ class CloudWatch:
             metrics.prune(self.store)
             logs.restore(self.backend)
             logs.prune(self.backend)
-
-
-def captures(line: str, definitions: list[dict]) -> dict[str, str | None]:
-    """What the metric definitions (``Name``, ``Regex``) find in one log line.
-
-    As on SageMaker the first group of the expression is the value; None if there is none. Of a
-    progress bar's line, what it showed last counts.
-    """
-    found, states = {}, log_text.segments(line)
-    texts = [*reversed(states), line] if len(states) > 1 else [line]
-    for definition in definitions:
-        tried = (re.search(definition["Regex"], text) for text in texts)
-        if match := next(filter(None, tried), None):
-            found[definition["Name"]] = match[1] if match.groups() else None
-    return found
-
-
-def as_number(text: str | None) -> float | None:
-    """A captured value; None if it is no finite number."""
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None

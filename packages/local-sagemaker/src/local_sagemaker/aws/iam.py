@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlencode
 
@@ -93,13 +92,11 @@ def with_keys(answer: bytes) -> bytes:
     return answer.replace(MOTO_SECRET, session.secret_access_key.encode())
 
 
-def asks_simulation(body: bytes) -> bool:
-    """Whether a request to IAM is SimulatePrincipalPolicy, which the SDK asks before it creates."""
-    return re.search(rb"(^|&)Action=SimulatePrincipalPolicy(&|$)", body) is not None
-
-
 def simulate(body: bytes, start_response: Callable) -> list[bytes]:
-    """Answer SimulatePrincipalPolicy (WSGI): this engine allows every action to everyone."""
+    """Answer SimulatePrincipalPolicy (WSGI), which the SDK asks before it creates anything.
+
+    This engine allows every action to everyone.
+    """
     asked = parse_qs(body.decode("utf-8", "replace"))
     actions = [value[0] for name, value in asked.items() if name.startswith("ActionNames.member.")]
     results = "".join(RESULT.format(action=xml_text(action)) for action in actions)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from urllib.parse import parse_qs
 
-from local_sagemaker.core.errors import ApiError, xml_text
+from local_sagemaker.core.errors import ApiError, error_xml
 from local_sagemaker.core.validation import service_model
 
 SAGEMAKER_REST = (  # services of their own that are signed as "sagemaker"
@@ -29,41 +29,16 @@ BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
-# What moto really does below a bucket and below a key, by the word after the question mark.
-_SETTINGS = {
-    "acl",
-    "cors",
-    "encryption",
-    "lifecycle",
-    "logging",
-    "notification",
-    "ownershipControls",
-    "policy",
-    "publicAccessBlock",
-    "replication",
-    "tagging",
-    "website",
-}
-_KEPT = _SETTINGS | {"accelerate", "inventory", "object-lock", "versioning"}
-BUCKET_WORDS = {
-    "GET": _KEPT | {"list-type", "location", "policyStatus", "uploads", "versions"},
-    "PUT": _KEPT,
-    "DELETE": _SETTINGS - {"acl", "logging", "notification"},
-    "POST": {"delete"},
-}
-KEY_WORDS = {
-    "GET": {"acl", "attributes", "legal-hold", "retention", "tagging"},
-    "PUT": {"acl", "legal-hold", "retention", "tagging"},
-    "DELETE": {"tagging"},
-    "POST": {"restore", "uploads"},
-}
 
 
-def refused(service: str, environ: dict) -> ApiError | None:
-    """Why a request cannot be served, if it is known before anyone looks at it closely."""
+def refused(service: str, environ: dict, of_s3: Collection[str]) -> ApiError | None:
+    """Why a request cannot be served, if it is known before anyone looks at it closely.
+
+    `of_s3` names the operations of S3 that are served.
+    """
     path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
     if service == "s3":
-        return _refused_s3(method, path, environ.get("QUERY_STRING", ""))
+        return _refused_s3(method, path, environ.get("QUERY_STRING", ""), of_s3)
     if service == "sagemaker" and path not in {"", "/"}:
         name = _rest_operation(method, path) or f"{method} {path}"
         return ApiError(
@@ -73,7 +48,7 @@ def refused(service: str, environ: dict) -> ApiError | None:
     return None
 
 
-def unserved(service: str, served: set[str], environ: dict) -> ApiError:
+def unserved(service: str, served: Iterable[str], environ: dict) -> ApiError:
     """A service that is not here at all."""
     return ApiError(
         "UnknownService",
@@ -115,17 +90,16 @@ def operation_name(environ: dict) -> str:
     return f"{environ['REQUEST_METHOD']} {path}"
 
 
-def _refused_s3(method: str, path: str, query: str) -> ApiError | None:
+def _refused_s3(method: str, path: str, query: str, served: Collection[str]) -> ApiError | None:
     bucket, _, key = path.lstrip("/").partition("/")
     if not bucket:
         return None
     asked = parse_qs(query, keep_blank_values=True)
     if method == "PUT" and not key and not _s3_words() & set(asked) and not _is_bucket_name(bucket):
         return ApiError("InvalidBucketName", "The specified bucket is not valid.")
-    done = (KEY_WORDS if key else BUCKET_WORDS).get(method, set())
     for word in asked:
         names = s3_operations(word, method, bool(key))
-        if word not in done and (names or word in _s3_words()):
+        if not any(name in served for name in names) and word in _s3_words():
             name = " or ".join(names) or f"{method} ?{word}"
             return ApiError("NotImplemented", f"local_sagemaker does not do {name}", status=501)
     return None
@@ -141,6 +115,13 @@ def _is_bucket_name(name: str) -> bool:
 @functools.cache
 def _s3_words() -> frozenset[str]:
     return frozenset(word for words in s3_uris().values() for word in words)
+
+
+@functools.cache
+def words_of_reading_a_key() -> frozenset[str]:
+    """The words after the question mark with which a GET of a key asks for something else."""
+    found = [words for (_, verb, keyed), words in s3_uris().items() if keyed and verb == "GET"]
+    return frozenset().union(*found)
 
 
 @functools.cache
@@ -201,17 +182,13 @@ def _encoded(error: ApiError, service: str, environ: dict) -> tuple[str, bytes, 
     members = {"__type": error.code, "message": error.message}
     if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
         return "application/cbor", _cbor(members), [("smithy-protocol", "rpc-v2-cbor")]
-    code, message = xml_text(error.code), xml_text(error.message)
-    inner = f"<Code>{code}</Code><Message>{message}</Message>"
     is_form = "urlencoded" in environ.get("CONTENT_TYPE", "")
     if service == "s3":
-        return "application/xml", f"<Error>{inner}</Error>".encode(), []
+        return "application/xml", error_xml(error.code, error.message), []
     if service == "ec2":
-        wrapped = f"<Response><Errors><Error>{inner}</Error></Errors></Response>"
-        return "text/xml", wrapped.encode(), []
+        return "text/xml", error_xml(error.code, error.message, "ec2"), []
     if "HTTP_X_AMZ_TARGET" not in environ and (is_form or service in XML_SERVICES):
-        wrapped = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error></ErrorResponse>"
-        return "text/xml", wrapped.encode(), []
+        return "text/xml", error_xml(error.code, error.message, "query", error.status), []
     kind = "x-amz-json-1.1" if "HTTP_X_AMZ_TARGET" in environ else "json"
     headers = [("x-amzn-ErrorType", error.code)]
     return f"application/{kind}", json.dumps(members).encode(), headers

@@ -82,23 +82,24 @@ def _reaching(url: str, key: AccessKey) -> dict[str, str]:
     }
 
 
-def client_environment(url: str, state: Path) -> dict[str, str]:
-    """Variables for a client of the engine at `url`; writes the files they name into `state`.
+def client_environment(url: str, state: Path, folder: Path | None = None) -> dict[str, str]:
+    """Variables for a client of the engine at `url`; writes the files that they name.
 
     The region stands in a configuration file among them, beside the names of the caller's profiles.
 
     Args:
         state: the engine's folder, which holds its access key.
+        folder: gets the files; None is `state`.
 
     Raises:
         NoAccessKey: it cannot be read there.
     """
-    key = access_key.read(state)
-    sdk = state / state_files.SDK_CONFIG
+    key, folder = access_key.read(state), folder or state
+    sdk = folder / state_files.SDK_CONFIG
     sdk.write_text(SDK_CONFIG)
     return {
         **_reaching(url, key),
-        **profiles.variables(os.environ, state, key),
+        **profiles.variables(os.environ, folder, key),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_ADMIN_CONFIG_OVERRIDE": str(sdk),
         "SAGEMAKER_VALIDATE_ROLE": "false",

@@ -1,30 +1,33 @@
 """A proxy on 127.0.0.1 that answers as AWS's STS, and for every other host only tunnels.
 
 Both SageMaker SDKs ask STS who they are at its regional host, whatever ``AWS_ENDPOINT_URL`` says.
-Under this proxy (``HTTPS_PROXY``) that question reaches the engine; what else the command asks of
-the network passes through unread, by the way it would have taken without the proxy.
+Under this proxy (``HTTPS_PROXY``) that question reaches the engine; what else a command or a shell
+asks of the network passes through unread, by the way it would have taken without the proxy.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import http.client
+import os
 import re
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment
 
 import certifi
 
-from local_sagemaker.client.certificates import Authority
-from local_sagemaker.core.signatures import SIGNED_HOST
-from local_sagemaker.core.state_files import AUTHORITIES
+from local_sagemaker.client.callers_way import UnusableProxy, Way, from_user_name
+from local_sagemaker.client.proxy import Handler, Proxy
+from local_sagemaker.core import access_key
+from local_sagemaker.core.access_key import AccessKey
+from local_sagemaker.core.state_files import IDENTITY, IDENTITY_KEY
+from local_sagemaker.core.store import is_disk_full
 
 # sts.amazonaws.com, sts.REGION.amazonaws.com(.cn), sts-fips.REGION..., sts.REGION.api.aws
 STS = re.compile(r"sts(-fips)?(\.[a-z0-9-]+)?\.(amazonaws\.com(\.cn)?|api\.aws)")
@@ -33,76 +36,37 @@ LONGEST_BODY = 1024 * 1024  # bytes; STS takes less
 CONNECT_LIMIT_S = 30
 PIECE = 64 * 1024
 LOOPBACK = "127.0.0.1,localhost"
-PER_CONNECTION = {"connection", "host", "proxy-connection", "transfer-encoding"}
 
 
-class UnusableProxy(ValueError):
-    """The caller's own proxy is of a kind that cannot be asked for a tunnel."""
-
-
-class IdentityProxy(ThreadingHTTPServer):
+class IdentityProxy(Proxy):
     """Answers for STS until the process ends or it is closed."""
 
-    daemon_threads = True
-
-    def __init__(self, engine: str, callers: Mapping[str, str]) -> None:
-        """Listen on a free port of 127.0.0.1.
+    def __init__(
+        self, engine: str, secret: str | None = None, port: int = 0, kept: Path | None = None
+    ) -> None:
+        """Listen on 127.0.0.1.
 
         Args:
             engine: address of the engine, ``http://127.0.0.1:PORT``.
-            callers: the caller's own proxies, as `urllib.request.getproxies_environment` says.
+            secret: who knows it may use the proxy: others on this machine must not reach the
+                network by the callers' own proxies. None takes a random one.
+            port: 0 takes a free one.
+            kept: where its authority is kept from one process to the next; None keeps it nowhere.
 
         Raises:
-            UnusableProxy: tunnels would have to go through a proxy that does not speak HTTP.
+            OSError: the port is taken.
         """
-        upstream = callers.get("https") or callers.get("all") or ""
-        self.upstream = urlsplit(upstream if "://" in upstream else f"http://{upstream}")
-        if upstream and self.upstream.scheme != "http":
-            raise UnusableProxy(f"a proxy of the kind {self.upstream.scheme}://")
-        self.callers = {"no": callers.get("no", "")}
-        self.engine, self.authority = urlsplit(engine).netloc, Authority()
-        # Others on this machine must not reach the network by the caller's proxy.
-        self.secret = secrets.token_urlsafe(16)
-        super().__init__(("127.0.0.1", 0), _Handler)
-        threading.Thread(target=self.serve_forever, daemon=True, name="identity").start()
+        self.secret = secret or secrets.token_urlsafe(16)
+        super().__init__(engine, _Handler, port, kept)
 
-    def environment(self, folder: Path, trusted: Path | None) -> dict[str, str]:
-        """Variables that put a command under this proxy; writes the bundle of authorities.
-
-        Args:
-            folder: gets the bundle.
-            trusted: the caller's own bundle; None takes certifi's.
-        """
-        bundle = folder / AUTHORITIES
-        self.authority.write(bundle)
-        real = trusted if trusted and trusted.is_file() else Path(certifi.where())
-        bundle.write_bytes(bundle.read_bytes() + real.read_bytes())
-        url = f"http://local:{self.secret}@127.0.0.1:{self.server_port}"
-        past = ",".join([LOOPBACK, *self._not_for_sts()])
-        return {
-            "HTTPS_PROXY": url,
-            "https_proxy": url,
-            "NO_PROXY": past,
-            "no_proxy": past,
-            "AWS_CA_BUNDLE": str(bundle),
-        }
-
-    def _not_for_sts(self) -> list[str]:
-        """The caller's exceptions, less those that would lead past this proxy to the real STS.
-
-        For their other hosts this proxy keeps to them itself.
-        """
-        entries = [entry.strip() for entry in self.callers["no"].split(",")]
-        return [e for e in entries if e and not proxy_bypass_environment(STS_HOST, {"no": e})]
-
-    def connect(self, host: str, port: int) -> socket.socket:
+    def connect(self, host: str, port: int, way: Way) -> socket.socket:
         """A connection towards `host`: direct, or a tunnel through the caller's own proxy.
 
         Raises:
             OSError: there is no way.
         """
-        own = self.upstream
-        if not own.hostname or proxy_bypass_environment(f"{host}:{port}", self.callers):
+        own = way.upstream
+        if not own.hostname or proxy_bypass_environment(f"{host}:{port}", {"no": way.exceptions}):
             return socket.create_connection((host, port), timeout=CONNECT_LIMIT_S)
         tunnel = http.client.HTTPConnection(own.hostname, own.port or 80, timeout=CONNECT_LIMIT_S)
         tunnel.set_tunnel(host, port, _credentials(own))
@@ -113,14 +77,73 @@ class IdentityProxy(ThreadingHTTPServer):
         """Clients that go away are no defect, and the command's terminal is not ours."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """A client's request for a tunnel."""
+def variables(port: int, secret: str, authority: Path, way: Way, bundle: Path) -> dict[str, str]:
+    """Variables that put a caller under the proxy on `port`; writes the bundle of authorities.
 
-    def log_message(self, *_) -> None:
-        pass
+    Args:
+        secret: the proxy's.
+        authority: a file with the certificate of the proxy's authority.
+        way: the caller's own.
+        bundle: the file to write: that certificate, and those that the caller trusts.
+
+    Raises:
+        UnusableProxy: tunnels would have to go through a proxy that does not speak HTTP.
+    """
+    _ = way.upstream
+    own = Path(way.trusted or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where())
+    real = own if own.is_file() else Path(certifi.where())
+    bundle.write_bytes(authority.read_bytes() + real.read_bytes())
+    url = f"http://{way.user_name}:{secret}@127.0.0.1:{port}"
+    past = ",".join([LOOPBACK, *not_for_sts(way.exceptions)])
+    return {
+        "HTTPS_PROXY": url,
+        "https_proxy": url,
+        "NO_PROXY": past,
+        "no_proxy": past,
+        "AWS_CA_BUNDLE": str(bundle),
+    }
+
+
+def answer(state: Path, engine: str) -> int:
+    """Answer for the engine on `state` as long as this process lives; return the port.
+
+    An engine that is to have the same port each time has its proxy on the next one, if it is free,
+    so that a shell which knows both reaches them after a restart.
+    """
+    key, port = access_key.read(state), int(engine.rpartition(":")[2]) + 1
+    kept = state / IDENTITY_KEY
+    try:
+        proxy = IdentityProxy(engine, secret_for(key), port, kept)
+    except (OSError, OverflowError) as error:
+        if is_disk_full(error):
+            raise
+        proxy = IdentityProxy(engine, secret_for(key), 0, kept)
+    proxy.authority.write(state / IDENTITY)
+    return proxy.server_port
+
+
+def secret_for(key: AccessKey) -> str:
+    """The secret of an engine's own proxy, which outlives the engine as its access key does."""
+    return hmac.new(key.secret.encode(), b"identity proxy", "sha256").hexdigest()[:32]
+
+
+def not_for_sts(exceptions: str) -> list[str]:
+    """A caller's exceptions, less those that would lead past the proxy to the real STS.
+
+    For their other hosts the proxy keeps to them itself.
+    """
+    entries = [entry.strip() for entry in exceptions.split(",")]
+    return [e for e in entries if e and not proxy_bypass_environment(STS_HOST, {"no": e})]
+
+
+class _Handler(Handler):
+    """A client's request for a tunnel, and inside of one to STS its requests."""
+
+    server: IdentityProxy
 
     def do_CONNECT(self) -> None:
-        if not self._is_the_commands():
+        self.close_connection = True  # whatever follows is not asked of this proxy
+        if (way := self._way()) is None:
             return self._say(407, 'Proxy-Authenticate: Basic realm="local_sagemaker"')
         try:
             address = urlsplit(f"//{self.path}")
@@ -128,35 +151,36 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:  # brackets or a port that are none
             return self._say(400)
         if STS.fullmatch(host):
-            return self._answer_as(host)
+            with contextlib.suppress(OSError):  # the client does not trust the authority, or left
+                self.answer_as(host)
+            return None
         try:
-            there = self.server.connect(host, port)
-        except (OSError, http.client.HTTPException):
+            there = self.server.connect(host, port, way)
+        except (OSError, http.client.HTTPException, UnusableProxy):
             return self._say(502)
         with there:
             there.settimeout(None)
             self._say(200)
             _relay(self.connection, there)
 
-    def _refuse(self) -> None:
-        self._say(405, "Allow: CONNECT")
+    def _serve(self) -> None:
+        if not self.tls_host:
+            self.close_connection = True
+            return self._say(405, "Allow: CONNECT")
+        if int(self.headers.get("Content-Length") or 0) > LONGEST_BODY:
+            self.close_connection = True
+            return self._say(413)
+        with self.engines_answer(self.path, self.pieces()) as answer:
+            self.pass_back(answer)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _refuse
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
 
-    def _is_the_commands(self) -> bool:
-        expected = _basic("local", self.server.secret)
-        given = self.headers.get("Proxy-Authorization", "")
-        return secrets.compare_digest(given.encode(), expected.encode())
-
-    def _answer_as(self, host: str) -> None:
-        self._say(200)
-        context = self.server.authority.context(host)
-        try:
-            inside = context.wrap_socket(self.connection, server_side=True)
-        except OSError:  # the client does not trust the authority
-            return
-        with inside:
-            _Sts(inside, self.client_address, self.server)
+    def _way(self) -> Way | None:
+        """The caller's own way, if it is one who may ask."""
+        name, _, secret = _decoded(self.headers.get("Proxy-Authorization", "")).partition(":")
+        if not secrets.compare_digest(secret.encode(), self.server.secret.encode()):
+            return None
+        return from_user_name(name)
 
     def _say(self, status: int, *headers: str) -> None:
         line = f"HTTP/1.1 {status} {http.client.responses[status]}"
@@ -165,40 +189,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write("\r\n".join([line, *headers, "", ""]).encode())
 
 
-class _Sts(BaseHTTPRequestHandler):
-    """Requests inside a tunnel to STS: the engine answers them."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > LONGEST_BODY:
-            self.close_connection = True
-            return self._pass_back(413, {}, b"")
-        sent = {n: v for n, v in self.headers.items() if n.lower() not in PER_CONNECTION}
-        sent[SIGNED_HOST] = self.headers.get("Host", "")
-        with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
-            engine.request(self.command, self.path, self.rfile.read(length), sent)
-            answer = engine.getresponse()
-            self._pass_back(answer.status, dict(answer.headers), answer.read())
-
-    do_GET = do_POST
-
-    def _pass_back(self, status: int, headers: dict[str, str], content: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in headers.items():
-            if name.lower() not in PER_CONNECTION | {"content-length"}:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
 def _basic(name: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()
+
+
+def _decoded(header: str) -> str:
+    try:
+        return base64.b64decode(header.removeprefix("Basic "), validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _credentials(proxy: SplitResult) -> dict[str, str]:

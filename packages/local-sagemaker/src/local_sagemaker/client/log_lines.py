@@ -13,15 +13,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from local_sagemaker.core.kinds import (
+    ENDED,
+    ENDPOINT,
+    ENDPOINT_LOGS,
+    TRAINING_JOB,
+    TRAINING_LOGS,
+)
 from local_sagemaker.core.state_lock import StateError, is_held
 from local_sagemaker.core.store import check_version, database
 
-TRAINING_LOGS = "/aws/sagemaker/TrainingJobs"
-ENDPOINT_LOGS = "/aws/sagemaker/Endpoints/"
-ENDED = {"Completed", "Failed", "Stopped"}  # endpoints, too, can end as Failed
 POLL_S = 0.5
-# Of the resources table: a kind, and the member that holds its status.
-KINDS = {"training-job": "TrainingJobStatus", "endpoint": "EndpointStatus"}
 
 
 def lines(state: Path, name: str) -> Iterator[str]:
@@ -70,10 +72,10 @@ class _Reading:
 
     def runs(self, name: str) -> bool:
         """Whether a job or an endpoint of this name may still write."""
-        for kind, member in KINDS.items():
+        for kind in (TRAINING_JOB, ENDPOINT):  # endpoints, too, can end as Failed
             sql = "SELECT body FROM resources WHERE kind = ? AND name = ?"
-            for (body,) in self.connection.execute(sql, (kind, name)):
-                if json.loads(body)[member] not in ENDED:
+            for (body,) in self.connection.execute(sql, (kind.stored, name)):
+                if json.loads(body)[kind.status_member] not in ENDED:
                     return True
         return False
 

@@ -9,18 +9,15 @@ and the refusal recorded. Bodies pass through in pieces, so their size does not 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import sys
-import threading
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local_sagemaker.client.certificates import Authority
+from local_sagemaker.client.proxy import Handler, Proxy
 from local_sagemaker.client.recording import (
     Call,
     Journal,
@@ -31,28 +28,18 @@ from local_sagemaker.client.recording import (
     recognise,
     with_length,
 )
-from local_sagemaker.core.errors import xml_text
-from local_sagemaker.core.signatures import SIGNED_HOST
+from local_sagemaker.core.errors import error_xml
 
 AWS = re.compile(r"[a-z0-9.-]+\.amazonaws\.com")
 # S3's addresses: https://BUCKET.s3.REGION.amazonaws.com/KEY, also without bucket or region.
 S3 = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z]{2}-[a-z-]+-\d)?\.amazonaws\.com")
 LOOPBACK = {"127.0.0.1", "localhost"}
 TRUSTED = "AWS_CA_BUNDLE and its like"
-PIECE = 1024 * 1024
 MOST_READ = 64 * 1024 * 1024  # bytes of a body that is read whole: all but objects are small
-PER_CONNECTION = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "expect"}
-ERROR_XML = {
-    "query": "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}"
-    "</Message></Error><RequestId>local</RequestId></ErrorResponse>",
-    "s3": "<Error><Code>{code}</Code><Message>{message}</Message></Error>",
-}
 
 
-class RecordingProxy(ThreadingHTTPServer):
-    """Stands between clients and the engine until it is closed."""
-
-    daemon_threads = True
+class RecordingProxy(Proxy):
+    """Records what it hands on, until it is closed."""
 
     def __init__(self, engine: str, record: Path, deny: Collection[str] = ()) -> None:
         """Listen on a free port of 127.0.0.1.
@@ -63,14 +50,8 @@ class RecordingProxy(ThreadingHTTPServer):
             deny: operations as ``iam:GetRole`` that are answered with AccessDenied, as AWS does
                 where a caller's policy does not allow them.
         """
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.engine, self.deny = urlsplit(engine).netloc, frozenset(deny)
-        self.journal, self.authority = Journal(record), Authority()
-        threading.Thread(target=self.serve_forever, daemon=True, name="recording proxy").start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        self.journal, self.deny = Journal(record), frozenset(deny)
+        super().__init__(engine, _Handler)
 
     def handle_error(self, request, client_address) -> None:
         """Tell of a defect; a client that goes away is none, and the record shows status 0."""
@@ -78,43 +59,31 @@ class RecordingProxy(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    tls_host = ""  # whom the client believes it is talking to, inside a tunnel
-
-    def log_message(self, *_) -> None:
-        pass
+class _Handler(Handler):
+    server: RecordingProxy
 
     def do_CONNECT(self) -> None:
         host = self.path.rpartition(":")[0].lower()
         if not AWS.fullmatch(host):
             return self._refuse_host(host)
-        self.send_response_only(200, "Connection established")
-        self.end_headers()
-        context = self.server.authority.context(host)
         try:
-            self.request = context.wrap_socket(self.request, server_side=True)
+            self.answer_as(host)
         except OSError as error:
+            if self.tls_host:  # the client has gone
+                raise
             reason = f"the client broke off TLS ({type(error).__name__}): does it trust {TRUSTED}?"
-            self.close_connection = True
-            return self.server.journal.write(Call("?", "?", host, refused=reason))
-        with self.request:
-            self.tls_host = host
-            self.setup()  # streams over the tunnel's inside
-            self.close_connection = False
-            while not self.close_connection:
-                self.handle_one_request()
+            self.server.journal.write(Call("?", "?", host, refused=reason))
 
     def _serve(self) -> None:
         if self.path.startswith("http://"):  # asked as a proxy, without TLS
             return self._refuse_host(urlsplit(self.path).hostname or "")
-        named = self.headers.get("Host", "").rpartition(":")[0]
+        named = _name(self.headers.get("Host", ""))
         if not self.tls_host and named not in LOOPBACK:  # a foreign name that was made to lead here
             return self._refuse_host(named)
-        pieces = self._pieces()
+        pieces = self.pieces()
         whole = _joined(pieces) if is_rpc(self.headers) else b""
         target = self._target()
-        host = self.tls_host or self.headers.get("Host", "").rpartition(":")[0]
+        host = self.tls_host or named
         call = recognise(host, self.command, target, self.headers, whole)
         if not is_rpc(self.headers) and not (call.operation != "?" and body_member(call)):
             whole = _joined(pieces)
@@ -133,31 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
         bucket = match["bucket"] if match else None
         return f"/{bucket}{self.path}" if bucket else self.path
 
-    def _pieces(self) -> Iterator[bytes]:
-        """The request's body, in pieces."""
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            yield from self._chunks()
-            return
-        left = int(self.headers.get("Content-Length") or 0)
-        while left > 0 and (piece := self.rfile.read(min(PIECE, left))):
-            left -= len(piece)
-            yield piece
-
-    def _chunks(self) -> Iterator[bytes]:
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            while size > 0 and (piece := self.rfile.read(min(PIECE, size))):
-                size -= len(piece)
-                yield piece
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-
     def _hand_on(self, call: Call, target: str, body: _Counted) -> None:
         """Ask the engine, record the request, and only then pass the answer to the client."""
-        with contextlib.closing(http.client.HTTPConnection(self.server.engine)) as engine:
+        with contextlib.ExitStack() as asking:
             status, more, page = 0, False, None
             try:
-                answer = self._answer_to(engine, target, body)
+                answer = asking.enter_context(self.engines_answer(target, body))
                 status = answer.status
                 if pages(call):  # a page is small, an object may not be
                     page = answer.read()
@@ -166,39 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
                 length = int(self.headers.get("X-Amz-Decoded-Content-Length") or body.bytes)
                 told = replace(with_length(call, length), status=status, more=more)
                 self.server.journal.write(told)
-            self._pass_back(answer, page)
-
-    def _answer_to(
-        self, engine: http.client.HTTPConnection, target: str, body: _Counted
-    ) -> http.client.HTTPResponse:
-        engine.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
-        engine.putheader("Host", self.server.engine)
-        for name, value in self.headers.items():
-            if name.lower() not in PER_CONNECTION | {"host", SIGNED_HOST.lower()}:
-                engine.putheader(name, value)
-        engine.putheader(SIGNED_HOST, self.headers.get("Host", ""))
-        chunked = "Transfer-Encoding" in self.headers
-        if chunked:
-            engine.putheader("Transfer-Encoding", "chunked")
-        engine.endheaders(body, encode_chunked=chunked)
-        return engine.getresponse()
-
-    def _pass_back(self, answer: http.client.HTTPResponse, read: bytes | None) -> None:
-        """Send the answer on; `read` is its body, if that has been read already."""
-        self.send_response_only(answer.status, answer.reason)
-        has_length = "Content-Length" in answer.headers
-        for name, value in answer.headers.items():
-            if name.lower() not in PER_CONNECTION:
-                self.send_header(name, value)
-        if not has_length:  # then the end of the connection is the end of the answer
-            self.send_header("Connection", "close")
-            self.close_connection = True
-        self.end_headers()
-        if read is not None:
-            self.wfile.write(read)
-            return
-        while piece := answer.read(PIECE):
-            self.wfile.write(piece)
+            self.pass_back(answer, page)
 
     def _refuse_host(self, host: str) -> None:
         reason = "not a host of AWS" if not AWS.fullmatch(host) else "AWS is asked over TLS only"
@@ -213,8 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
             text = json.dumps({"__type": "AccessDeniedException", "message": message})
             self._answer(403, "application/x-amz-json-1.1", text, "AccessDeniedException")
         else:
-            form = ERROR_XML["s3" if call.service == "s3" else "query"]
-            text = form.format(code="AccessDenied", message=xml_text(message))
+            protocol = "s3" if call.service == "s3" else "query"
+            text = error_xml("AccessDenied", message, protocol).decode()
             self._answer(403, "text/xml", text)
 
     def _answer(self, status: int, content_type: str, text: str, error: str = "") -> None:
@@ -239,6 +157,11 @@ class _Counted:
         for piece in self._pieces:
             self.bytes += len(piece)
             yield piece
+
+
+def _name(host: str) -> str:
+    """The name in a ``Host`` header, which may have a port."""
+    return re.sub(r":\d+$", "", host.strip()).lower()
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:

@@ -8,38 +8,30 @@ import json
 from collections.abc import Callable
 
 from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, Kind
 
 PAGE = 10  # SageMaker's default MaxResults
-ORDERS = {"Name": "{kind}Name", "CreationTime": "CreationTime", "Status": "{kind}Status"}
-MEMBERS = {kind: f"{kind}s" for kind in ("Model", "EndpointConfig", "Endpoint")}
-# What botocore's text says of each operation; the others are Ascending.
-DESCENDING = ("Model", "EndpointConfig", "Endpoint")
 
 
-def page(found: list[dict], request: dict, kind: str) -> dict:
-    """The asked page of `found` as ``{kind}Summaries`` (or ``{kind}s``) with its NextToken.
-
-    Args:
-        found: descriptions with ``{kind}Name``, ``CreationTime`` and, if any, ``{kind}Status``.
-        kind: the resource as the API's members name it, such as ``TrainingJob``.
-    """
-    name, tests = f"{kind}Name", _tests(kind)
+def page(found: list[dict], request: dict, kind: Kind) -> dict:
+    """The asked page of `found`, descriptions of one kind, with its NextToken."""
+    name, tests = kind.name_member, _tests(kind)
     for member in tests.keys() & request.keys():
         found = [item for item in found if tests[member](item, request[member])]
-    order = ORDERS[request.get("SortBy", "CreationTime")].format(kind=kind)
-    default = "Descending" if kind in DESCENDING else "Ascending"
+    orders = {"Name": name, "Status": kind.status_member}
+    order = orders.get(request.get("SortBy"), "CreationTime")
+    default = "Descending" if kind.newest_first else "Ascending"
     descending = request.get("SortOrder", default) == "Descending"
-    member = MEMBERS.get(kind, f"{kind}Summaries")
-    return cut(found, request, member, lambda item: [item[order], item[name]], descending)
+    return cut(found, request, kind.listed, lambda item: [item[order], item[name]], descending)
 
 
-def _tests(kind: str) -> dict[str, Callable[[dict, object], bool]]:
+def _tests(kind: Kind) -> dict[str, Callable[[dict, object], bool]]:
     """For each filter of the request whether it lets an item pass."""
     # The model says "after" for jobs, "greater than or equal to" for what endpoints are made of.
-    inclusive = kind in MEMBERS
+    inclusive = kind in {MODEL, ENDPOINT_CONFIG, ENDPOINT}
     return {
-        "NameContains": lambda item, value: value in item[f"{kind}Name"],
-        "StatusEquals": lambda item, value: item.get(f"{kind}Status") == value,
+        "NameContains": lambda item, value: value in item[kind.name_member],
+        "StatusEquals": lambda item, value: item.get(kind.status_member) == value,
         "CreationTimeAfter": lambda item, value: (
             item["CreationTime"] > value or (inclusive and item["CreationTime"] == value)
         ),

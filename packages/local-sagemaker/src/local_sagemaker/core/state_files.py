@@ -14,7 +14,8 @@ LOG, OLD_LOG = "engine.log", "engine.log.old"
 RUNNING, RUNNING_DRAFT = "engine.json", "engine.json.new"
 COMMAND = "run.json"
 ACCESS_KEY, ACCESS_KEY_DRAFT = "access-key.json", "access-key.json.new"
-CERTIFICATE, AUTHORITIES = "stand-in.pem", "authorities.pem"
+CERTIFICATE, IDENTITY, AUTHORITIES = "stand-in.pem", "identity.pem", "authorities.pem"
+IDENTITY_KEY = "identity-key.pem"
 SDK_CONFIG = "sdk.yaml"
 NO_AWS_CONFIG, AWS_CONFIG, AWS_CREDENTIALS = "no-aws-config", "aws-config", "aws-credentials"
 
@@ -27,12 +28,13 @@ PARTS = {
     "environments": [ENVIRONMENTS],
     "uploads on their way": [INCOMING],
     "engine's log": [LOG, OLD_LOG],
-    "access key": [ACCESS_KEY, ACCESS_KEY_DRAFT, AWS_CREDENTIALS],
+    "access key": [ACCESS_KEY, ACCESS_KEY_DRAFT, AWS_CREDENTIALS, IDENTITY_KEY],
     "other": [
         RUNNING,
         RUNNING_DRAFT,
         COMMAND,
         CERTIFICATE,
+        IDENTITY,
         AUTHORITIES,
         SDK_CONFIG,
         NO_AWS_CONFIG,

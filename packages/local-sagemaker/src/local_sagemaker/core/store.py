@@ -154,6 +154,8 @@ class Store:
                 self._db.close()
                 raise
         except (OSError, sqlite3.Error) as error:
+            if is_disk_full(error):
+                raise
             raise StateError(
                 f"cannot open the database {file}: {error}. Nothing was changed: put back a copy "
                 "of it, or name another folder with --state"

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.kinds import named
 from local_sagemaker.core.listing import cut
 from local_sagemaker.core.store import Store
 
 LIMIT = 50  # tags of one resource, as everywhere on AWS
-TAGGABLE = {  # the resource's part of an ARN -> the store's kind
-    "training-job": "training-job",
-    "hyper-parameter-tuning-job": "tuning-job",
-    "model": "model",
-    "endpoint-config": "endpoint-config",
-    "endpoint": "endpoint",
-}
 
 
 class Tags:
@@ -22,7 +15,6 @@ class Tags:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.handlers = {"AddTags": self.add, "ListTags": self.list, "DeleteTags": self.delete}
 
     def _find(self, arn: str) -> tuple[str, str, dict[str, str]]:
         """Kind and name of a resource, and its tags.
@@ -30,13 +22,12 @@ class Tags:
         Raises:
             ApiError: ValidationException if there is no such resource.
         """
-        place, _, resource = arn.partition(f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:")
-        kind, _, name = resource.partition("/")
-        found = None if place else self.store.get(TAGGABLE.get(kind, ""), name)
+        kind, name = named(arn) or (None, "")
+        found = self.store.get(kind.stored, name) if kind else None
         if found is None:
             raise invalid(f"Could not find the resource '{arn}'")
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
-        return TAGGABLE[kind], name, tags
+        return kind.stored, name, tags
 
     def _keep(self, kind: str, name: str, tags: dict[str, str]) -> list[dict]:
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]

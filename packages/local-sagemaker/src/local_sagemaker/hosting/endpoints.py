@@ -9,55 +9,42 @@ import threading
 import time
 from collections.abc import Callable
 
-from local_sagemaker.aws.cloudwatch import CloudWatch
-from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files, waiters
-from local_sagemaker.core.errors import ApiError, invalid
-from local_sagemaker.core.store import Store, is_disk_full
+from local_sagemaker.core.errors import ApiError, failure_reason, invalid
+from local_sagemaker.core.kinds import ENDPOINT
+from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.hosting import capture, deployments, resources, variants
-from local_sagemaker.hosting.instance import REASON_LENGTH, HostedInstance
+from local_sagemaker.hosting.instance import HostedInstance
 from local_sagemaker.hosting.invocations import Invocations
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.hosting.models import Models
-from local_sagemaker.hosting.variants import HostedVariant
+from local_sagemaker.hosting.variants import Fleet, HostedVariant
 
 log = logging.getLogger(__name__)
-KIND = "endpoint"
 AT_REST = {"InService", "Failed"}
-
-Fleet = dict[str, HostedVariant]  # by the variant's name
 
 
 class Endpoints:
     """All models, configurations and endpoints of one engine."""
 
-    def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
-        self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / state_files.ENDPOINTS
-        self.models = Models(store, s3)
+    def __init__(self, services: Services) -> None:
+        self.services, self.store = services, services.store
+        self.models = Models(services.store, services.s3)
         # By endpoint: the variants in service, and those on their way there.
         self.hosted: dict[str, Fleet] = {}
         self.deploying: dict[str, Fleet] = {}
         self.closing = threading.Event()
-        self.capture = capture.Capture(s3)
-        self.invoke = Invocations(self).invoke
-        self.handlers: dict[str, Callable[[dict], dict]] = {
-            **self.models.handlers,
-            **resources.handlers(store, "Endpoint"),
-            "CreateEndpoint": self.create,
-            "UpdateEndpoint": self.update,
-            "UpdateEndpointWeightsAndCapacities": self.rescale,
-            "DescribeEndpoint": self.describe,
-            "DeleteEndpoint": self.delete,
-        }
+        self.capture = capture.Capture(services.s3)
+        self.invoke = Invocations(services, self.hosted.get, self.capture).invoke
 
     def restore(self) -> None:
         """Serve again what was served when the engine ended, and end what was being deleted."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for endpoint in self.store.all(KIND):
+        shutil.rmtree(self.store.folder / state_files.ENDPOINTS, ignore_errors=True)
+        for endpoint in self.store.all(ENDPOINT.stored):
             name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
             if status == "Deleting":
-                self.store.remove(KIND, name)
+                self.store.remove(ENDPOINT.stored, name)
                 continue
             if "Deployment" not in endpoint:
                 endpoint = self._of_older_engine(endpoint)
@@ -73,7 +60,7 @@ class Endpoints:
         except ApiError as error:
             nothing = {"EndpointConfigName": config, "Variants": [], "DataCaptureConfig": None}
             changes |= {"Pending": nothing, "EndpointStatus": "Failed", "FailureReason": str(error)}
-        return self.store.update(KIND, name, **changes)
+        return self.store.update(ENDPOINT.stored, name, **changes)
 
     def _serve_again(self, name: str, served: dict | None, pending: dict | None) -> None:
         if served is None:
@@ -94,7 +81,7 @@ class Endpoints:
         deployment = self.models.deployment(request["EndpointConfigName"])
         new = {"EndpointStatus": "Creating", "Deployment": None, "Pending": deployment}
         with self.store.lock:
-            answer = resources.make(self.store, "Endpoint", request, **new)
+            answer = resources.make(self.store, ENDPOINT, request, **new)
             self._deploy(request["EndpointName"], "Creating", deployment)
         return answer
 
@@ -102,7 +89,7 @@ class Endpoints:
         resources.refuse(request, "", deployments.NOT_IN_DEPLOYMENTS)
         name = request["EndpointName"]
         with self.store.lock:
-            resources.get(self.store, "Endpoint", name)
+            resources.get(self.store, ENDPOINT, name)
             deployment = self.models.deployment(request["EndpointConfigName"])
             endpoint = self._in_service(name)
             if request.get("RetainAllVariantProperties"):
@@ -124,7 +111,7 @@ class Endpoints:
 
     def describe(self, request: dict) -> dict:
         waiters.hold(lambda: self._is_at_rest(request["EndpointName"]))
-        endpoint = resources.get(self.store, "Endpoint", request["EndpointName"])
+        endpoint = resources.get(self.store, ENDPOINT, request["EndpointName"])
         fleet = self.hosted.get(endpoint["EndpointName"], {})
         served, pending = endpoint["Deployment"], endpoint["Pending"]
         shown = served or pending
@@ -144,6 +131,9 @@ class Endpoints:
         endpoint["DataCaptureConfig"] = capture.summary(shown["DataCaptureConfig"], bool(fleet))
         return endpoint
 
+    def list(self, request: dict) -> dict:
+        return resources.listed(self.store, ENDPOINT, request)
+
     def delete(self, request: dict) -> dict:
         """DeleteEndpoint; answered when the processes have ended. AWS answers at once."""
         name = request["EndpointName"]
@@ -152,11 +142,11 @@ class Endpoints:
             self._note(name, "Deleting")
             fleet = self.hosted.pop(name, {})
         variants.close(_instances(fleet))
-        self.store.remove(KIND, name)
+        self.store.remove(ENDPOINT.stored, name)
         return {}
 
     def _is_at_rest(self, name: str) -> bool:
-        endpoint = self.store.get(KIND, name)
+        endpoint = self.store.get(ENDPOINT.stored, name)
         return endpoint is None or endpoint["EndpointStatus"] in AT_REST or self.closing.is_set()
 
     def _in_service(self, name: str) -> dict:
@@ -167,7 +157,7 @@ class Endpoints:
         return endpoint
 
     def _not_in_progress(self, name: str) -> dict:
-        endpoint = resources.get(self.store, "Endpoint", name)
+        endpoint = resources.get(self.store, ENDPOINT, name)
         if endpoint["EndpointStatus"] not in AT_REST:
             raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
         return endpoint
@@ -184,7 +174,7 @@ class Endpoints:
         """Start `deployment` beside what serves; `following` is deployed after it."""
         with self.store.lock:
             fleet = {
-                spec["VariantName"]: HostedVariant(self, name, spec)
+                spec["VariantName"]: HostedVariant(self.services, name, spec, self.give_up)
                 for spec in deployment["Variants"]
             }
             self.deploying[name] = fleet
@@ -218,7 +208,7 @@ class Endpoints:
 
     def _settle(self, name: str, former: Fleet | None, reason: str) -> None:
         """A deployment failed: what served before it serves on, as on SageMaker."""
-        reason = reason[:REASON_LENGTH]
+        reason = failure_reason(reason)
         if former is None:
             self._tell(name, None, "Failed", FailureReason=reason)
         else:
@@ -264,13 +254,13 @@ class Endpoints:
 
     def _note(self, name: str, status: str, **changes) -> None:
         changes |= {"EndpointStatus": status, "LastModifiedTime": time.time()}
-        self.store.update(KIND, name, **changes)
+        self.store.update(ENDPOINT.stored, name, **changes)
 
     def give_up(self, failed: HostedInstance, reason: str) -> None:
         """Fail the endpoint of an instance whose process cannot be kept running."""
         fleet = self.hosted.get(failed.endpoint, {})
         if failed in _instances(fleet):  # else it was replaced or deleted meanwhile
-            self._tell(failed.endpoint, fleet, "Failed", FailureReason=reason[:REASON_LENGTH])
+            self._tell(failed.endpoint, fleet, "Failed", FailureReason=failure_reason(reason))
             variants.close(_instances(fleet))
 
 

@@ -7,36 +7,35 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
-from local_sagemaker.aws.cloudwatch import ENDPOINT_LOGS
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files
+from local_sagemaker.core.errors import failure_reason
+from local_sagemaker.core.kinds import ENDPOINT_LOGS
 from local_sagemaker.core.shell_path import temporary
 from local_sagemaker.hosting import model_data
 from local_sagemaker.hosting.model_data import HostingFailed
 from local_sagemaker.runtime import container, isolation
-from local_sagemaker.runtime.output import Output
-
-if TYPE_CHECKING:
-    from local_sagemaker.hosting.endpoints import Endpoints
+from local_sagemaker.runtime.process import ContainerProcess
 
 # All from SageMaker's documentation of real-time inference.
 START_LIMIT_S = 480  # ContainerStartupHealthCheckTimeoutInSeconds, if the variant sets none
 PING_LIMIT_S = 2
 INVOKE_LIMIT_S = 60  # for the container's answer to /invocations
-REASON_LENGTH = 1024  # characters of FailureReason
 STOP_GRACE_S = 2  # seconds between SIGTERM and SIGKILL; nobody should wait longer here
 SOCKET_LENGTH = 100  # a Unix socket's path may have 107 bytes
 POLL_S = 0.1
 RESTARTS = 3  # in a row, of a process that ends soon after its start
 STEADY_S = 10  # a process that served so long has not ended soon
 PYTHON = "python"
+
+OnFailure = Callable[["HostedInstance", str], None]
 
 
 class Unreachable(Exception):
@@ -65,21 +64,26 @@ class _UnixConnection(http.client.HTTPConnection):
 class HostedInstance:
     """A model's process behind a Unix socket: no port is opened for it."""
 
-    def __init__(self, endpoints: Endpoints, endpoint: str, spec: dict) -> None:
-        """`spec` is a ProductionVariant with its model's ``Container`` definition."""
-        self.endpoints, self.endpoint, self.spec = endpoints, endpoint, spec
+    def __init__(
+        self, services: Services, endpoint: str, spec: dict, on_failure: OnFailure
+    ) -> None:
+        """`spec` is a ProductionVariant with its model's ``Container`` definition.
+
+        `on_failure` is called, with the reason, if the process cannot be kept in service.
+        """
+        self.services, self.endpoint, self.spec = services, endpoint, spec
+        self._on_failure = on_failure
         self.name, self.container = spec["VariantName"], spec["Container"]
         identifier = secrets.token_hex(4)
         self.group = ENDPOINT_LOGS + endpoint
         self.stream = f"{self.name}/i-{identifier}"
-        self.folder = endpoints.folder / identifier
+        self.folder = services.store.folder / state_files.ENDPOINTS / identifier
         self.ml = self.folder / "ml"
         self.socket = self.folder / "socket"
         if len(str(self.socket)) > SOCKET_LENGTH:
             self.socket = Path(tempfile.mkdtemp(prefix="endpoint-", dir=temporary())) / "socket"
         self.tail: deque[str] = deque(maxlen=40)
-        self.output = Output(self._publish)
-        self.process = None
+        self.process: ContainerProcess | None = None
         self.in_service = False
         self.soon_ended = 0  # processes in a row
         self.closed = threading.Event()
@@ -91,15 +95,15 @@ class HostedInstance:
         Raises:
             HostingFailed: in SageMaker's words, and with the last lines of the log.
         """
-        for line in [container.banner(self.container["Image"]), *self.spec.get("Notes", [])]:
-            self._log(line)
+        self.log = self.services.cloudwatch.log(self.group, self.stream)
+        self._write([container.banner(self.container["Image"]), *self.spec.get("Notes", [])])
         download_limit_s = self.spec.get("ModelDataDownloadTimeoutInSeconds")
-        model_data.fetch(self.endpoints.s3, self.container, self.ml, self.folder, download_limit_s)
+        model_data.fetch(self.services.s3, self.container, self.ml, self.folder, download_limit_s)
         self._launch()
         limit = self.spec.get("ContainerStartupHealthCheckTimeoutInSeconds", START_LIMIT_S)
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline and not self.closed.is_set():
-            if self.process.poll() is not None:
+            if self.process.has_ended():
                 self.reader.join(timeout=5)
                 raise HostingFailed(self._unhealthy("It ended."))
             if self._answers():
@@ -113,7 +117,7 @@ class HostedInstance:
             f"The primary container for production variant {self.name} did not pass the ping "
             f"health check. Please check CloudWatch logs for this endpoint. {what} Last lines:\n"
         )
-        return head + "\n".join(self.tail)[-(REASON_LENGTH - len(head)) :]
+        return failure_reason(head, self.tail)
 
     def _launch(self) -> None:
         with self._lock:
@@ -124,21 +128,19 @@ class HostedInstance:
                     time.monotonic(),
                     False,
                 )
-                self.reader = threading.Thread(
-                    target=self._read_output, args=(self.process.stdout,), daemon=True
-                )
+                self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
                 self.reader.start()
 
-    def _process(self) -> subprocess.Popen:
+    def _process(self) -> ContainerProcess:
         scratch, given = self.folder / "scratch", self.container.get("Environment", {})
-        shared = self.endpoints.store.folder / state_files.ENVIRONMENTS
+        shared = self.services.store.folder / state_files.ENVIRONMENTS
         submitted = given.get(model_data.SUBMIT, "").startswith("s3://")
         place = "code" if submitted else "model/code"
         code = container.inside(self.ml, f"{container.ML}/{place}")
         environment = {
             **container.environment(
-                self.endpoints.url,
-                self.endpoints.store.access_key,
+                self.services.url,
+                self.services.store.access_key,
                 scratch,
                 self.ml,
                 self.container["Image"],
@@ -153,26 +155,22 @@ class HostedInstance:
         command = [PYTHON, "-m", "local_sagemaker.runtime.inside.serve", str(self.socket)]
         cwd = container.inside(self.ml, f"{container.ML}/model")
         kept = [self.socket.parent, *container.kept(scratch, shared)]
-        return isolation.start(self.ml, scratch, command, environment, cwd, kept=kept)
+        return ContainerProcess(
+            isolation.start(self.ml, scratch, command, environment, cwd, kept=kept)
+        )
 
-    def _read_output(self, output: IO[bytes]) -> None:
-        """Send the process's output to CloudWatch; when it ends, see to its successor."""
-        with output:
-            self.output.read(output.fileno())
+    def _read(self, process: ContainerProcess) -> None:
+        """Send the process's lines to CloudWatch; when it ends, see to its successor."""
+        for lines in process.lines():
+            self._write(lines)
+        self.log.flush()
         if self.in_service:
             self._restart()
 
-    def _log(self, line: str) -> None:
-        self.output.send([line.encode()])
-
-    def _publish(self, raw: list[bytes]) -> None:
-        """Send lines to CloudWatch."""
-        lines = [line.decode("utf-8", "replace").rstrip() for line in raw]
-        lines = [line for line in lines if line]
+    def _write(self, lines: list[str]) -> None:
         self.tail.extend(lines)
-        events = [(int(time.time() * 1000), line) for line in lines]
-        if events and not self.closed.is_set():
-            self.endpoints.cloudwatch.put_log_events(self.group, self.stream, events)
+        if not self.closed.is_set():
+            self.log.write(lines)
 
     def _restart(self) -> None:
         """Start a process that ended by itself again; give up on one that keeps ending."""
@@ -182,10 +180,10 @@ class HostedInstance:
             return
         if self.soon_ended > RESTARTS:
             why = self._unhealthy(f"It ended {self.soon_ended} times in a row.")
-            threading.Thread(target=self.endpoints.give_up, args=(self, why)).start()
+            threading.Thread(target=self._on_failure, args=(self, why)).start()
         else:
             self.process.wait()
-            self._log("local_sagemaker: the process has ended and is started again")
+            self._write(["local_sagemaker: the process has ended and is started again"])
             self._launch()
 
     def _answers(self) -> bool:
@@ -228,17 +226,13 @@ class HostedInstance:
         with self._lock:
             self.closed.set()
         if self.process:
-            isolation.terminate(self.process)
+            self.process.stop(STOP_GRACE_S)
 
     def close(self) -> None:
         """End the process and remove the instance's files."""
         self.terminate()
         if self.process:
-            try:
-                self.process.wait(timeout=STOP_GRACE_S)
-            except subprocess.TimeoutExpired:
-                isolation.kill(self.process)
-                self.process.wait()
+            self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.socket.parent != self.folder:
             shutil.rmtree(self.socket.parent, ignore_errors=True)

@@ -9,17 +9,16 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker import ACCOUNT
 from local_sagemaker.aws.cloudwatch import ENDPOINT_METRICS
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core.errors import ApiError
+from local_sagemaker.core.kinds import ENDPOINT, arn
 from local_sagemaker.hosting import instance as hosting
+from local_sagemaker.hosting.capture import Capture
 from local_sagemaker.hosting.instance import Died, HostedInstance, TimedOut, Unreachable
-from local_sagemaker.hosting.variants import HostedVariant
-
-if TYPE_CHECKING:
-    from local_sagemaker.hosting.endpoints import Endpoints
+from local_sagemaker.hosting.variants import Fleet, HostedVariant
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +64,11 @@ class Result:
 class Invocations:
     """InvokeEndpoint on the endpoints of one engine."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
-        self.endpoints = endpoints
+    def __init__(
+        self, services: Services, fleet_of: Callable[[str], Fleet | None], capture: Capture
+    ) -> None:
+        """`fleet_of` gives the variants of an endpoint that is in service, or None."""
+        self.services, self.fleet_of, self.capture = services, fleet_of, capture
 
     def invoke(self, name: str, way: str, environ: dict, start_response: Callable) -> list[bytes]:
         """Answer a request (WSGI) to ``/endpoints/<name>/<way>``: bytes in, bytes out."""
@@ -98,20 +100,20 @@ class Invocations:
             raise _too_large(instance, result)
         taken = (headers["Content-Type"], body), (result.content_type, result.body)
         inference_id = _header(environ, "Inference-Id")
-        self.endpoints.capture.take(capture, name, variant.name, *taken, inference_id)
+        self.capture.take(capture, name, variant.name, *taken, inference_id)
         return _answer(variant, result)
 
     def _endpoint(self, name: str) -> dict:
-        endpoint = self.endpoints.store.get("endpoint", name)
+        endpoint = self.services.store.get(ENDPOINT.stored, name)
         if endpoint is None:
             raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.")
-        if name not in self.endpoints.hosted:
+        if self.fleet_of(name) is None:
             status = endpoint["EndpointStatus"]
             raise ApiError("ValidationError", f"Endpoint {name} is {status}, not InService.")
         return endpoint
 
     def _choose(self, name: str, wanted: str | None) -> HostedVariant:
-        fleet = self.endpoints.hosted.get(name, {})
+        fleet = self.fleet_of(name) or {}
         if wanted is not None:
             if wanted not in fleet:
                 raise ApiError("ValidationError", f"Variant {wanted} not found.")
@@ -135,7 +137,7 @@ class Invocations:
             ("OverheadLatency", (seconds - result.seconds) * 1e6, "Microseconds"),
         ]
         try:
-            self.endpoints.cloudwatch.put_metrics(ENDPOINT_METRICS, dimensions, values, time.time())
+            self.services.cloudwatch.put_metrics(ENDPOINT_METRICS, dimensions, values, time.time())
         except sqlite3.OperationalError:  # the model has answered: that is what was asked for
             log.warning("metrics of %s are lost", variant.endpoint, exc_info=True)
 
@@ -233,7 +235,7 @@ def _from_model(instance: HostedInstance, status: int, text: str, said: str) -> 
         status=424,
         OriginalStatusCode=status,
         OriginalMessage=said,
-        LogStreamArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{instance.group}",
+        LogStreamArn=arn("logs", f"log-group:{instance.group}"),
     )
 
 

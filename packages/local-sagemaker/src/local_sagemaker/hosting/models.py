@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.kinds import ENDPOINT_CONFIG, MODEL
 from local_sagemaker.core.store import Store
 from local_sagemaker.core.validation import check_unique
 from local_sagemaker.hosting import capture, model_data, resources
@@ -50,15 +49,8 @@ class Models:
 
     def __init__(self, store: Store, s3: S3) -> None:
         self.store, self.s3 = store, s3
-        self.handlers: dict[str, Callable[[dict], dict]] = {
-            **resources.handlers(store, "Model"),
-            **resources.handlers(store, "EndpointConfig"),
-            "CreateModel": self.create_model,
-            "DescribeModel": self.describe_model,
-            "CreateEndpointConfig": self.create_config,
-        }
 
-    def create_model(self, request: dict) -> dict:
+    def create(self, request: dict) -> dict:
         definition = container_of(request)
         _check_container(definition)
         resources.refuse(
@@ -68,17 +60,23 @@ class Models:
         )
         for source in model_data.sources(definition):
             self._check_source(source)
-        return resources.make(self.store, "Model", request)
+        return resources.make(self.store, MODEL, request)
 
-    def describe_model(self, request: dict) -> dict:
+    def describe(self, request: dict) -> dict:
         """A model as AWS tells it, with its defaults."""
-        model = resources.get(self.store, "Model", request["ModelName"])
+        model = resources.get(self.store, MODEL, request["ModelName"])
         told = {"EnableNetworkIsolation": False, **model}
         if "PrimaryContainer" in told:
             told["PrimaryContainer"] = _described(told["PrimaryContainer"])
         if "Containers" in told:
             told["Containers"] = [_described(each) for each in told["Containers"]]
         return told
+
+    def list(self, request: dict) -> dict:
+        return resources.listed(self.store, MODEL, request)
+
+    def delete(self, request: dict) -> dict:
+        return resources.delete(self.store, MODEL, request)
 
     def _check_source(self, source: dict) -> None:
         address = source["S3Uri"]
@@ -97,19 +95,28 @@ class Models:
         check_unique("ProductionVariants.VariantName", [v["VariantName"] for v in variants])
         for number, variant in enumerate(variants):
             _check_variant(variant, f"ProductionVariants[{number}].")
-            resources.get(self.store, "Model", variant["ModelName"])
+            resources.get(self.store, MODEL, variant["ModelName"])
         capture.check(request.get("DataCaptureConfig"))
-        return resources.make(self.store, "EndpointConfig", request)
+        return resources.make(self.store, ENDPOINT_CONFIG, request)
+
+    def describe_config(self, request: dict) -> dict:
+        return resources.get(self.store, ENDPOINT_CONFIG, request["EndpointConfigName"])
+
+    def list_configs(self, request: dict) -> dict:
+        return resources.listed(self.store, ENDPOINT_CONFIG, request)
+
+    def delete_config(self, request: dict) -> dict:
+        return resources.delete(self.store, ENDPOINT_CONFIG, request)
 
     def deployment(self, config_name: str) -> dict:
         """What an endpoint of a configuration serves, whole.
 
         A copy, because a model or configuration may be deleted while an endpoint serves it.
         """
-        config = resources.get(self.store, "EndpointConfig", config_name)
+        config = resources.get(self.store, ENDPOINT_CONFIG, config_name)
         variants = []
         for variant in config["ProductionVariants"]:
-            model = resources.get(self.store, "Model", variant["ModelName"])
+            model = resources.get(self.store, MODEL, variant["ModelName"])
             variants.append(
                 {
                     **variant,

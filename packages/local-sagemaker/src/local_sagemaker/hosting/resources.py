@@ -3,64 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
-from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.kinds import Kind
 from local_sagemaker.core.listing import page
 from local_sagemaker.core.store import Store
 
-KINDS = {"Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint"}
-# Where two spellings exist, both are AWS's.
-NAMES = {"Model": "model", "EndpointConfig": "endpoint configuration", "Endpoint": "endpoint"}
 
-
-def arn(kind: str, name: str) -> str:
-    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{KINDS[kind]}/{name}"
-
-
-def get(store: Store, kind: str, name: str) -> dict:
+def get(store: Store, kind: Kind, name: str) -> dict:
     """A resource's description.
 
     Raises:
         ApiError: there is none.
     """
-    found = store.get(KINDS[kind], name)
+    found = store.get(kind.stored, name)
     if found is None:
-        raise invalid(f'Could not find {NAMES[kind]} "{arn(kind, name)}".')
+        raise invalid(f'Could not find {kind.text} "{kind.arn(name)}".')
     return found
 
 
-def make(store: Store, kind: str, request: dict, **members) -> dict:
+def make(store: Store, kind: Kind, request: dict, **members) -> dict:
     """Store a new resource: its request, its ARN, its times and `members`.
 
     Raises:
         ApiError: the name is taken.
     """
-    name, now = request[f"{kind}Name"], time.time()
+    name, now = request[kind.name_member], time.time()
     times = {"CreationTime": now, "LastModifiedTime": now}
     with store.lock:
-        if store.get(KINDS[kind], name):
-            raise invalid(f'Cannot create already existing {NAMES[kind]} "{arn(kind, name)}".')
-        body = {**request, f"{kind}Arn": arn(kind, name), **times, **members}
-        store.put(KINDS[kind], name, body)
-    return {f"{kind}Arn": arn(kind, name)}
+        if store.get(kind.stored, name):
+            raise invalid(f'Cannot create already existing {kind.text} "{kind.arn(name)}".')
+        body = {**request, kind.arn_member: kind.arn(name), **times, **members}
+        store.put(kind.stored, name, body)
+    return {kind.arn_member: kind.arn(name)}
 
 
-def handlers(store: Store, kind: str) -> dict[str, Callable[[dict], dict]]:
-    """Describe, List and Delete of one kind."""
+def listed(store: Store, kind: Kind, request: dict) -> dict:
+    """The answer to a List operation."""
+    return page(store.all(kind.stored), request, kind)
 
-    def delete(request: dict) -> dict:
-        with store.lock:
-            get(store, kind, request[f"{kind}Name"])
-            store.remove(KINDS[kind], request[f"{kind}Name"])
-        return {}
 
-    return {
-        f"Describe{kind}": lambda request: get(store, kind, request[f"{kind}Name"]),
-        f"List{kind}s": lambda request: page(store.all(KINDS[kind]), request, kind),
-        f"Delete{kind}": delete,
-    }
+def delete(store: Store, kind: Kind, request: dict) -> dict:
+    """Carry out a Delete operation.
+
+    Raises:
+        ApiError: there is none of this name.
+    """
+    with store.lock:
+        get(store, kind, request[kind.name_member])
+        store.remove(kind.stored, request[kind.name_member])
+    return {}
 
 
 def refuse(request: dict, where: str, members: dict[str, str]) -> None:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
-from local_sagemaker.hosting.instance import HostedInstance, Unreachable
-
-if TYPE_CHECKING:
-    from local_sagemaker.hosting.endpoints import Endpoints
+from local_sagemaker.aws.services import Services
+from local_sagemaker.hosting.instance import HostedInstance, OnFailure, Unreachable
 
 
 class HostedVariant:
     """The processes of one variant; every instance is a process with the model loaded."""
 
-    def __init__(self, endpoints: Endpoints, endpoint: str, spec: dict) -> None:
+    def __init__(
+        self, services: Services, endpoint: str, spec: dict, on_failure: OnFailure
+    ) -> None:
         """`spec` is a ProductionVariant with ``Container``, ``Weight`` and ``Count``."""
-        self.endpoints, self.endpoint, self.spec = endpoints, endpoint, spec
+        self.services, self.endpoint, self.spec = services, endpoint, spec
+        self._on_failure = on_failure  # of an instance in service
         self.name, self.weight = spec["VariantName"], spec["Weight"]
         self.instances = [self._instance() for _ in range(spec["Count"])]
 
     def _instance(self) -> HostedInstance:
-        return HostedInstance(self.endpoints, self.endpoint, self.spec)
+        return HostedInstance(self.services, self.endpoint, self.spec, self._on_failure)
 
     def pick(self) -> HostedInstance:
         """An instance for the next request, at random."""
@@ -42,6 +42,9 @@ class HostedVariant:
         start(new)
         self.instances, surplus = (self.instances + new)[:count], self.instances[count:]
         close(surplus)
+
+
+Fleet = dict[str, HostedVariant]  # an endpoint's variants, by their names
 
 
 def start(instances: list[HostedInstance]) -> None:

@@ -9,16 +9,20 @@ import shutil
 import sqlite3
 import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from local_sagemaker.aws.cloudwatch import TRAINING_LOGS, TRAINING_METRICS, as_number, captures
+from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
+from local_sagemaker.aws.printed_metrics import PrintedMetrics, numbers
 from local_sagemaker.aws.s3.downloads import DownloadError
 from local_sagemaker.aws.s3.service import split
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files
+from local_sagemaker.core.errors import failure_reason
+from local_sagemaker.core.kinds import TRAINING_JOB, TRAINING_LOGS
 from local_sagemaker.core.store import is_disk_full
-from local_sagemaker.runtime import container, isolation, log_text, requirements
+from local_sagemaker.runtime import container, isolation, requirements
+from local_sagemaker.runtime.output import Log
 from local_sagemaker.training import (
     channels,
     cluster,
@@ -31,14 +35,10 @@ from local_sagemaker.training.instance import Instance
 from local_sagemaker.training.mirroring import Mirroring, mirrors
 from local_sagemaker.training.outputs import Outputs, left_out
 from local_sagemaker.training.profiling import sampling
-from local_sagemaker.training.statuses import KIND, UNREAD, transition
-
-if TYPE_CHECKING:
-    from local_sagemaker.training.operations import TrainingJobs
+from local_sagemaker.training.slots import Slots
+from local_sagemaker.training.statuses import transition
 
 log = logging.getLogger(__name__)
-
-TAIL_LENGTH = 4096  # characters of a line that a FailureReason may need
 
 
 class JobFailed(Exception):
@@ -48,29 +48,44 @@ class JobFailed(Exception):
 class TrainingJob:
     """One job on its way; runs in a thread of its own."""
 
-    def __init__(self, jobs: TrainingJobs, description: dict, parallel: int) -> None:
-        self.jobs, self.description, self.parallel = jobs, description, parallel
+    def __init__(
+        self,
+        services: Services,
+        description: dict,
+        slots: Slots,
+        parallel: int,
+        closing: threading.Event,
+        on_end: Callable[[TrainingJob], None],
+    ) -> None:
+        """A job that waits for one of `slots`.
+
+        Args:
+            parallel: how many jobs its tuning job runs at a time.
+            closing: set when the engine ends; the next start tells then what happened.
+            on_end: called when the job has ended and its folder is removed.
+        """
+        self.services, self.description, self.slots = services, description, slots
+        self.parallel, self._closing, self._on_end = parallel, closing, on_end
         self.name = description["TrainingJobName"]
         self.image = description["AlgorithmSpecification"]["TrainingImage"]
-        self.folder = jobs.folder / self.name
+        self.folder = services.store.folder / state_files.JOBS / self.name
         self._launch(description["CreationTime"])
         self.stopping = threading.Event()
         self.over = "Stopped"  # the secondary status with which it ends once it is stopping
         self.reclaimable, self.ran_s = False, 0.0
         self.absence_s: float | None = None  # of instances, after those that were reclaimed
-        self.final: dict[str, dict] = {}
-        self.unread: dict[str, str | None] = {}
+        definitions = description["AlgorithmSpecification"].get("MetricDefinitions", [])
+        self.printed = PrintedMetrics(definitions)
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def _launch(self, moment: float) -> None:
         """Make instances with nothing on them: for the start, and after each interruption."""
         job, self.launched = self.description, int(moment)
+        self._logs: dict[str, Log] = {}
         hosts, views = cluster.hosts(job["ResourceConfig"]), channels.views(job)
-        self.instances = [
-            Instance(self.folder / host.name, host, hosts, self._publish, views) for host in hosts
-        ]
+        self.instances = [Instance(self.folder / host.name, host, hosts, views) for host in hosts]
         self.mirrorings = [
-            Mirroring(self.jobs.s3, each.tree, mirrors(job, each.tree), each.scratch)
+            Mirroring(self.services.s3, each.tree, mirrors(job, each.tree), each.scratch)
             for each in self.instances
         ]
 
@@ -95,11 +110,11 @@ class TrainingJob:
         wait = self.description["StoppingCondition"].get("MaxWaitTimeInSeconds")
         self.patience = self._timer(wait, "MaxWaitTimeExceeded")
         try:
-            if self.jobs.slots.acquire(self.stopping):
+            if self.slots.acquire(self.stopping):
                 try:
                     self._walk()
                 finally:
-                    self.jobs.slots.release()
+                    self.slots.release()
             else:
                 self._end(self.over)
         except JobFailed as failure:
@@ -110,22 +125,20 @@ class TrainingJob:
         finally:
             self.patience.cancel()
             shutil.rmtree(self.folder, ignore_errors=True)
-            self.jobs.rules.job_ended(self.name)
-            if self.jobs.running.get(self.name) is self:
-                del self.jobs.running[self.name]
+            self._on_end(self)
 
     def _fail(self, reason: str) -> None:
         for instance in self.instances:
             instance.kill()
-        self._end("Failed", FailureReason=reason[: outputs.REASON_LENGTH])
+        self._end("Failed", FailureReason=failure_reason(reason))
 
     def _end(self, status: str, **changes) -> None:
         """Record the end; on a full disk that may wait until there is room to write it down."""
         shutil.rmtree(self.folder, ignore_errors=True)
         while True:
             try:
-                if not self.jobs.closing:
-                    end_markers.put(self.jobs.s3, self.description)
+                if not self._closing.is_set():
+                    end_markers.put(self.services.s3, self.description)
                 return self._record(status, **changes)
             except (OSError, sqlite3.OperationalError) as error:
                 if not is_disk_full(error):
@@ -133,12 +146,13 @@ class TrainingJob:
             time.sleep(1)
 
     def _record(self, status: str, **changes) -> None:
-        if not self.jobs.closing:  # else the next start tells what happened
-            changes.update(self._printed())  # there may have been no room for the last of them
-            transition(self.jobs.store, self.name, status, **changes)
+        if not self._closing.is_set():  # else the next start tells what happened
+            # There may have been no room for the last of the metrics.
+            changes.update(self.printed.members())
+            transition(self.services.store, self.name, status, **changes)
 
     def _next(self, status: str, **changes) -> None:
-        with self.jobs.store.lock:  # after Stopping come only Uploading and the end
+        with self.services.store.lock:  # after Stopping come only Uploading and the end
             if status == "Uploading" or not self.stopping.is_set():
                 self._record(status, **changes)
 
@@ -172,7 +186,7 @@ class TrainingJob:
         return None if self.stopping.is_set() else self._execute()
 
     def _is_reclaimed(self) -> bool:
-        with self.jobs.store.lock:  # from here on nobody can reclaim them
+        with self.services.store.lock:  # from here on nobody can reclaim them
             self.reclaimable = False
             return self.absence_s is not None and not self.stopping.is_set()
 
@@ -185,7 +199,7 @@ class TrainingJob:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.stopping.wait(self.absence_s)
         self.absence_s = None
-        with self.jobs.store.lock:  # who stops the job stops either these or those
+        with self.services.store.lock:  # who stops the job stops either these or those
             self._launch(max(self.launched + 1, time.time()))
         self._next("Starting")
 
@@ -200,10 +214,10 @@ class TrainingJob:
 
     def _download(self) -> None:
         self._find_buckets()
-        end_markers.remove(self.jobs.s3, self.description)
+        end_markers.remove(self.services.s3, self.description)
         try:
             data = [each.ml / "input/data" for each in self.instances]
-            channels.fetch_all(self.jobs.s3, self.description, data)
+            channels.fetch_all(self.services.s3, self.description, data)
             for mirroring in self.mirrorings:
                 mirroring.restore()
         except DownloadError as error:
@@ -217,7 +231,7 @@ class TrainingJob:
         """Fail now rather than after the training if there is no place for its results."""
         for member, uri in outputs.places(self.description).items():
             bucket = split(uri)[0]
-            if not self.jobs.s3.has_bucket(bucket):
+            if not self.services.s3.has_bucket(bucket):
                 raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
 
     # The container
@@ -232,9 +246,9 @@ class TrainingJob:
         timer = self._timer(max(0, limit - self.ran_s), "MaxRuntimeExceeded")
         began = time.monotonic()
         for instance in self.instances:
-            self._log(instance, [container.banner(self.image)], time.time())
+            self._log(instance).write([container.banner(self.image)])
         hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
-        watching = machine_metrics.watching(self.jobs.cloudwatch, hosts, self.folder)
+        watching = machine_metrics.watching(self.services.cloudwatch, hosts, self.folder)
         try:
             with contextlib.ExitStack() as looking:
                 for mirroring in self.mirrorings:
@@ -245,12 +259,6 @@ class TrainingJob:
             timer.cancel()
             self.ran_s += time.monotonic() - began
 
-    def _sampling(self, instance: Instance) -> AbstractContextManager:
-        def tell(line: str) -> None:
-            self._log(instance, [line], time.time())
-
-        return sampling(self.description, instance, tell)
-
     def _timer(self, seconds: float | None, over: str) -> threading.Timer:
         """Stop the job after so many seconds, to end with the secondary status `over`."""
         timer = threading.Timer(seconds or 0, self._time_out, [over])
@@ -260,7 +268,7 @@ class TrainingJob:
         return timer
 
     def _time_out(self, over: str) -> None:
-        with self.jobs.store.lock:  # it may just have been stopped
+        with self.services.store.lock:  # it may just have been stopped
             if not self.stopping.is_set():
                 self.over = over
                 self._next("Stopping", TrainingJobStatus="Stopping")
@@ -269,81 +277,67 @@ class TrainingJob:
     def _run_on(self, instance: Instance) -> int:
         command = configuration.command(self.description, instance.ml)
         kept = container.kept(instance.scratch, self._environments)
-        return instance.run(command, self._environment(instance), kept, self._sampling)
+        instance.start(command, self._environment(instance), kept)
+        log_stream = self._log(instance)
+        with sampling(self.description, instance, lambda line: log_stream.write([line])):
+            for lines in instance.lines():
+                log_stream.write(lines)
+                self._take_metrics(lines)
+            log_stream.flush()
+            return instance.process.wait()
 
     @property
     def _environments(self) -> Path:
-        return self.jobs.store.folder / state_files.ENVIRONMENTS
+        return self.services.store.folder / state_files.ENVIRONMENTS
 
     def _environment(self, instance: Instance) -> dict[str, str]:
-        shared = self._environments
-        together = min(max(self.parallel, self.jobs.slots.used), self.jobs.slots.count)
+        together = min(max(self.parallel, self.slots.used), self.slots.count)
         threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
         return {
             **container.environment(
-                self.jobs.url,
-                self.jobs.store.access_key,
+                self.services.url,
+                self.services.store.access_key,
                 instance.scratch,
                 instance.ml,
                 self.image,
-                shared,
+                self._environments,
             ),
             **configuration.variables(self.description, threads),
         }
 
-    def _publish(self, instance: Instance, raw: list[bytes]) -> None:
-        """Send lines of output to CloudWatch, and look for metrics in them."""
-        now = time.time()
-        texts = [text for text in map(log_text.decoded, raw) if text]
-        instance.tail.extend(text[-TAIL_LENGTH:] for text in texts)
+    def _log(self, instance: Instance) -> Log:
+        """The log stream of one of the job's instances."""
+        if instance.host.name not in self._logs:
+            stream = f"{self.name}/{instance.host.name}-{self.launched}"
+            self._logs[instance.host.name] = self.services.cloudwatch.log(TRAINING_LOGS, stream)
+        return self._logs[instance.host.name]
+
+    def _take_metrics(self, lines: list[str]) -> None:
+        """Record the metrics that lines of output hold."""
         try:
-            if texts:
-                self._log(instance, texts, now)
-        finally:  # a log that cannot be written costs no final metric
-            try:
-                self._scrape(texts, now)
-            except sqlite3.OperationalError:
-                log.warning("metrics of %s are lost", self.name, exc_info=True)
+            self._record_metrics(self.printed.found(lines), time.time())
+        except Exception:  # the job goes on, whatever it prints and wherever that can be stored
+            log.warning("metrics of %s are lost", self.name, exc_info=True)
 
-    def _log(self, instance: Instance, texts: list[str], now: float) -> None:
-        stream = f"{self.name}/{instance.host.name}-{self.launched}"
-        events = [(int(now * 1000), text) for text in texts]
-        self.jobs.cloudwatch.put_log_events(TRAINING_LOGS, stream, events)
-
-    def _scrape(self, texts: list[str], now: float) -> None:
-        """Record the metrics of these lines; a metric's final value is the one printed last."""
-        definitions = self.description["AlgorithmSpecification"].get("MetricDefinitions", [])
-        captured = [item for text in texts for item in captures(text, definitions).items()]
-        found = [(name, value) for name, text in captured if (value := as_number(text)) is not None]
-        unread = {name: text for name, text in captured if as_number(text) is None}
-        with self.jobs.store.lock:  # other instances print metrics too
-            if not found and not unread.keys() - self.unread.keys():
-                return
-            for name, value in found:
-                self.final[name] = {"MetricName": name, "Value": value, "Timestamp": now}
-            self.unread = {**unread, **self.unread}  # what was captured first is kept
-            self.jobs.store.update(KIND, self.name, **self._printed())
-        if found:
-            values = [(name, value, "None") for name, value in found]
-            self.jobs.cloudwatch.put_metrics(
-                TRAINING_METRICS, {"TrainingJobName": self.name}, values, now
-            )
-
-    def _printed(self) -> dict:
-        """What the description has of metrics: final values, and captures that are no number."""
-        members = {"FinalMetricDataList": list(self.final.values()), UNREAD: self.unread}
-        return {name: value for name, value in members.items() if value}
+    def _record_metrics(self, found: list[tuple[str, str | None]], now: float) -> None:
+        with self.services.store.lock:  # other instances print metrics too
+            if self.printed.keep(found, now):
+                members = self.printed.members()
+                self.services.store.update(TRAINING_JOB.stored, self.name, **members)
+        if values := [(name, value, "None") for name, value in numbers(found)]:
+            dimensions = {"TrainingJobName": self.name}
+            self.services.cloudwatch.put_metrics(TRAINING_METRICS, dimensions, values, now)
 
     def _reason(self, code: int, instance: Instance) -> str:
         of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
-        return outputs.failure_reason(code, instance.tree, instance.tail, of)
+        return outputs.algorithm_error(code, instance.tree, instance.tail, of)
 
     # Results
 
     def _upload(self, with_model: bool) -> dict:
         """Store what the job left, in AWS's layout; return the description's new members."""
         first, trees = self.instances[0], [each.tree for each in self.instances]
-        results = Outputs(self.jobs.s3, self.description, trees, first.scratch)
+        results = Outputs(self.services.s3, self.description, trees, first.scratch)
         try:
             for mirroring in self.mirrorings:  # first: a next job may need its checkpoints
                 mirroring.finish()
@@ -352,5 +346,5 @@ class TrainingJob:
         except Exception as error:
             raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
         if results.left_out:
-            self._log(first, [left_out(results.left_out)], time.time())
+            self._log(first).write([left_out(results.left_out)])
         return changes

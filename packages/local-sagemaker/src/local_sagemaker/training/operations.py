@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 
-from local_sagemaker import ACCOUNT, REGION
-from local_sagemaker.aws.cloudwatch import CloudWatch
-from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files, waiters
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.listing import page
-from local_sagemaker.core.store import Store
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.isolation import isolation
 from local_sagemaker.training import (
@@ -28,7 +27,7 @@ from local_sagemaker.training.job import TrainingJob
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.evaluation import RuleEvaluations
 from local_sagemaker.training.slots import Slots
-from local_sagemaker.training.statuses import ENDED, KIND, described, step, transition
+from local_sagemaker.training.statuses import described, step, transition
 
 MOST_INSTANCES = 20  # of a job: AWS's default quota
 
@@ -36,28 +35,20 @@ MOST_INSTANCES = 20  # of a job: AWS's default quota
 class TrainingJobs:
     """All training jobs of one engine."""
 
-    def __init__(self, store: Store, s3: S3, cloudwatch: CloudWatch, url: str) -> None:
-        self.store, self.s3, self.cloudwatch, self.url = store, s3, cloudwatch, url
-        self.folder = store.folder / state_files.JOBS
+    def __init__(self, services: Services) -> None:
+        self.services, self.store = services, services.store
         self.slots = Slots(os.cpu_count() or 1)
         self.running: dict[str, TrainingJob] = {}
-        self.rules = RuleEvaluations(store, s3, url)
-        self.closing = False
-        self.handlers = {
-            "CreateTrainingJob": self.create,
-            "DescribeTrainingJob": self.describe,
-            "ListTrainingJobs": self.list,
-            "StopTrainingJob": self.stop,
-            "DeleteTrainingJob": self.delete,
-        }
+        self.rules = RuleEvaluations(services)
+        self.closing = threading.Event()
 
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed, and their folders are removed."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for job in self.store.all(KIND):
+        shutil.rmtree(self.store.folder / state_files.JOBS, ignore_errors=True)
+        for job in self.store.all(TRAINING_JOB.stored):
             if job["TrainingJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
-                end_markers.put(self.s3, job)
+                end_markers.put(self.services.s3, job)
                 transition(self.store, job["TrainingJobName"], "Failed", FailureReason=reason)
         self.rules.restore()
 
@@ -66,7 +57,7 @@ class TrainingJobs:
 
     def close(self) -> None:
         """Kill all jobs and wait for their threads."""
-        self.closing = True
+        self.closing.set()
         self.rules.close()
         for job in list(self.running.values()):
             job.abort()
@@ -80,7 +71,7 @@ class TrainingJobs:
         check_definition(request)
         request = {"StoppingCondition": {"MaxRuntimeInSeconds": checks.MAX_RUNTIME_S}, **request}
         name, now = request["TrainingJobName"], time.time()
-        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{name}"
+        arn = TRAINING_JOB.arn(name)
         job = {
             **request,
             "TrainingJobArn": arn,
@@ -94,31 +85,38 @@ class TrainingJobs:
             "ProfilingStatus": profiler_config.status(request),
             **rule_statuses.first(request),
         }
-        runner = TrainingJob(self, job, parallel)
+        slots, closing = self.slots, self.closing
+        runner = TrainingJob(self.services, job, slots, parallel, closing, self._forget)
         with self.store.lock:
-            if self.store.get(KIND, name):
+            if self.store.get(TRAINING_JOB.stored, name):
                 text = "Training job names must be unique within an AWS account and region, and a "
                 text += f"training job with this name already exists ({arn})"
                 raise ApiError("ResourceInUse", text)
-            self.store.put(KIND, name, job)
+            self.store.put(TRAINING_JOB.stored, name, job)
             self.running[name] = runner
             self.rules.begin(job)
         runner.thread.start()
         return {"TrainingJobArn": arn}
 
+    def _forget(self, job: TrainingJob) -> None:
+        """A job has ended and its folder is removed."""
+        self.rules.job_ended(job.name)
+        if self.running.get(job.name) is job:
+            del self.running[job.name]
+
     def describe(self, request: dict) -> dict:
         waiters.hold(lambda: self._has_ended(request["TrainingJobName"]))
-        job = self.store.get(KIND, request["TrainingJobName"])
+        job = self.store.get(TRAINING_JOB.stored, request["TrainingJobName"])
         if job is None:
             raise invalid("Requested resource not found.")
         return description.completed(described(job))
 
     def _has_ended(self, name: str) -> bool:
-        job = self.store.get(KIND, name)
-        return job is None or job["TrainingJobStatus"] in ENDED or self.closing
+        job = self.store.get(TRAINING_JOB.stored, name)
+        return job is None or job["TrainingJobStatus"] in ENDED or self.closing.is_set()
 
     def list(self, request: dict) -> dict:
-        return page(self.store.all(KIND), request, "TrainingJob")
+        return page(self.store.all(TRAINING_JOB.stored), request, TRAINING_JOB)
 
     def stop(self, request: dict) -> dict:
         name = request["TrainingJobName"]
@@ -144,7 +142,7 @@ class TrainingJobs:
             ApiError: ResourceNotFound, or ValidationException for a job that has nothing to lose.
         """
         with self.store.lock:
-            job, runner = self.store.get(KIND, name), self.running.get(name)
+            job, runner = self.store.get(TRAINING_JOB.stored, name), self.running.get(name)
             if job is None:
                 raise ApiError("ResourceNotFound", f"There is no training job {name}.")
             if not job.get("EnableManagedSpotTraining"):
@@ -164,11 +162,11 @@ class TrainingJobs:
         self.rules.drop(name)
         with self.store.lock:
             self._check_deletable(name)
-            self.store.remove(KIND, name)
+            self.store.remove(TRAINING_JOB.stored, name)
         return {}
 
     def _check_deletable(self, name: str) -> None:
-        job = self.store.get(KIND, name)
+        job = self.store.get(TRAINING_JOB.stored, name)
         if job is None:
             raise ApiError("ResourceNotFound", "Requested resource not found.")
         if job["TrainingJobStatus"] not in ENDED:

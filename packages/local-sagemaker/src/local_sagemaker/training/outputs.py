@@ -9,15 +9,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from local_sagemaker.aws.s3.service import S3, split
-from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.errors import REASON_LENGTH, failure_reason, invalid
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.archive import gzip
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training import configuration, profiler_config
 
 MODEL, DATA = "model", "output/data"  # below /opt/ml
-REASON_LENGTH = 1024  # FailureReason's limit in the API
-OWN_LENGTH = 600  # characters of it that the script's own words may take
+OWN_LENGTH = 600  # characters of a FailureReason that the script's own words may take
 
 
 def places(job: dict) -> dict[str, str]:
@@ -129,7 +128,7 @@ def left_out(names: list[str]) -> str:
     return f"local_sagemaker: not stored, as outside of the job's folder or no file: {told}{more}"
 
 
-def failure_reason(code: int, tree: Tree, tail: Iterable[str], of: str = "") -> str:
+def algorithm_error(code: int, tree: Tree, tail: Iterable[str], of: str = "") -> str:
     """Exit code, the script's own words if it left any, and the end of the log."""
     own = _failure(tree)
     if not own or "see CloudWatch logs" in own:  # the SDK driver's own text
@@ -137,7 +136,7 @@ def failure_reason(code: int, tree: Tree, tail: Iterable[str], of: str = "") -> 
     own = own[:OWN_LENGTH]
     lines = [line for line in tail if line.strip() and not re.match(r"\++ ", line)]
     head = f"AlgorithmError: {own}, exit code: {code}. Last lines of the log{of}:\n"
-    return head + "\n".join(lines)[-(REASON_LENGTH - len(head)) :]
+    return failure_reason(head, lines)
 
 
 def _failure(tree: Tree) -> str:

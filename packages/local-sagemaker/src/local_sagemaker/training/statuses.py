@@ -10,11 +10,9 @@ from __future__ import annotations
 import math
 import time
 
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.store import Store
 
-KIND = "training-job"
-UNREAD = "UnreadMetrics"  # our own member: by metric, what was found and is no number
-ENDED = {"Completed", "Failed", "Stopped"}
 TIME_IS_OVER = {"MaxRuntimeExceeded", "MaxWaitTimeExceeded"}  # the job is then Stopped
 WITHOUT_INSTANCES = {"Interrupted", "Starting"}
 # Spot prices change by instance type, zone and hour. The engine has this one.
@@ -67,7 +65,7 @@ def transition(store: Store, name: str, secondary: str, **changes) -> None:
     """Move a job to its next secondary status (and its end, if it is one)."""
     with store.lock:
         now = time.time()
-        steps = store.get(KIND, name)["SecondaryStatusTransitions"]
+        steps = store.get(TRAINING_JOB.stored, name)["SecondaryStatusTransitions"]
         steps[-1].setdefault("EndTime", now)
         if secondary in LAST_MESSAGES:
             steps[-1]["StatusMessage"] = LAST_MESSAGES[secondary]
@@ -81,4 +79,4 @@ def transition(store: Store, name: str, secondary: str, **changes) -> None:
         if primary in ENDED:
             steps[-1]["EndTime"] = now
             changes |= {"TrainingJobStatus": primary, "TrainingEndTime": now}
-        store.update(KIND, name, **changes)
+        store.update(TRAINING_JOB.stored, name, **changes)

@@ -8,7 +8,6 @@ from local_sagemaker.core.errors import invalid
 from local_sagemaker.training.operations import check_definition
 from local_sagemaker.tuning import ranges
 
-KIND = "tuning-job"  # in the store
 OBJECTIVE = "HyperParameterTuningJobObjective"
 OBJECTIVE_PARAMETER = "_tuning_objective_metric"  # SageMaker tells the script what is tuned
 NOT_OF_A_TRAINING_JOB = {

@@ -8,14 +8,18 @@ import math
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local_sagemaker.aws import metrics
 from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
+from local_sagemaker.aws.printed_metrics import UNREAD
 from local_sagemaker.core.errors import ApiError, invalid
-from local_sagemaker.training import statuses
-from local_sagemaker.tuning import completion, early_stopping, hyperband, summaries
+from local_sagemaker.core.kinds import TRAINING_JOB, TUNING_JOB
+from local_sagemaker.core.store import Store
+from local_sagemaker.training.operations import TrainingJobs
+from local_sagemaker.tuning import completion, early_stopping, hyperband, statuses, summaries
 from local_sagemaker.tuning.definitions import Definition
 from local_sagemaker.tuning.hyperband import Hyperband
 from local_sagemaker.tuning.ranges import combinations
@@ -23,8 +27,6 @@ from local_sagemaker.tuning.search import Search
 
 if TYPE_CHECKING:
     import optuna
-
-    from local_sagemaker.tuning.operations import TuningJobs
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +99,17 @@ def _algorithm(config: dict, definition: Definition, index: int) -> Algorithm:
 class TuningJob:
     """A tuning job on its way; runs in a thread of its own."""
 
-    def __init__(self, tuning: TuningJobs, job: dict, algorithms: list[Algorithm]) -> None:
-        self.tuning, self.job, self.algorithms = tuning, job, algorithms
+    def __init__(
+        self,
+        store: Store,
+        training: TrainingJobs,
+        job: dict,
+        algorithms: list[Algorithm],
+        on_end: Callable[[TuningJob], None],
+    ) -> None:
+        """A tuning job whose jobs `training` runs; `on_end` is called when it has ended."""
+        self.store, self.training, self._on_end = store, training, on_end
+        self.job, self.algorithms = job, algorithms
         self.name = job["HyperParameterTuningJobName"]
         self.config = job["HyperParameterTuningJobConfig"]
         self.goal = algorithms[0].definition.objective["Type"]
@@ -123,10 +134,9 @@ class TuningJob:
             log.exception("tuning job %s", self.name)
             self._stop_jobs()
             reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self.tuning.end(self.name, "Failed", reason)
+            statuses.end(self.store, self.name, "Failed", reason)
         finally:
-            if self.tuning.running.get(self.name) is self:  # not a new one of the same name
-                del self.tuning.running[self.name]
+            self._on_end(self)
 
     def _walk(self) -> bool:
         """Start training jobs until it is over; False if the engine closes before."""
@@ -172,8 +182,8 @@ class TuningJob:
         arn = self.job["HyperParameterTuningJobArn"]
         # Listed first: if the engine is killed here, no training job is without its tuning job.
         self.jobs.append((name, tuned, definition.name))
-        self.tuning.keep(self.name, Jobs=self.jobs)
-        self.tuning.jobs.create(request, arn, parallel=self.parallel)
+        self.store.update(TUNING_JOB.stored, self.name, Jobs=self.jobs)
+        self.training.create(request, arn, parallel=self.parallel)
         algorithm.started += 1
         self.runs.append(Run(name, algorithm, trial, len(self.jobs) - 1))
 
@@ -206,10 +216,10 @@ class TuningJob:
     def _take_ended(self) -> None:
         """Take in each job that has ended since the last look."""
         entries = {entry[0]: entry for entry in self.jobs}
-        for run in [run for run in self.runs if run.name not in self.tuning.jobs.running]:
+        for run in [run for run in self.runs if run.name not in self.training.running]:
             self.runs.remove(run)
             self._follow(run)  # a quick job's epochs count too
-            summary = summaries.one(self.tuning.store, self.job, *entries[run.name])
+            summary = summaries.one(self.store, self.job, *entries[run.name])
             found = summaries.objective(summary) if summary else None
             if self.in_order:
                 self.results[run.number] = run, found
@@ -228,7 +238,7 @@ class TuningJob:
         if not run.stopped:
             run.stopped = True
             with contextlib.suppress(ApiError, KeyError):  # it has just ended by itself
-                self.tuning.jobs.stop({"TrainingJobName": run.name})
+                self.training.stop({"TrainingJobName": run.name})
 
     # Early stopping
 
@@ -248,7 +258,7 @@ class TuningJob:
         """The values of the objective that a job has printed, one for each epoch."""
         metric = run.algorithm.definition.objective["MetricName"]
         dimensions = {"TrainingJobName": run.name}
-        return metrics.series(self.tuning.store, TRAINING_METRICS, dimensions, metric)
+        return metrics.series(self.store, TRAINING_METRICS, dimensions, metric)
 
     def _median_stops(self, run: Run, series: list[float]) -> bool:
         return early_stopping.is_worse_than_median(series, run.algorithm.earlier, self.goal)
@@ -257,11 +267,11 @@ class TuningJob:
 
     def _end(self) -> None:
         if self.stopping.is_set():
-            self.tuning.end(self.name, "Stopped")
+            statuses.end(self.store, self.name, "Stopped")
         elif summaries.objectives(self.ended):
-            self.tuning.end(self.name, "Completed")
+            statuses.end(self.store, self.name, "Completed")
         else:
-            self.tuning.end(self.name, "Failed", self._why_nothing())
+            statuses.end(self.store, self.name, "Failed", self._why_nothing())
 
     def _why_nothing(self) -> str:
         count = len(self.ended)
@@ -279,9 +289,9 @@ class TuningJob:
 
     def _what_was_found(self) -> str:
         names = [summary["TrainingJobName"] for summary in self.ended]
-        jobs = [self.tuning.store.get(statuses.KIND, name) or {} for name in names]
+        jobs = [self.store.get(TRAINING_JOB.stored, name) or {} for name in names]
         for definition in (algorithm.definition for algorithm in self.algorithms):
-            for unread in (job.get(statuses.UNREAD, {}) for job in jobs):
+            for unread in (job.get(UNREAD, {}) for job in jobs):
                 if (name := definition.objective["MetricName"]) in unread:
                     text = unread[name]
                     why = f"{text!r} is no number" if text else "its first group captured nothing"

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from local_sagemaker import ACCOUNT, REGION
 from local_sagemaker.core.errors import ApiError, invalid
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB, TUNING_JOB
 from local_sagemaker.core.listing import cut, page
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.operations import TrainingJobs
-from local_sagemaker.training.statuses import ENDED
-from local_sagemaker.training.statuses import KIND as TRAINING_JOB
-from local_sagemaker.tuning import completion, definitions, summaries, warm_start
-from local_sagemaker.tuning.definitions import KIND
+from local_sagemaker.tuning import completion, definitions, statuses, summaries, warm_start
 
 if TYPE_CHECKING:
     from local_sagemaker.tuning.job import Algorithm, TuningJob
@@ -27,21 +24,13 @@ class TuningJobs:
     def __init__(self, store: Store, jobs: TrainingJobs) -> None:
         self.store, self.jobs = store, jobs
         self.running: dict[str, TuningJob] = {}
-        self.handlers = {
-            "CreateHyperParameterTuningJob": self.create,
-            "DescribeHyperParameterTuningJob": self.describe,
-            "ListHyperParameterTuningJobs": self.list,
-            "StopHyperParameterTuningJob": self.stop,
-            "DeleteHyperParameterTuningJob": self.delete,
-            "ListTrainingJobsForHyperParameterTuningJob": self.list_training_jobs,
-        }
 
     def restore(self) -> None:
         """Jobs that ran when the engine ended are Failed."""
-        for job in self.store.all(KIND):
+        for job in self.store.all(TUNING_JOB.stored):
             if job["HyperParameterTuningJobStatus"] not in ENDED:
                 reason = "InternalServerError: the local engine stopped while the job was running"
-                self.end(job["HyperParameterTuningJobName"], "Failed", reason)
+                statuses.end(self.store, job["HyperParameterTuningJobName"], "Failed", reason)
 
     def busy(self) -> bool:
         return bool(self.running)
@@ -64,7 +53,7 @@ class TuningJobs:
         if request["HyperParameterTuningJobConfig"]["Strategy"] == "Grid":
             limits["MaxNumberOfTrainingJobs"] = sum(a.size for a in algorithms)
         name, now = request["HyperParameterTuningJobName"], time.time()
-        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:hyper-parameter-tuning-job/{name}"
+        arn = TUNING_JOB.arn(name)
         job = {
             **request,
             "HyperParameterTuningJobArn": arn,
@@ -73,15 +62,20 @@ class TuningJobs:
             "LastModifiedTime": now,
             "Jobs": [],
         }
-        runner = tuning_job.TuningJob(self, job, algorithms)
+        runner = tuning_job.TuningJob(self.store, self.jobs, job, algorithms, self._forget)
         with self.store.lock:
-            if self.store.get(KIND, name):
+            if self.store.get(TUNING_JOB.stored, name):
                 text = f"A hyperparameter tuning job with the name, {name}, already exists. "
                 raise ApiError("ResourceInUse", text + "Choose a different name.")
-            self.store.put(KIND, name, job)
+            self.store.put(TUNING_JOB.stored, name, job)
             self.running[name] = runner
         runner.thread.start()
         return {"HyperParameterTuningJobArn": arn}
+
+    def _forget(self, job: TuningJob) -> None:
+        """A job has ended."""
+        if self.running.get(job.name) is job:  # not a new one of the same name
+            del self.running[job.name]
 
     def describe(self, request: dict) -> dict:
         job = self._described(self._get(request["HyperParameterTuningJobName"]))
@@ -99,11 +93,11 @@ class TuningJobs:
 
     def list(self, request: dict) -> dict:
         found = []
-        for job in self.store.all(KIND):
+        for job in self.store.all(TUNING_JOB.stored):
             config = job["HyperParameterTuningJobConfig"]
             shown = {name: config[name] for name in ("Strategy", "ResourceLimits")}
             found.append({**self._described(job), **shown})
-        return page(found, {**BY_NAME, **request}, "HyperParameterTuningJob")
+        return page(found, {**BY_NAME, **request}, TUNING_JOB)
 
     def stop(self, request: dict) -> dict:
         name = request["HyperParameterTuningJobName"]
@@ -113,8 +107,8 @@ class TuningJobs:
                 text = "The request was rejected because the tuning job is in status"
                 raise invalid(f"{text} {status}.")
             if status == "InProgress" and name in self.running:
-                changes = {"LastModifiedTime": time.time()}
-                self.keep(name, HyperParameterTuningJobStatus="Stopping", **changes)
+                changes = {"HyperParameterTuningJobStatus": "Stopping"}
+                self.store.update(TUNING_JOB.stored, name, LastModifiedTime=time.time(), **changes)
                 self.running[name].stopping.set()
         return {}
 
@@ -122,7 +116,7 @@ class TuningJobs:
         """DeleteHyperParameterTuningJob: the entry goes, its training jobs stay."""
         name = request["HyperParameterTuningJobName"]
         with self.store.lock:
-            job = self.store.get(KIND, name)
+            job = self.store.get(TUNING_JOB.stored, name)
             if job is None:  # the model has no ResourceNotFound for this operation
                 raise invalid("Requested resource not found.")
             status = job["HyperParameterTuningJobStatus"]
@@ -132,8 +126,10 @@ class TuningJobs:
                     "can be deleted."
                 )
             for summary in summaries.all_of(self.store, job):
-                self.store.update(TRAINING_JOB, summary["TrainingJobName"], TuningJobArn=None)
-            self.store.remove(KIND, name)
+                self.store.update(
+                    TRAINING_JOB.stored, summary["TrainingJobName"], TuningJobArn=None
+                )
+            self.store.remove(TUNING_JOB.stored, name)
             runner = self.running.get(name)
         if runner:
             runner.thread.join(timeout=10)
@@ -160,19 +156,8 @@ class TuningJobs:
             descending=request.get("SortOrder") == "Descending",
         )
 
-    # For the operations and the running jobs
-
-    def keep(self, name: str, **changes) -> None:
-        self.store.update(KIND, name, **changes)
-
-    def end(self, name: str, status: str, reason: str | None = None) -> None:
-        now = time.time()
-        changes = {"FailureReason": reason[:1024]} if reason else {}
-        changes |= {"HyperParameterTuningEndTime": now, "LastModifiedTime": now}
-        self.keep(name, HyperParameterTuningJobStatus=status, **changes)
-
     def _get(self, name: str) -> dict:
-        job = self.store.get(KIND, name)
+        job = self.store.get(TUNING_JOB.stored, name)
         if job is None:
             text = f"Amazon SageMaker can't find a tuning job called {name}. Type another name."
             raise ApiError("ResourceNotFound", text)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.store import Store
-from local_sagemaker.training import statuses
 from local_sagemaker.tuning.definitions import OBJECTIVE
 
 MEMBERS = (
@@ -30,7 +30,7 @@ def one(
 
     Returns None if the training job was deleted.
     """
-    described = store.get(statuses.KIND, name)
+    described = store.get(TRAINING_JOB.stored, name)
     if described is None:
         return None
     summary = {key: described[key] for key in MEMBERS if key in described}
@@ -38,7 +38,7 @@ def one(
     if definition:
         summary["TrainingJobDefinitionName"] = definition
     status = described["TrainingJobStatus"]
-    if status in statuses.ENDED:
+    if status in ENDED:
         objective = _objective(job, definition)
         metrics = {m["MetricName"]: m["Value"] for m in described["FinalMetricDataList"]}
         found = objective["MetricName"] in metrics and status != "Failed"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from local_sagemaker.core.errors import invalid
+from local_sagemaker.core.kinds import ENDED, TRAINING_JOB, TUNING_JOB
 from local_sagemaker.core.store import Store
-from local_sagemaker.training import statuses
 from local_sagemaker.tuning import definitions, summaries
 from local_sagemaker.tuning.definitions import OBJECTIVE_PARAMETER, Definition
 
@@ -21,7 +21,7 @@ def learn(store: Store, request: dict, algorithms: list[Algorithm]) -> None:
         ApiError: ValidationException for a parent that is not there, has not ended or does not fit.
     """
     for name in _parent_names(request):
-        parent = store.get(definitions.KIND, name)
+        parent = store.get(TUNING_JOB.stored, name)
         _check_parent(name, parent)
         old = definitions.of(definitions.completed(parent))
         pairs = _pairs([algorithm.definition for algorithm in algorithms], name, old)
@@ -29,7 +29,7 @@ def learn(store: Store, request: dict, algorithms: list[Algorithm]) -> None:
             for summary in summaries.all_of(store, parent):
                 value = summaries.objective(summary)
                 if value is not None and summary.get("TrainingJobDefinitionName") == before.name:
-                    trained = store.get(statuses.KIND, summary["TrainingJobName"])
+                    trained = store.get(TRAINING_JOB.stored, summary["TrainingJobName"])
                     algorithm.search.learn(trained["HyperParameters"], value)
 
 
@@ -44,7 +44,7 @@ def overall_best(store: Store, job: dict, own: list[dict], goal: str) -> dict[st
         return {}
     found = [{**s, "TuningJobName": job["HyperParameterTuningJobName"]} for s in own]
     for name in _parent_names(job):
-        if parent := store.get(definitions.KIND, name):  # it may have been deleted since
+        if parent := store.get(TUNING_JOB.stored, name):  # it may have been deleted since
             of_parent = summaries.all_of(store, parent)
             found += [{**s, "TuningJobName": name} for s in of_parent]
     return {"OverallBestTrainingJob": summaries.best(found, goal)}
@@ -72,7 +72,7 @@ def _check_parent(name: str, parent: dict | None) -> None:
     if parent is None:
         raise invalid(f"WarmStartConfig: there is no hyperparameter tuning job '{name}'")
     status = parent["HyperParameterTuningJobStatus"]
-    if status not in statuses.ENDED:
+    if status not in ENDED:
         raise invalid(
             f"WarmStartConfig: the parent '{name}' is {status}; it must be Completed, Stopped or "
             "Failed"

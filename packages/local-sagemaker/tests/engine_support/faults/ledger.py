@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from botocore.exceptions import ClientError
+
 Fact = tuple[str, ...]  # a kind, and the names of one thing of that kind
 
 
@@ -34,16 +36,27 @@ class Ledger:
     def change(self, changes: dict[Fact, object]) -> Iterator[dict]:
         """The request inside the block makes `changes` (None is: gone); its answer may refine them.
 
-        If the block raises, the changes stay in flight: they may have been made, all, or none.
+        If the block raises, the changes stay in flight: they may have been made, all, or none. An
+        engine that says that its disk has no room has made none.
         """
         self.in_flight = changes
-        yield changes
+        try:
+            yield changes
+        except ClientError as error:
+            if says_full(error):
+                self.in_flight = {}
+            raise
         self.in_flight = {}
         for fact, value in changes.items():
             self.facts[fact] = value
             if value is None:
                 del self.facts[fact]
         self.acknowledged += 1
+
+
+def says_full(error: ClientError) -> bool:
+    """Whether the engine refused a request as its disk has no room."""
+    return error.response["ResponseMetadata"]["HTTPStatusCode"] == 507
 
 
 def judge(ledgers: list[Ledger], found: dict[Fact, object]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClient
 from botocore.parsers import ResponseParserError
 
 from engine_support.clients import BUCKET, INFERENCE_IMAGE, training_request
-from engine_support.faults.ledger import ANYTHING, Ledger
+from engine_support.faults.ledger import ANYTHING, Ledger, says_full
 from engine_support.tuning_requests import tuning_request
 from local_sagemaker import ROLE_ARN
 
@@ -26,17 +26,23 @@ JOB = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done; echo x
 
 
 class Worker:
-    """Draws operations until the engine is gone or `stop` is set; runs in a thread of its own."""
+    """Draws operations until the engine is gone or `stop` is set; runs in a thread of its own.
+
+    A disk without room is a problem unless `may_be_full`; then the refusals are counted.
+    """
 
     operations: str  # names of methods; one that is there twice is drawn twice as often
 
     def __init__(self, number: int) -> None:
         self.ledger, self.number, self.count = Ledger(), number, 0
         self.problem: Exception | None = None
+        self.cut_off: Exception | None = None  # the engine was gone
+        self.may_be_full, self.refusals = False, 0
 
     def work(self, aws, seed: str, stop: threading.Event) -> threading.Thread:
         """Begin to ask `aws`; the order of operations follows from `seed`."""
         self.aws, self.random = aws, random.Random(f"{seed} {self.number}")
+        self.cut_off = None
         thread = threading.Thread(target=self._run, args=(stop,), daemon=True)
         thread.start()
         return thread
@@ -44,11 +50,19 @@ class Worker:
     def _run(self, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
-                getattr(self, self.random.choice(self.operations.split()))()
-        except CUT_OFF:
-            return
+                self._do(self.random.choice(self.operations.split()))
+        except CUT_OFF as error:
+            self.cut_off = error
         except Exception as error:  # an answer that nobody would expect
             self.problem = error
+
+    def _do(self, operation: str) -> None:
+        try:
+            getattr(self, operation)()
+        except ClientError as error:
+            if not (self.may_be_full and says_full(error)):
+                raise
+            self.refusals += 1
 
     def new(self, kind: str) -> str:
         self.count += 1
@@ -303,7 +317,8 @@ class Jobs(Worker):
             try:
                 self.aws.sagemaker.stop_training_job(TrainingJobName=name)
             except ClientError as error:  # it has ended
-                assert "in status" in str(error), error
+                if "in status" not in str(error):
+                    raise
 
     def end(self) -> None:
         """Note how a job ended; from then on nothing of it may change."""

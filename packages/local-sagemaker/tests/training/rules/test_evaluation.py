@@ -21,14 +21,15 @@ from engine_support.rules import HOOK, IMAGE, rule
 from engine_support.shared_files import shared_folder
 from local_sagemaker import daemon
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
 from local_sagemaker.client.environment import aws_variables
 from local_sagemaker.core import access_key
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.rules import evaluation as rule_evaluation
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.evaluation import RuleEvaluations
 from local_sagemaker.training.rules.kinds import KINDS, TENSOR_RULES
-from local_sagemaker.training.statuses import KIND
 
 ILL, WELL = 1e-12, 0.1  # gradients
 CUSTOM = """
@@ -370,14 +371,14 @@ def test_an_evaluator_that_never_ends_is_ended(tmp_path, monkeypatch):
         TrainingJobName=name, DebugHookConfig=hook, DebugRuleConfigurations=[VANISHING]
     )
     job = {**request, **rule_statuses.first(request), "CreationTime": 1.0}
-    store.put(KIND, name, job)
-    evaluations = RuleEvaluations(store, s3, "http://127.0.0.1:1")
+    store.put(TRAINING_JOB.stored, name, job)
+    evaluations = RuleEvaluations(Services(store, s3, None, "http://127.0.0.1:1"))
     evaluations.begin(job)
     evaluator(name).suspend()
     assert evaluations.busy()
     evaluations.job_ended(name)
     wait_until(lambda: not evaluations.busy())
-    (found,) = store.get(KIND, name)[TENSOR_RULES.told]
+    (found,) = store.get(TRAINING_JOB.stored, name)[TENSOR_RULES.statuses]
     assert found["RuleEvaluationStatus"] == "Error"
     assert "took more than 0.3 s after the training job's end" in found["StatusDetails"]
     assert evaluators(name) == []
@@ -406,7 +407,7 @@ def test_rules_that_were_being_evaluated_when_the_engine_ended(tmp_path, trials)
             job = mine.job(name)
             assert job["TrainingJobStatus"] == status
             for kind in KINDS:
-                (found,) = job[kind.told]
+                (found,) = job[kind.statuses]
                 assert found["RuleEvaluationStatus"] == "Error"
                 assert "the local engine stopped while the rule" in found["StatusDetails"]
         assert not (mine.state / "rules").exists()
@@ -421,6 +422,6 @@ def test_an_idle_engine_ends_only_after_its_evaluators(tmp_path, trials):
     name = train(mine, trials[ILL], VANISHING)
     process.wait(timeout=60)  # nobody asks anything meanwhile
     store = Store(state)
-    (found,) = store.get(KIND, name)[TENSOR_RULES.told]
+    (found,) = store.get(TRAINING_JOB.stored, name)[TENSOR_RULES.statuses]
     store.close()
     assert found["RuleEvaluationStatus"] == "IssuesFound"

@@ -13,12 +13,13 @@ from engine_support.profiles import FOREVER, profiled, until_sampled
 from engine_support.rules import HOOK, rule
 from engine_support.shared_files import shared_folder
 from local_sagemaker.aws.s3.service import S3
+from local_sagemaker.aws.services import Services
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.rules import evaluation as rule_evaluation
 from local_sagemaker.training.rules import statuses as rule_statuses
-from local_sagemaker.training.rules.evaluation import RuleEvaluation, RuleEvaluations
+from local_sagemaker.training.rules.evaluation import RuleEvaluation
 from local_sagemaker.training.rules.kinds import PROFILER_RULES
-from local_sagemaker.training.statuses import KIND
 
 REPORT = "ProfilerReport-1790000000"
 
@@ -184,8 +185,13 @@ def evaluation(tmp_path, monkeypatch):
         ProfilerConfig={"S3OutputPath": f"s3://{bucket}"},
         ProfilerRuleConfigurations=RULES,
     )
-    store.put(KIND, name, job := {**request, **rule_statuses.first(request), "CreationTime": 1.0})
-    yield RuleEvaluation(RuleEvaluations(store, s3, "http://127.0.0.1:1"), job, soon)
+    store.put(
+        TRAINING_JOB.stored,
+        name,
+        job := {**request, **rule_statuses.first(request), "CreationTime": 1.0},
+    )
+    services = Services(store, s3, None, "http://127.0.0.1:1")
+    yield RuleEvaluation(services, job, soon, on_end=lambda evaluation: None)
     store.close()
 
 
@@ -198,7 +204,9 @@ def test_a_long_job_has_an_evaluator_while_it_runs(evaluation):
     assert description["TrainingJobName"] == evaluation.name
     for process in evaluators(evaluation.name):
         process.suspend()
-    evaluation.evaluations.store.update(KIND, evaluation.name, TrainingJobStatus="Completed")
+    evaluation.services.store.update(
+        TRAINING_JOB.stored, evaluation.name, TrainingJobStatus="Completed"
+    )
     evaluation.finish()
     description = json.loads((evaluation.folder / "job.json").read_text())
     assert description["TrainingJobStatus"] == "Completed"  # for the last look
@@ -210,15 +218,16 @@ def test_a_long_job_has_an_evaluator_while_it_runs(evaluation):
 
 
 def test_a_report_is_stored_before_it_is_the_last(evaluation):
-    store, name = evaluation.evaluations.store, evaluation.name
+    store, name = evaluation.services.store, evaluation.name
     told = {"RuleConfigurationName": REPORT, "RuleEvaluationStatus": "InProgress"}
     (folder := evaluation.results / REPORT).mkdir(parents=True)
     (folder / "page.html").write_text("<p>")
-    bucket = evaluation.evaluations.s3.backend.buckets[evaluation.source.split("/")[2]]
+    bucket = evaluation.services.s3.backend.buckets[evaluation.source.split("/")[2]]
     for more, expected in (({}, 0), ({"Results": True}, 1)):
         evaluation._take(json.dumps(told | more).encode())
         assert len([key for key in bucket.keys if key.endswith("/page.html")]) == expected
-    assert rule_statuses.in_progress(store.get(KIND, name), evaluation.kind)[0] == REPORT
+    job = store.get(TRAINING_JOB.stored, name)
+    assert rule_statuses.in_progress(job, evaluation.kind)[0] == REPORT
 
 
 def test_a_description_that_cannot_be_written_stops_nothing(evaluation):

@@ -7,10 +7,10 @@ from botocore.exceptions import ClientError
 
 from engine_support.clients import BUCKET, training_request
 from engine_support.rules import HOOK, rule
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import Store
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.kinds import PROFILER_RULES, TENSOR_RULES
-from local_sagemaker.training.statuses import KIND
 
 PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles"}
 
@@ -101,19 +101,19 @@ def store(tmp_path):
         ProfilerConfig=PROFILER,
         ProfilerRuleConfigurations=[rule("c"), rule("d")],
     )
-    made.put(KIND, "job", {"CreationTime": 1.0, **rule_statuses.first(request)})
+    made.put(TRAINING_JOB.stored, "job", {"CreationTime": 1.0, **rule_statuses.first(request)})
     yield made
     made.close()
 
 
 def test_a_change_is_one_rules(store):
-    before = store.get(KIND, "job")
+    before = store.get(TRAINING_JOB.stored, "job")
     assert rule_statuses.in_progress(before, TENSOR_RULES) == ["a", "c"]
     rule_statuses.record(store, TENSOR_RULES, "job", "c", "IssuesFound", "x" * 2000)
-    after = store.get(KIND, "job")
+    after = store.get(TRAINING_JOB.stored, "job")
     assert rule_statuses.in_progress(after, TENSOR_RULES) == ["a"]
-    assert after[PROFILER_RULES.told] == before[PROFILER_RULES.told]
-    old, new = before[TENSOR_RULES.told], after[TENSOR_RULES.told]
+    assert after[PROFILER_RULES.statuses] == before[PROFILER_RULES.statuses]
+    old, new = before[TENSOR_RULES.statuses], after[TENSOR_RULES.statuses]
     assert new[:2] == old[:2]
     assert new[2]["RuleEvaluationJobArn"] == old[2]["RuleEvaluationJobArn"]
     assert new[2]["StatusDetails"] == "x" * 1024  # the API's limit
@@ -121,6 +121,6 @@ def test_a_change_is_one_rules(store):
 
 
 def test_a_job_that_was_deleted_has_no_statuses(store):
-    store.remove(KIND, "job")
+    store.remove(TRAINING_JOB.stored, "job")
     rule_statuses.record(store, TENSOR_RULES, "job", "a", "NoIssuesFound")
-    assert store.get(KIND, "job") is None
+    assert store.get(TRAINING_JOB.stored, "job") is None

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import boto3
 import numpy as np
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
-from botocore.exceptions import ConnectionError as NoConnection
+from botocore.exceptions import BotoCoreError, ClientError
 from smdebug.core.index_reader import LocalIndexReader
 from smdebug.core.locations import TensorLocation
 from smdebug.core.modes import ModeKeys
@@ -29,8 +26,7 @@ from smdebug.core.utils import get_worker_name_from_collection_file
 from smdebug.exceptions import StepUnavailable
 from smdebug.trials.local_trial import LocalTrial
 
-T = TypeVar("T")
-ATTEMPTS, PAUSE_S = 4, 1.0  # of a request to S3, and the first pause between two
+from open_debugger.retries import may_pass, persistently
 
 
 class TrialError(Exception):
@@ -209,7 +205,7 @@ class S3Trial(Trial):
                 ):
                     self._copy(name)
         except (BotoCoreError, ClientError) as error:
-            kind = Unreachable if _may_pass(error) else TrialError
+            kind = Unreachable if may_pass(error) else TrialError
             raise kind(f"{self.source} cannot be read: {error}") from error
 
     def _bring_events(self, file: Path) -> None:
@@ -219,7 +215,7 @@ class S3Trial(Trial):
     def _list(self) -> set[str]:
         lists = self.s3.get_paginator("list_objects_v2")
         asked = {"Bucket": self.bucket, "Prefix": self.prefix}
-        pages = _persistently(lambda: list(lists.paginate(**asked)))
+        pages = persistently(lambda: list(lists.paginate(**asked)))
         found = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key.removeprefix(self.prefix) for key in found}
 
@@ -234,28 +230,10 @@ class S3Trial(Trial):
             with draft.open("wb") as file:
                 shutil.copyfileobj(body, file)
 
-        _persistently(fetch)
+        persistently(fetch)
         place.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(place)
         self.copied.add(name)
-
-
-def _persistently(action: Callable[[], T]) -> T:
-    """Do it again after failures that may pass: one event file that does not come fails a rule."""
-    for attempt in range(ATTEMPTS - 1):
-        try:
-            return action()
-        except (BotoCoreError, ClientError) as error:
-            if not _may_pass(error):
-                raise
-        time.sleep(PAUSE_S * 2**attempt)
-    return action()
-
-
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return error.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500
-    return isinstance(error, HTTPClientError | NoConnection | IncompleteReadError)
 
 
 def _events(index: str) -> str:

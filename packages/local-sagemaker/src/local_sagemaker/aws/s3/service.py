@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 import moto.s3.models as moto_s3
 
 from local_sagemaker import ACCOUNT
-from local_sagemaker.aws.refusals import KEY_WORDS
+from local_sagemaker.aws import refusals
 from local_sagemaker.aws.s3 import index, objects
 from local_sagemaker.aws.s3.bodies import Body, check_body, read_chunks, send_file, write_body
 from local_sagemaker.aws.s3.checksums import BadBody, check_whole, require_known
@@ -215,7 +215,6 @@ PLAIN_GET = {
     "response-expires",
 }
 PLAIN_PUT = {"x-id", "partNumber", "uploadId"}
-ABOUT_OBJECTS = KEY_WORDS["GET"] | {"uploadId"}
 
 
 SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}  # with X-Amz-..., of presigned addresses
@@ -238,7 +237,8 @@ def _asked(environ: dict) -> set[str]:
 def _is_object(environ: dict) -> bool:
     """Whether the answer is an object, although something unknown was asked with it."""
     key = environ["PATH_INFO"].lstrip("/").partition("/")[2]
-    return environ["REQUEST_METHOD"] == "GET" and key != "" and not _asked(environ) & ABOUT_OBJECTS
+    is_get = environ["REQUEST_METHOD"] == "GET" and key != ""
+    return is_get and not _asked(environ) & {*refusals.words_of_reading_a_key(), "uploadId"}
 
 
 class _Empty:

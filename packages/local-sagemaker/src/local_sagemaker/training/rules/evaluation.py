@@ -20,18 +20,21 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
-from local_sagemaker.aws.s3.service import S3, split
+from local_sagemaker.aws.s3.service import split
+from local_sagemaker.aws.services import Services
 from local_sagemaker.client.environment import aws_variables
 from local_sagemaker.core import state_files
-from local_sagemaker.core.store import Store, is_disk_full
+from local_sagemaker.core.kinds import TRAINING_JOB
+from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.runtime import isolation
 from local_sagemaker.training import end_markers
 from local_sagemaker.training.rules import results as rule_results
 from local_sagemaker.training.rules import statuses as rule_statuses
-from local_sagemaker.training.rules.kinds import KINDS, Kind
-from local_sagemaker.training.statuses import KIND, described
+from local_sagemaker.training.rules.kinds import KINDS, RuleKind
+from local_sagemaker.training.statuses import described
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +48,14 @@ STOPPED = "InternalServerError: the local engine stopped while the rule was bein
 class RuleEvaluations:
     """The evaluations of one engine's jobs."""
 
-    def __init__(self, store: Store, s3: S3, url: str) -> None:
-        self.store, self.s3, self.url = store, s3, url
-        self.folder = store.folder / state_files.RULES
-        self.running: dict[tuple[str, Kind], RuleEvaluation] = {}
+    def __init__(self, services: Services) -> None:
+        self.services, self.store = services, services.store
+        self.running: dict[tuple[str, RuleKind], RuleEvaluation] = {}
 
     def restore(self) -> None:
         """Rules that were being evaluated when the engine ended are in Error."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        for job, kind in itertools.product(self.store.all(KIND), KINDS):
+        shutil.rmtree(self.store.folder / state_files.RULES, ignore_errors=True)
+        for job, kind in itertools.product(self.store.all(TRAINING_JOB.stored), KINDS):
             for rule in rule_statuses.in_progress(job, kind):
                 name = job["TrainingJobName"]
                 rule_statuses.record(self.store, kind, name, rule, "Error", STOPPED)
@@ -65,9 +67,15 @@ class RuleEvaluations:
         """Evaluate the rules of a job that is about to start."""
         for kind in KINDS:
             if rule_statuses.in_progress(job, kind):
-                evaluation = RuleEvaluation(self, job, kind)
+                evaluation = RuleEvaluation(self.services, job, kind, self._forget)
                 self.running[evaluation.name, kind] = evaluation
                 evaluation.thread.start()
+
+    def _forget(self, evaluation: RuleEvaluation) -> None:
+        """An evaluation has ended."""
+        key = evaluation.name, evaluation.kind
+        if self.running.get(key) is evaluation:  # not a new one of the same name
+            del self.running[key]
 
     def job_ended(self, name: str) -> None:
         """All that a job saved is stored: its evaluations come to their end."""
@@ -100,15 +108,23 @@ def _end(evaluations: list[RuleEvaluation]) -> None:
 class RuleEvaluation:
     """The rules of one job and kind on their way; runs in a thread of its own."""
 
-    def __init__(self, evaluations: RuleEvaluations, job: dict, kind: Kind) -> None:
-        self.evaluations, self.job, self.name = evaluations, job, job["TrainingJobName"]
+    def __init__(
+        self,
+        services: Services,
+        job: dict,
+        kind: RuleKind,
+        on_end: Callable[[RuleEvaluation], None],
+    ) -> None:
+        """The evaluation of a job that is about to start; `on_end` is called when it has ended."""
+        self.services, self._on_end = services, on_end
+        self.job, self.name = job, job["TrainingJobName"]
         self.kind, self.source = kind, kind.source(job)
-        self.folder = evaluations.folder / kind.told / self.name
+        self.folder = services.store.folder / state_files.RULES / kind.statuses / self.name
         self.results, self.scratch = self.folder / "results", self.folder / "scratch"
         names = rule_statuses.in_progress(job, kind)
         self.rules = {
             rule["RuleConfigurationName"]: rule
-            for rule in job[kind.asked]
+            for rule in job[kind.configurations]
             if rule["RuleConfigurationName"] in names
         }
         self.process: subprocess.Popen | None = None
@@ -146,9 +162,7 @@ class RuleEvaluation:
             self._end_others(f"InternalServerError: {type(error).__name__}: {error}")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
-            known = self.evaluations.running
-            if known.get((self.name, self.kind)) is self:  # not a new one of the same name
-                del known[self.name, self.kind]
+            self._on_end(self)
 
     def _await_source(self) -> bool:
         """Wait until there is something to read; False if the job ends and there is nothing."""
@@ -160,8 +174,8 @@ class RuleEvaluation:
         return (found or self._is_there(bucket, prefix)) and not self.aborted.is_set()
 
     def _is_there(self, bucket: str, prefix: str) -> bool:
-        with self.evaluations.s3.lock:
-            found = self.evaluations.s3.backend.buckets.get(bucket)
+        with self.services.s3.lock:
+            found = self.services.s3.backend.buckets.get(bucket)
             keys = [key for key in found.keys if key.startswith(prefix)] if found else []
             return not all(key.endswith(f"/{end_markers.NAME}") for key in keys)
 
@@ -216,7 +230,7 @@ class RuleEvaluation:
             # The job is to have the machine.
             "OMP_NUM_THREADS": "1",
             "OMP_WAIT_POLICY": "PASSIVE",
-            **aws_variables(self.evaluations.url, self.evaluations.store.access_key),
+            **aws_variables(self.services.url, self.services.store.access_key),
         }
 
     @property
@@ -225,7 +239,10 @@ class RuleEvaluation:
 
     def _describe(self) -> None:
         """Let the evaluator know what DescribeTrainingJob would say."""
-        job, draft = self.evaluations.store.get(KIND, self.name), self._job.with_suffix(".draft")
+        job, draft = (
+            self.services.store.get(TRAINING_JOB.stored, self.name),
+            self._job.with_suffix(".draft"),
+        )
         if self.kind.takes_job and job:
             try:
                 draft.write_text(json.dumps(described(job)))
@@ -282,7 +299,7 @@ class RuleEvaluation:
         """Write a status down; on a full disk that may have to wait for room."""
         while not self.aborted.is_set():
             try:
-                store = self.evaluations.store
+                store = self.services.store
                 return rule_statuses.record(store, self.kind, self.name, rule, status, details)
             except sqlite3.OperationalError as error:
                 if not is_disk_full(error):
@@ -293,7 +310,7 @@ class RuleEvaluation:
         """Store what a rule has written; return its details, with the reason if that failed."""
         place = rule_results.place(self.job, self.rules[rule])
         try:
-            rule_results.store(self.evaluations.s3, self.folder, self.results / rule, place)
+            rule_results.store(self.services.s3, self.folder, self.results / rule, place)
         except Exception as error:  # the bucket may be gone; the verdict stands
             log.warning("storing %s", place, exc_info=True)
             return f"{details or ''} (the results could not be stored at {place}/: {error})".strip()

@@ -9,7 +9,7 @@ from local_sagemaker.training import mirroring, profiler_config
 
 
 @dataclass(frozen=True)
-class Kind:
+class RuleKind:
     """Rules of one kind: the members of a job's description, and how they are evaluated.
 
     `source` gives the S3 address below which lies what the rules read, of a job that says where;
@@ -18,8 +18,8 @@ class Kind:
     there, or at the job's end; if `takes_job`, it gets the job's description with ``--job``.
     """
 
-    asked: str
-    told: str
+    configurations: str
+    statuses: str
     evaluator: str
     source: Callable[[dict], str]
     lacks: Callable[[dict], str | None]
@@ -42,18 +42,18 @@ def _lacks_profile(job: dict) -> str | None:
     return None
 
 
-TENSOR_RULES = Kind(
-    asked="DebugRuleConfigurations",
-    told="DebugRuleEvaluationStatuses",
+TENSOR_RULES = RuleKind(
+    configurations="DebugRuleConfigurations",
+    statuses="DebugRuleEvaluationStatuses",
     evaluator="open_debugger.beside_job.tensors",
     source=mirroring.tensors,
     lacks=_lacks_tensors,
     nothing="The training job saved no tensors below {}: look whether its script makes a hook of "
     "smdebug (get_hook) and registers its model with it",
 )
-PROFILER_RULES = Kind(
-    asked="ProfilerRuleConfigurations",
-    told="ProfilerRuleEvaluationStatuses",
+PROFILER_RULES = RuleKind(
+    configurations="ProfilerRuleConfigurations",
+    statuses="ProfilerRuleEvaluationStatuses",
     evaluator="open_debugger.beside_job.profiler",
     source=profiler_config.recording,
     lacks=_lacks_profile,

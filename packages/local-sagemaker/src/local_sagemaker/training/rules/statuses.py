@@ -6,12 +6,11 @@ import re
 import secrets
 import time
 
-from local_sagemaker import ACCOUNT, REGION
+from local_sagemaker.core.errors import REASON_LENGTH
+from local_sagemaker.core.kinds import TRAINING_JOB, arn
 from local_sagemaker.core.store import Store
-from local_sagemaker.training.rules.kinds import KINDS, Kind
-from local_sagemaker.training.statuses import KIND
+from local_sagemaker.training.rules.kinds import KINDS, RuleKind
 
-DETAILS_LENGTH = 1024  # characters of StatusDetails that the API takes
 # AWS's own images, of the built-in rules and for rules of one's own, in any registry.
 EVALUATOR_IMAGE = re.compile(r".+/sagemaker-debugger-(rules|rule-evaluator)(:[^@]+)?(@.+)?")
 
@@ -19,19 +18,19 @@ EVALUATOR_IMAGE = re.compile(r".+/sagemaker-debugger-(rules|rule-evaluator)(:[^@
 def first(request: dict) -> dict:
     """The members of a new job's description that tell of its rules."""
     return {
-        kind.told: [_first(request, kind, rule) for rule in request[kind.asked]]
+        kind.statuses: [_first(request, kind, rule) for rule in request[kind.configurations]]
         for kind in KINDS
-        if kind.asked in request
+        if kind.configurations in request
     }
 
 
-def _first(request: dict, kind: Kind, rule: dict) -> dict:
+def _first(request: dict, kind: RuleKind, rule: dict) -> dict:
     name, why_not = rule["RuleConfigurationName"], _why_not(request, kind, rule)
     status = _status(name, "Error" if why_not else "InProgress", why_not)
     return {**status, "RuleEvaluationJobArn": _arn(request["TrainingJobName"], name)}
 
 
-def _why_not(request: dict, kind: Kind, rule: dict) -> str | None:
+def _why_not(request: dict, kind: RuleKind, rule: dict) -> str | None:
     """Why a rule cannot be evaluated; None if it can."""
     if not EVALUATOR_IMAGE.fullmatch(image := rule["RuleEvaluatorImage"]):
         return (
@@ -44,11 +43,11 @@ def _why_not(request: dict, kind: Kind, rule: dict) -> str | None:
 def _arn(job: str, rule: str) -> str:
     """The address of a rule's processing job, whose name AWS makes of both names."""
     name = f"{job[:26]}-{re.sub('[^a-z0-9]+', '-', rule.lower())[:26]}-{secrets.token_hex(4)}"
-    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:processing-job/{name}"
+    return arn("sagemaker", f"processing-job/{name}")
 
 
 def _status(rule: str, status: str, details: str | None = None) -> dict:
-    told = {"StatusDetails": details[:DETAILS_LENGTH]} if details else {}
+    told = {"StatusDetails": details[:REASON_LENGTH]} if details else {}
     return {
         "RuleConfigurationName": rule,
         "RuleEvaluationStatus": status,
@@ -57,25 +56,25 @@ def _status(rule: str, status: str, details: str | None = None) -> dict:
     }
 
 
-def in_progress(job: dict, kind: Kind) -> list[str]:
+def in_progress(job: dict, kind: RuleKind) -> list[str]:
     """The names of a job's rules of one kind that are being evaluated."""
     return [
         status["RuleConfigurationName"]
-        for status in job.get(kind.told, [])
+        for status in job.get(kind.statuses, [])
         if status["RuleEvaluationStatus"] == "InProgress"
     ]
 
 
 def record(
-    store: Store, kind: Kind, job: str, rule: str, status: str, details: str | None = None
+    store: Store, kind: RuleKind, job: str, rule: str, status: str, details: str | None = None
 ) -> None:
     """Keep a rule's new status; a job that was deleted meanwhile has none."""
     with store.lock:
-        if (description := store.get(KIND, job)) is None:
+        if (description := store.get(TRAINING_JOB.stored, job)) is None:
             return
         changed = _status(rule, status, details)
         statuses = [
             each | changed if each["RuleConfigurationName"] == rule else each
-            for each in description[kind.told]
+            for each in description[kind.statuses]
         ]
-        store.update(KIND, job, **{kind.told: statuses})
+        store.update(TRAINING_JOB.stored, job, **{kind.statuses: statuses})

@@ -19,6 +19,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from open_debugger.profiler.recording import RecordingError
+from open_debugger.retries import persistently
 
 ROOT = "profiler-output"
 REPORTS = "rule-output"  # beside ROOT
@@ -72,8 +73,9 @@ class Prefix:
         self.names = sorted(name for each in below for name in self._list(f"{self.prefix}{each}"))
 
     def _list(self, prefix: str) -> Iterator[str]:
-        pages = self.client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+        lists = self.client.get_paginator("list_objects_v2")
+        asked = {"Bucket": self.bucket, "Prefix": prefix}
+        for page in persistently(lambda: list(lists.paginate(**asked))):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):  # what consoles make as folders
                     yield item["Key"].removeprefix(self.prefix)
@@ -85,14 +87,19 @@ class Prefix:
                 yield from zip(batch, pool.map(self._read, batch), strict=True)
 
     def _read(self, name: str) -> bytes | Exception:
+        asked = {"Bucket": self.bucket, "Key": f"{self.prefix}{name}"}
         try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=f"{self.prefix}{name}")
-            return answer["Body"].read()
+            return persistently(lambda: self.client.get_object(**asked)["Body"].read())
         except FAILURES as error:
             return error
 
     def fetch(self, name: str, file: BinaryIO) -> None:
-        self.client.download_fileobj(self.bucket, f"{self.prefix}{name}", file)
+        def download() -> None:
+            file.seek(0)
+            file.truncate()
+            self.client.download_fileobj(self.bucket, f"{self.prefix}{name}", file)
+
+        persistently(download)
 
 
 def opened(place: str | Path) -> Files:

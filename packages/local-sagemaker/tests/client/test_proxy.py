@@ -7,15 +7,15 @@ import threading
 
 import pytest
 
-from local_sagemaker.client.certificates import Authority
+from local_sagemaker.client.proxy import Authority
 
 HOST = "bucket.s3.us-east-1.amazonaws.com"
 
 
-def shake(authority: Authority, trusted: ssl.SSLContext, asked: str) -> None:
-    """One TLS handshake with a server that answers as HOST, by a client that asked for `asked`."""
+def shake(authority: Authority, trusted: ssl.SSLContext, asked: str, host: str = HOST) -> None:
+    """One TLS handshake with a server that answers as `host`, by a client that asks for `asked`."""
     ours, theirs = socket.socketpair()
-    server = authority.context(HOST)
+    server = authority.context(host)
 
     def serve():
         with ours, contextlib.suppress(OSError):  # the client may refuse
@@ -56,6 +56,20 @@ def test_no_key_is_written(tmp_path):
     assert "PRIVATE" not in Authority().write(tmp_path / "ca.pem").read_text()
 
 
-def test_a_long_host_gets_a_certificate():
-    host = "a-bucket-with-a-name-of-sixty-three-characters-as-long-as-s3-allows.s3.amazonaws.com"
-    assert Authority().context(host)
+@pytest.mark.parametrize("bucket", ["a" * 63, "my--dogs", "1-dog"])
+def test_a_bucket_of_any_name_has_its_certificate(tmp_path, bucket):
+    authority, host = Authority(), f"{bucket}.s3.us-east-1.amazonaws.com"
+    shake(authority, trusting(authority, tmp_path), host, host)
+
+
+def test_an_authority_that_is_kept_is_the_same_for_the_next_process(tmp_path):
+    file = tmp_path / "kept.pem"
+    first = Authority(file).certificate
+    assert file.stat().st_mode & 0o777 == 0o600
+    again = Authority(file)
+    assert again.certificate == first
+    shake(again, trusting(again, tmp_path), HOST)
+    assert Authority(tmp_path / "other.pem").certificate != first
+    for damaged in (b"", file.read_bytes()[:100]):
+        file.write_bytes(damaged)
+        assert Authority(file).certificate != first
