@@ -75,6 +75,11 @@ record-gpu: $(READY) ## Record a starved and a fed run on this machine's GPU, fo
 rules-matrix: $(READY) ## Debugger's rules on healthy and on ill runs, into debugger-rules.md (MATRIX=--text)
 	$(BIN)/python -m benchmarks.rules_matrix $(MATRIX)
 
+aws-smoke: $(READY) ## Two trials and an endpoint on AWS, all deleted again; at most 1 USD, after a question (YES=1)
+	COURSE_MODE=aws COURSE_DEVICE=cpu $(BIN)/python -m tools.aws_smoke
+aws-smoke-here: $(READY) ## The same against the local engine
+	$(BIN)/local-sagemaker run -- $(BIN)/python -m tools.aws_smoke
+
 docs: $(READY) ## Generate the tables in the docs from the code
 	$(BIN)/python -m tools.docs
 grade: $(READY) ## What the checking cells said in the notebooks of a folder (SUBMISSIONS=folder)

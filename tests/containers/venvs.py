@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from python312 import python312
+
 from local_sagemaker.core import shell_path
 
 HERE = Path(__file__).parent
@@ -59,21 +61,6 @@ def build(name: str) -> Venv:
         _uv("pip", "compile", *shape, pins, "-o", venv.lock, venv=venv.folder)
     venv.reset()
     return venv
-
-
-def python312() -> str:
-    """Find Python 3.12: $PYTHON312, what uv finds, or one of pyenv's."""
-    if given := os.environ.get("PYTHON312"):
-        return given
-    command = [UV, "python", "find", "--no-python-downloads", "3.12"]
-    found = subprocess.run(command, capture_output=True, text=True)
-    if found.returncode == 0:
-        return found.stdout.strip()
-    # pyenv's shims answer with an error for every version that is not switched on.
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    if kept := sorted(root.glob("versions/3.12*/bin/python3.12")):
-        return str(kept[-1])
-    sys.exit("Python 3.12 is missing, which AWS's containers run: make ... PYTHON312=/path/to/it")
 
 
 def _environment(venv: Path | None) -> dict[str, str]:

@@ -286,6 +286,12 @@ def test_what_the_seed_and_the_rate_moved(run):
     assert f"names {rights[1]} photos right, before it was {rights[0]}." in said
     low, high = wilson(rights[0], photos)
     rows = run.trials["accuracy"].drop(run.best.name)
+    lead, effect = found(r"was (\S+) photos: (no more|more) than the seed's", said)
+    others = [round(accuracy * photos) for accuracy in rows]
+    assert int(lead) == rights[0] - max(others)
+    assert (effect == "more") == (int(lead) > abs(rights[0] - rights[1]))
+    place = 1 + sum(right > rights[1] for right in others)
+    assert f"it would have been number {place} of 6 in the table." in said
     inside = rows.between(low, high).sum()
     assert f"{inside} of the 5 other jobs lie inside the interval." in lesson.said("rivals.between")
     for name, billed in (("trials", [*run.trials["of"]]), ("repeats", repeats)):
@@ -630,11 +636,9 @@ def test_the_benchmark_stands_beside_the_run(run):
         for each in json.loads(BENCHMARK.read_text())["rows"]
         if each["network"] == "EfficientNet-Lite0"
     }
-    told = found(
-        r"section 3\.13 \(.+\) reaches (\S+%) from random weights and (\S+%) from ImageNet's",
-        run.lessons[2].said("predictions.compared("),
-    )
-    assert told == (measured["random"], measured["ImageNet"])
+    rows = run.lessons[2].table("measured.beside(")
+    rows = rows[rows["network"] == "EfficientNet-Lite0"]
+    assert dict(zip(rows["weights"], rows["test accuracy"], strict=True)) == measured
     right, photos = run.main.scores
     said = run.lessons[2].said("measured.beside(")
     assert f"Benchmark: {measured['ImageNet']}. Our main job: {right / photos:.1%}." in said
@@ -681,7 +685,7 @@ def test_what_each_change_brings_is_what_was_measured(run):
     [drawn] = run.lessons[2].drawn("profiling.outcome(")
     was, *nows = sum(parts_of(drawn).values())
     waiting = parts_of(drawn)["waiting for data"]
-    blocks = re.split(r"\n(?=\S)", said.strip())
+    blocks = re.findall(r"^\S.*(?:\n  .*)+", said, re.M)  # a name, and indented lines below it
     assert len(blocks) == len(nows) == 2
     for place, (block, now) in enumerate(zip(blocks, nows, strict=True), start=1):
         after, before, whole, sign, wait, wait_sign = found(
@@ -697,6 +701,12 @@ def test_what_each_change_brings_is_what_was_measured(run):
         still = found(r"A step now waits ([\d.]+)% of its time", block)[0]
         assert float(still) == pytest.approx(100 * waiting[place] / now, abs=1.5)
         judged_by_its_limit(block, 1 - now / was)
+    saved = {block.splitlines()[0]: 1 - now / was for block, now in zip(blocks, nows, strict=True)}
+    best, last = max(saved, key=saved.get), said.strip().splitlines()[-1]
+    if saved[best] < 0.015:
+        assert last.startswith("No change made a training step shorter")
+    elif saved[best] > 0.025:
+        assert last.startswith(f"{best} saved most: ")
 
 
 def signed(time: str, word: str) -> float:
@@ -769,7 +779,7 @@ def test_the_times_of_requests_are_told_as_drawn(run):
     assert near(median, middle) and near(p95, slow)
     assert near(found(r"The first request took (\d+) ms", said)[0], first[0])
     count = (later > first[0]).sum()
-    assert f"{count or 'None'} of these took longer" in said
+    assert f"{count or 'None'} of the later ones took longer" in said
     times, title = first[0] / middle, flat(series["title"])
     assert ("no slower than" in title) == (times < 1.1)
     if times >= 1.1:
@@ -781,7 +791,7 @@ def test_the_times_of_requests_are_told_as_drawn(run):
     ratio = float(found(r"take ([\d.]+) times as long as one", said)[0])
     assert ratio == pytest.approx(dots["y"][3] / dots["y"][0], abs=0.06)
     assert ("no less than eight" in said) == (dots["y"][3] >= 8 * dots["y"][0])
-    slope, fixed = np.polyfit(dots["x"], dots["y"], 1)
+    slope, fixed = np.polyfit(dots["x"], dots["y"], 1, w=1 / np.array(dots["y"]))
     misses = np.abs(fixed + slope * np.array(dots["x"]) - dots["y"])
     poor = (misses > 0.25 * np.array(dots["y"])).any()
     assert ("fits poorly" in flat(sizes["title"])) == poor
@@ -876,7 +886,8 @@ def test_the_write_up_has_the_endpoint_s_numbers(run):
         assert breed == row["breed"] and near(share, float(row["probability"]))
     assert query["its breed"] in run.counts.index
     assert query["shape of the logits"] == f"[1, {len(run.counts)}]"
-    assert all(value == "none left" for _, value in rows_of(told["Clean-up"])[1:])
+    *cleaned, (kept, _) = rows_of(told["Clean-up"])[1:]
+    assert all(value == "none left" for _, value in cleaned) and kept == "photos, models, logs"
     shown = run.write_up.replace("(profiler-report.html)", "(reports/profiler-report.html)")
     assert lesson.said("report.save(").endswith(shown)
     bill = dict(rows_of(told["Costs"])[1:])

@@ -26,3 +26,19 @@ def test_the_lessons_are_compared_with_the_committed_report_left_alone():
     ).stdout
     assert "--nbval-lax" in said and said.rstrip().endswith(" notebooks")
     assert f'COURSE_REPORTS="{ROOT}/build/' in said
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("aws-smoke", "COURSE_MODE=aws COURSE_DEVICE=cpu "),
+        ("aws-smoke-here", "local-sagemaker run "),
+    ],
+)
+def test_only_one_of_the_two_smoke_tests_asks_aws(target, expected):
+    """The Makefile's own COURSE_MODE is local."""
+    command = ["make", "--dry-run", "--no-print-directory", target]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    line = said.splitlines()[-1]
+    assert expected in line and line.endswith("python -m tools.aws_smoke")
+    assert ("COURSE_MODE=aws" in line) is (target == "aws-smoke")
