@@ -20,11 +20,13 @@ OWN_NAMES = (
 # Members that belong to the way of a request and not to what it asks.
 TRANSPORT = re.compile(r"Checksum\w*|ContentEncoding|ContentMD5|IfMatch|Range|UploadId")
 MOMENTS = {"StartTime", "EndTime"}
-TOKENS = {"NextToken", "nextToken", "ContinuationToken"}  # where the next page of an answer begins
+# Where the next page of an answer begins.
+TOKENS = {"NextToken", "nextToken", "ContinuationToken", "Marker"}
 # Parts of an upload follow from an object's size, which a trained network's archive does not fix.
 PARTS = {"s3:UploadPart", "s3:CompleteMultipartUpload"}
 READING = re.compile(r"(Get|List|Describe|Head|Filter|Simulate)")
 UNORDERED = {"s3:PutObject"}  # the notebooks upload by eight threads
+ANSWERED = re.compile(r"^(arn:aws:sagemaker:)[a-z0-9-]+:")
 ABSENT = "(absent)"
 
 
@@ -93,6 +95,8 @@ def _plain(path: str, value: object, facts: Mapping[str, str]) -> str:
     if path in TOKENS:
         return "(page)"
     text = value if isinstance(value, str) else json.dumps(value)
+    if path == "ResourceArn":  # as an answer gave it: the engine's resources are all in one region
+        text = ANSWERED.sub(r"\1(region):", text)
     for name, own in facts.items():
         text = text.replace(own, f"({name})")
     for pattern, name in OWN_NAMES:

@@ -36,6 +36,18 @@ def test_names_that_every_run_makes_anew_are_the_same():
     assert len(found([created("dog-breeds-vgg16")], [created("dog-breeds-resnet50")])) == 1
 
 
+def test_an_arn_that_an_answer_gave_does_not_count_by_its_region():
+    """The engine's resources all lie in one region, whatever region it is asked in."""
+
+    def tagged(arn):
+        return Call("sagemaker", "ListTags", params={"ResourceArn": arn})
+
+    one = tagged("arn:aws:sagemaker:us-east-1:123456789012:model/m")
+    assert found([one], [one]) == []
+    (other,) = found([one], [tagged("arn:aws:sagemaker:us-east-1:123456789012:model/n")])
+    assert other.path == "ResourceArn"
+
+
 def test_the_page_that_is_asked_for_does_not_count():
     one, two = (
         Call("logs", "GetLogEvents", params={"logStreamName": "a", "nextToken": f"f/{page}"})
