@@ -887,7 +887,9 @@ def test_the_write_up_has_the_endpoint_s_numbers(run):
     assert query["its breed"] in run.counts.index
     assert query["shape of the logits"] == f"[1, {len(run.counts)}]"
     *cleaned, (kept, _) = rows_of(told["Clean-up"])[1:]
-    assert all(value == "none left" for _, value in cleaned) and kept == "photos, model archives, logs"
+    assert (
+        all(value == "none left" for _, value in cleaned) and kept == "photos, model archives, logs"
+    )
     shown = run.write_up.replace("(profiler-report.html)", "(reports/profiler-report.html)")
     assert lesson.said("report.save(").endswith(shown)
     bill = dict(rows_of(told["Costs"])[1:])
