@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from debugger_support.processes import processes_with, wait_until
 from engine_support.clients import unique
 from engine_support.profiles import FOREVER, PLACE, files, lines, profiled, samples, until_sampled
+from engine_support.shared_files import shared_folder
 from local_sagemaker.client.environment import aws_variables
 from local_sagemaker.training import cluster, profiling
 from local_sagemaker.training.instance import Instance
@@ -44,9 +45,12 @@ def job(aws):
     def start(command=FOREVER, **members):
         name = unique("profiled")
         members = {"StoppingCondition": {"MaxRuntimeInSeconds": 300}, **members}
-        sampled = f"{aws.state}/jobs/{name}/algo-1/profiler/system"
-        wait = f"until [ -d {sampled} ]; do sleep 0.05; done; sleep 0.5"
+        gate = shared_folder() / "gate"  # a job does not see the engine's folder if that is in /tmp
+        wait = f"until [ -e {gate} ]; do sleep 0.05; done; sleep 0.5"
         started.append(aws.train(command.replace(SAMPLED, wait), TrainingJobName=name, **members))
+        if SAMPLED in command:
+            wait_until((aws.state / "jobs" / name / "algo-1/profiler/system").is_dir)
+            gate.touch()
         return name
 
     yield start

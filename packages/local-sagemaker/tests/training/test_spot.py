@@ -149,13 +149,13 @@ def test_a_job_that_is_interrupted_can_be_stopped(aws):
 
 
 def test_two_interruptions(aws, place):
-    name = aws.train(COUNT.format(n=40), **spot(place))
+    name = aws.train(COUNT.format(n=80), **spot(place))
     for reached in (3, 12):
         wait_until(lambda reached=reached: stored(aws, place) >= reached)
         reclaim(aws, name)
     job = aws.job(name)
     assert job["TrainingJobStatus"] == "Completed" and steps(job).count("Interrupted") == 2
-    assert aws.log(name)[-1] == "to 40"
+    assert aws.log(name)[-1] == "to 80"
 
 
 def test_all_instances_of_a_job_are_reclaimed_together(aws):
