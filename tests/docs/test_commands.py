@@ -75,6 +75,8 @@ FORM = "a form of a command that stands whole in packages/local-sagemaker/README
 NOT_RUN = {  # the same, and why no test runs it as it stands
     r"aws .*": AWS,
     r"(\. ~/dog-breeds-env/bin/activate; )?export COURSE_(MODE|ROLE)=.*": AWS,
+    r"make aws-smoke": AWS,
+    r"make aws-smoke-here": "tests/tools/aws_smoke/test_run.py runs it on the engine",
     r"python -m course\.(cleanup|costs)( .*)?": AWS + "; tests/course/ runs them on the engine",
     r"\.venv/bin/python -m course.weights resnet50 vgg16": NETWORK,
     r"\.venv/bin/python -m pip download .*": NETWORK,
