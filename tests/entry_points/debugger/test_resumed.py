@@ -42,14 +42,17 @@ class Job:
         root.mkdir()
         config = {"LocalPath": str(root / "opt/checkpoints")}
         (root / "checkpointconfig.json").write_text(json.dumps(config))
+        # Named, because a fork has the variables that its server had when it was started.
+        hook_file = root / (hookconfig.FILE if managed else "none")
         self.variables = {"SM_INPUT_CONFIG_DIR": str(root), "TRAINING_JOB_NAME": "dogs-1"}
+        self.variables["SMDEBUG_CONFIG_FILE_PATH"] = str(hook_file)
         self.words = [*RECIPE.split(), "--model-dir", str(root / "model")]
         for channel in ("train", "valid", "test"):
             self.words += [f"--{channel}-dir", str(photos / channel)]
         if managed:
             self.tensors = root / "opt/tensors"
             hook = {**HOOK, "LocalPath": str(self.tensors)}
-            (root / hookconfig.FILE).write_text(json.dumps(hook))
+            hook_file.write_text(json.dumps(hook))
             del self.variables["TRAINING_JOB_NAME"]  # or smdebug looks for /opt/ml
         else:
             self.tensors = root / "opt/checkpoints/dogs-1/debug-output"
