@@ -85,6 +85,6 @@ def test_a_log_that_cannot_be_written_leaves_the_endpoint_in_service(tmp_path):
         database.full = None
         assert invoke(aws, endpoint)["Body"].read()
         group = f"/aws/sagemaker/Endpoints/{endpoint}"
-        lost = re.compile(r"local_sagemaker: \d+ lines of output before this one were lost: .* full")
+        lost = r"local_sagemaker: \d+ lines of output before this one were lost: .* full"
         log = wait_until(lambda: (log := aws.log("", group)).count("asked") and log, 10)
-        assert lost.fullmatch(log[log.index("asked") - 1])
+        assert re.fullmatch(lost, log[log.index("asked") - 1])
