@@ -731,7 +731,7 @@ def test_what_03_has_made_and_what_it_cost(run):
     right, photos = run.main.scores
     times = right / photos / run.chance
     assert f"test accuracy {right / photos:.1%}, {times:.0f} x chance" in run.lessons[2].text
-    rows = run.lessons[2].table("jobs.costs(ws, main")
+    rows = run.lessons[2].table("jobs.costs(ws, *trained")
     seconds = {job.name: job.seconds for job in run.jobs}
     assert len(rows) == 8
     for name, _, billed, dollars in rows.itertuples(index=False):
