@@ -121,10 +121,10 @@ def connect() -> Workspace:
 
 
 def choose_place() -> str:
-    """Lead boto3 to the local engine or to AWS, as the environment says; return the mode.
+    """Point boto3 at the local engine or at AWS, as the environment says; return the mode.
 
     Raises:
-        WorkspaceError: the mode is open or misspelt, or neither place can be had.
+        WorkspaceError: the mode is not set or is misspelt, or the engine or AWS cannot be reached.
     """
     mode = chosen_mode()
     if mode == "local":

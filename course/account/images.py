@@ -3,7 +3,7 @@
 Training: PyTorch 2.13, Python 3.12, torchvision 0.28. Inference: PyTorch 2.6, Python 3.12, the last
 image that serves `model_fn` handlers.
 
-When an image is patched no longer, take the next version of AWS's list, here and nowhere else: set
+When AWS no longer patches an image, take the next version of AWS's list, here and nowhere else: set
 `PYTORCH`, add its day to `PATCHED_UNTIL`, and compare torch and torchvision in `pyproject.toml` and
 the list of packages in `tests/containers/training.txt` with the image's. Then run `make lock`,
 `make test` and `make check-containers`. For the endpoint there is no next version: see `SUCCESSOR`.

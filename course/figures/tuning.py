@@ -29,7 +29,7 @@ def search(table: pd.DataFrame, parameter: str = "lr", first: int = 3) -> Figure
     of both.
 
     Args:
-        table: one row a job, in the order of their start, with the columns of
+        table: one row for each job, in the order of their start, with the columns of
             HyperparameterTuningJobAnalytics: FinalObjectiveValue (a share, 0 to 1),
             TrainingJobStatus if there is one, and the hyperparameters. Jobs without an objective
             are left out; those that did not complete are drawn hollow and are no best ones.
