@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageFilter
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+AMBER, SKY = "#E69F00", "#56B4E9"
 
 
 INK, QUIET, FAINT = "#333333", "#8A8A8A", "#DDDDDD"

@@ -17,12 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from course.figures.style import (
+    AMBER,
     BLUE,
     GREEN,
     INK,
     ORANGE,
     PURPLE,
     QUIET,
+    SKY,
     SPLIT_COLOURS,
     in_style,
     rounded,
@@ -426,8 +428,7 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
     places = np.arange(len(means))
     positive = means.where(means > 0)
     lowest = min(threshold, np.nanmin(positive.to_numpy()) if positive.notna().any().any() else 1)
-    shades = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(means.columns)))
-    for shade, step in zip(shades, means.columns, strict=True):
+    for shade, step in zip(_step_colours(len(means.columns)), means.columns, strict=True):
         axis.plot(places, positive[step], ".", color=shade, markersize=4, label=f"step {step}")
         zeros = places[(means[step] == 0).to_numpy()]
         axis.plot(zeros, np.full(len(zeros), lowest / 3), "x", color=shade, markersize=4)
@@ -438,9 +439,19 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
         xlabel="gradient, from the input to the head (a dot for each saved step)",
         ylabel="mean absolute value",
     )
-    axis.legend(ncols=min(4, len(means.columns)), fontsize=9, loc="upper left", frameon=False)
+    axis.legend(
+        ncols=min(4, len(means.columns)), fontsize=9, loc="upper left", frameon=False, markerscale=2
+    )
     axis.set_title(_wrapped(vanishing_says(means, threshold)))
     return figure
+
+
+def _step_colours(count: int) -> Sequence:
+    """A colour for each saved step: clearly different ones for a few, a scale for many."""
+    few = (INK, BLUE, GREEN, PURPLE, AMBER, SKY)
+    return (
+        few[:count] if count <= len(few) else plt.get_cmap("viridis")(np.linspace(0, 0.85, count))
+    )
 
 
 def vanishing_says(means: pd.DataFrame, threshold: float) -> str:

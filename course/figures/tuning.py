@@ -86,7 +86,8 @@ def _compared(first: np.ndarray, later: np.ndarray) -> list[str]:
     return [
         f"The best of the first {len(first)} jobs is job {int(np.argmax(first)) + 1}: {top:.1%}.",
         f"The best of the {len(ended)} later ones is job {proposed}: {ended.max():.1%}.",
-        f"So the search {verdict}: {better} of {len(ended)} later jobs beat the best of the first.",
+        f"So the search {verdict}: {better} of {len(ended)} later jobs beat the best of the first "
+        f"{len(first)}.",
     ]
 
 

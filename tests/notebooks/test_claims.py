@@ -244,7 +244,7 @@ def test_later_trials_are_compared_with_the_first(run):
     assert f"3 later ones is job {later.idxmax()}: {later.max():.1%}." in said
     better, gain = (later > first.max()).sum(), 100 * (later.max() - first.max())
     word = f"got better by {gain:.1f} points" if better else "did not get better"
-    assert f"So the search {word}: {better} of 3 later jobs beat the best of the first." in said
+    assert f"So the search {word}: {better} of 3 later jobs beat the best of the first 3." in said
     left = re.findall(r"No job tried batch-size (.+)\.", said)
     untried = {"16", "32", "64"} - set(rows["batch-size"].astype(str))
     assert set(" or ".join(left).split(" or ")) - {""} == untried

@@ -67,11 +67,13 @@ def test_later_jobs_are_compared_with_the_best_of_the_first():
     assert figures.searched(jobs, ranges, first=2).splitlines() == [
         "The best of the first 2 jobs is job 2: 70.0%.",
         "The best of the 2 later ones is job 4: 75.0%.",
-        "So the search got better by 5.0 points: 1 of 2 later jobs beat the best of the first.",
+        "So the search got better by 5.0 points: 1 of 2 later jobs beat the best of the first 2.",
         "No job tried batch-size 64.",
     ]
     jobs["batch-size"] = [16, 32, 64, 16]
-    assert figures.searched(jobs, ranges).endswith("1 of 1 later jobs beat the best of the first.")
+    assert figures.searched(jobs, ranges).endswith(
+        "1 of 1 later jobs beat the best of the first 3."
+    )
     jobs["FinalObjectiveValue"] = [0.4, 0.7, 0.6, 0.7]
     assert "So the search did not get better: 0 of 1 later" in figures.searched(jobs, ranges)
 

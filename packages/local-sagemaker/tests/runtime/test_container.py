@@ -139,6 +139,21 @@ def test_weights_are_found_where_the_caller_keeps_them(tmp_path, monkeypatch):
     assert container.environment(*arguments)["TORCH_HOME"] == "/weights"
 
 
+def test_containers_share_what_matplotlib_finds_out_about_fonts(tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    shared = tmp_path / "shared"
+    first, second = (
+        container.environment("http://127.0.0.1:1", KEY, tmp_path / name, tmp_path, IMAGE, shared)
+        for name in ("first", "second")
+    )
+    assert first["MPLCONFIGDIR"] == second["MPLCONFIGDIR"] == f"{shared}/matplotlib"
+    monkeypatch.setenv("MPLCONFIGDIR", "/mine")
+    third = container.environment(
+        "http://127.0.0.1:1", KEY, tmp_path / "third", tmp_path, IMAGE, shared
+    )
+    assert third["MPLCONFIGDIR"] == "/mine"
+
+
 def test_words_are_relocated(tmp_path, how):
     expected = "cat /opt/ml/a /opt/ml/b"
     if how == "relocated":

@@ -79,6 +79,8 @@ def environment(
         variables.pop("TMPDIR", None)
     if "TMPDIR" in variables and len(os.fsencode(variables["TMPDIR"])) > TEMPORARY_LENGTH:
         variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
+    # Matplotlib lists the machine's fonts before its first figure: seconds, once for all containers.
+    variables.setdefault("MPLCONFIGDIR", str(shared / "matplotlib"))
     variables |= {
         **environments.make(scratch / "environment", shared),
         "LOCAL_SAGEMAKER": "1",  # a script can tell that the instance type is only a name here
