@@ -79,7 +79,7 @@ def environment(
         variables.pop("TMPDIR", None)
     if "TMPDIR" in variables and len(os.fsencode(variables["TMPDIR"])) > TEMPORARY_LENGTH:
         variables["TMPDIR"] = str(TMP)  # processes of a job find each other by sockets in it
-    # Matplotlib lists the machine's fonts before its first figure: seconds, once for all containers.
+    # Before its first figure Matplotlib looks for fonts: for seconds, so once for all containers.
     variables.setdefault("MPLCONFIGDIR", str(shared / "matplotlib"))
     variables |= {
         **environments.make(scratch / "environment", shared),
