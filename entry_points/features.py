@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from data import Batches, DataError, Loader
-from distributed import World
+from distributed import DTYPES, World
 from extras import Extras
-from models import body
+from models import body, with_weights_in
 from options import layers
 from preprocess import normalise
 
@@ -128,8 +128,12 @@ class Feed:
         view = (epoch - 1) % views + 1 if augmented else 0
         if (channel, view) not in self.made:
             loader.batch_sampler.at(view, shuffled=False)
-            network = body(self.model)
-            self.made[channel, view] = outputs(network, loader, self.world, self.extras)
+            self.made[channel, view] = outputs(self._body(), loader, self.world, self.extras)
         loader.batch_sampler.at(epoch, step, shuffled=augmented)
         head = self.model.get_submodule(self.model.head_name)
         return head, FeatureBatches(self.made[channel, view], loader.batch_sampler)
+
+    def _body(self) -> nn.Module:
+        """Return the body, with its weights in the precision in which it computes."""
+        bare, precision = body(self.model), self.world.precision
+        return bare if precision == "fp32" else with_weights_in(bare, DTYPES[precision])

@@ -261,6 +261,19 @@ def body(model: nn.Module) -> nn.Module:
     return bare
 
 
+def with_weights_in(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Return a copy whose convolutions and fully connected layers hold weights of `dtype`.
+
+    What it computes within autocast to `dtype` is the same to the last bit. But autocast casts
+    frozen weights anew for each batch: on a CPU, the features of VGG16 took a third longer so.
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.to(dtype)
+    return network
+
+
 def card(
     options: Namespace,
     class_names: list[str],

@@ -230,6 +230,18 @@ def test_body_and_head_together_are_the_network(architecture):
     assert model(photos).shape == (2, 3)
 
 
+@pytest.mark.parametrize("architecture", ["vgg16", "efficientnet_lite0"])
+def test_weights_in_bf16_give_what_autocast_gives_and_leave_the_network_alone(architecture):
+    model = models.create(architecture).eval()
+    bare, photos = models.body(model), torch.rand(2, 3, 64, 64)
+    cast = models.with_weights_in(bare, torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(cast(photos), bare(photos))
+    kinds = {p.dtype for p in cast.parameters() if p.dim() > 1}
+    assert kinds == {torch.bfloat16}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
 def test_batch_normalisation_can_stay_frozen_in_layers_that_train():
     model = models.build("resnet18", 3)
     models.set_training(model, options(train_layers="last-stage", batch_norm="frozen"), epoch=1)
