@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import moto.backends
 import moto.cloudwatch.models
 import moto.iam.models
 import moto.logs.models
@@ -23,6 +24,10 @@ from moto.s3.models import s3_backends
 
 # moto keeps every instance of every model for its reset(): log lines, metrics, deleted objects.
 BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)
+
+# For each request moto looks through its folders on disk: more than a tenth of a PutObject.
+_MODULES = frozenset(moto.backends.list_of_moto_modules())
+moto.backends.list_of_moto_modules = lambda: _MODULES
 
 
 class Services(DomainDispatcherApplication):
