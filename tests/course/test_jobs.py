@@ -321,6 +321,15 @@ def test_the_savings_are_what_awss_formula_says(aws):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "4"), (None, "1")])
+def test_jobs_on_one_machine_share_its_cores(aws, monkeypatch, cores, threads):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    ws = workspace(aws)
+    assert jobs.environment(ws, at_once=2) == {"OMP_NUM_THREADS": threads}
+    ws.mode = "aws"
+    assert jobs.environment(ws, at_once=2) == {}
+
+
 def test_on_spot_instances_a_job_may_wait_and_keeps_checkpoints_of_its_own(aws):
     ws = workspace(aws)
     ws.uri = lambda *parts: "/".join(["s3://b/dogs", *parts])
