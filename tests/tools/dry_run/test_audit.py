@@ -354,7 +354,8 @@ class TestDifferences:
         only(problems(aws, local), "MaxRuntimeInSeconds is 700")
 
     def test_spot_members_where_both_modes_ask_for_spot_instances(self):
-        other = SPOT | {"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/dog-breeds/else"}}
+        elsewhere = SPOT["CheckpointConfig"] | {"S3Uri": f"s3://{BUCKET}/dog-breeds/else"}
+        other = SPOT | {"CheckpointConfig": elsewhere}
         local, aws = self.modes(SPOT, other)
         only(problems(aws, local), "CheckpointConfig.S3Uri is")
 
