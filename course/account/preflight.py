@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from course import workspace
@@ -22,6 +22,8 @@ from course.account import images, rights
 from course.account.rights import DENIED
 from course.jobs import LOG_GROUP
 from course.workspace import ROOT, Workspace, WorkspaceError
+
+Found = TypeVar("Found")
 
 SAGEMAKER = "sagemaker.amazonaws.com"
 JOBS_AT_ONCE = 2  # notebook 02 runs two training jobs at a time
@@ -87,6 +89,7 @@ class _Plan:
 
     Attributes:
         session: makes the boto3 session.
+        spot: whether jobs run on spot instances, for which AWS has quotas of their own.
         problems: what is to be done, by the name of the check that cannot be made.
     """
 
@@ -96,6 +99,7 @@ class _Plan:
     bucket: str | None
     training_instance: str
     endpoint_instance: str
+    spot: bool
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -156,6 +160,7 @@ def _taken(ws: Workspace) -> _Plan:
         bucket=ws.bucket,
         training_instance=ws.training_instance,
         endpoint_instance=ws.endpoint_instance,
+        spot=ws.spot,
     )
 
 
@@ -166,6 +171,7 @@ def _wanted() -> _Plan:
     problems: dict[str, str] = {}
     _known("mode", workspace.chosen_mode, problems)
     device = _known("device", workspace.chosen_device, problems) or "gpu"
+    spot = _known("spot", workspace.chosen_spot, problems) or False
     region = _known("region", workspace.chosen_region, problems)
     role = _known("role", partial(_role_wanted, region), problems)
     if region is None:
@@ -178,11 +184,12 @@ def _wanted() -> _Plan:
         bucket=None,
         training_instance=workspace.TRAINING_INSTANCES[device],
         endpoint_instance=workspace.ENDPOINT_INSTANCE,
+        spot=spot,
         problems=problems,
     )
 
 
-def _known(name: str, find: Callable[[], str], problems: dict[str, str]) -> str | None:
+def _known(name: str, find: Callable[[], Found], problems: dict[str, str]) -> Found | None:
     """What `find` finds; else None, and why among the problems."""
     try:
         return find()
@@ -423,18 +430,23 @@ def _listable(s3: Any, bucket: str) -> bool:
 def _quotas(plan: _Plan, service_quotas: Any) -> Iterator[Line]:
     pages = service_quotas.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
     quotas = {quota["QuotaName"]: quota["Value"] for page in pages for quota in page["Quotas"]}
-    yield _training_quota(plan.training_instance, quotas)
+    yield _training_quota(plan.training_instance, plan.spot, quotas)
     yield _quota("endpoint quota", f"{plan.endpoint_instance} for endpoint usage", 1, quotas)
 
 
-def _training_quota(instance: str, quotas: Mapping[str, float]) -> Line:
-    name = _training(instance)
+def _training_quota(instance: str, spot: bool, quotas: Mapping[str, float]) -> Line:
+    name = training_quota(instance, spot)
     line = _quota("training quota", name, JOBS_AT_ONCE, quotas)
     if line.ok:
         return line
     if quotas.get(name, 0) >= 1:
         return line._replace(text=f"{line.text}. Until then: max_parallel_jobs=1 in notebook 02")
-    return line._replace(text=f"{line.text}. {_meanwhile(instance, quotas)}")
+    if spot and quotas.get(training_quota(instance), 0) >= 1:
+        return line._replace(
+            text=f"{line.text}. Until then without spot instances, which the account has a quota "
+            "for: %env COURSE_SPOT=0 above the first cell"
+        )
+    return line._replace(text=f"{line.text}. {_meanwhile(instance, spot, quotas)}")
 
 
 def _quota(check: str, name: str, wanted: int, quotas: Mapping[str, float]) -> Line:
@@ -447,12 +459,12 @@ def _quota(check: str, name: str, wanted: int, quotas: Mapping[str, float]) -> L
     return Line(check, False, f"'{name}' {found}. Request {wanted}: {CONSOLE}, this name")
 
 
-def _meanwhile(instance: str, quotas: Mapping[str, float]) -> str:
+def _meanwhile(instance: str, spot: bool, quotas: Mapping[str, float]) -> str:
     """What trains today, in an account without the instance that was asked for."""
     others = [one for one in CPU_INSTANCES if one != instance]
-    allowed = [one for one in others if quotas.get(_training(one), 0) >= 1]
+    allowed = [one for one in others if quotas.get(training_quota(one, spot), 0) >= 1]
     if not allowed:
-        too = " and ".join(f"'{_training(one)}'" for one in others)
+        too = " and ".join(f"'{training_quota(one, spot)}'" for one in others)
         return f"It has no {too} either: request one of them as well; until then use local mode"
     steps = []
     if instance not in CPU_INSTANCES:
@@ -464,8 +476,9 @@ def _meanwhile(instance: str, quotas: Mapping[str, float]) -> str:
     return f"Until then on a CPU: {', '.join(steps)}, {why}"
 
 
-def _training(instance: str) -> str:
-    return f"{instance} for training job usage"
+def training_quota(instance: str, spot: bool = False) -> str:
+    """AWS's name of the quota for jobs on `instance`; spot instances have one of their own."""
+    return f"{instance} for {'spot ' if spot else ''}training job usage"
 
 
 def _disk() -> Iterator[Line]:

@@ -196,6 +196,29 @@ def test_it_waits_until_the_last_of_the_jobs_has_ended(capsys):
     ]
 
 
+def test_it_waits_as_long_as_a_job_may_take(monkeypatch):
+    """boto3's waiter gives up after an hour, while a spot job may wait and train for longer."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(
+        jobs,
+        "time",
+        SimpleNamespace(
+            monotonic=lambda: clock.now,
+            sleep=lambda seconds: setattr(clock, "now", clock.now + seconds),
+        ),
+    )
+    longest = jobs.stopping_condition(SimpleNamespace(spot=True), 1800).max_wait_time_in_seconds
+
+    def answers():
+        while clock.now < longest:
+            yield "InProgress", "Training", None
+        yield "Completed", "Completed", None
+
+    job = training("slow", answers())
+    assert jobs.wait(job) is job
+    assert clock.now >= longest == 5400
+
+
 def test_one_job_is_given_back_by_itself_and_a_trainer_stands_for_its_job():
     job = done()
     assert jobs.wait(job, every_s=0) is job

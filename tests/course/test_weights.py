@@ -133,10 +133,18 @@ def test_jobs_in_a_closed_network_have_only_the_bucket_s(cache, workspace, monke
     assert where(workspace, "aws").at_hand.to_list() == [True, True, False]
 
 
+def test_weights_of_your_own_in_the_bucket_are_at_hand(cache, workspace, tmp_path):
+    file = tmp_path / "resnet50.safetensors"
+    file.write_bytes(b"weights")
+    weights.upload(workspace, file)
+    found = where(workspace, "aws")
+    assert found.loc["resnet50", "where"] == "in the bucket: resnet50.safetensors"
+
+
 def test_the_files_and_the_cache_are_those_that_train_py_looks_for(cache):
     assert weights.cache() == cache == Path(torch.hub.get_dir()) / "checkpoints"
     assert weights.FILES["efficientnet_lite0"] == (pretrained.LITE0_FILE,)
     assert weights.PACKAGE == pretrained.PACKAGE
     for network in ("resnet50", "vgg16"):
         names = [url.rpartition("/")[2] for url in pretrained._urls(network)]
-        assert list(weights.FILES[network]) == names
+        assert list(weights.FILES[network]) == [*names, f"{network}{pretrained.SAFE}"]

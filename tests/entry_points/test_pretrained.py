@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import models
 import pretrained
@@ -152,6 +153,46 @@ def test_a_truncated_file_is_found_by_its_hash(tmp_path, cache, published):
         pretrained.check_digest(file)
 
 
+def own(folder, marker):
+    """A safetensors file of somebody's own, for a network of torchvision."""
+    save_file(resnet18(marker), folder / "resnet18.safetensors")
+    return folder / "resnet18.safetensors"
+
+
+def test_weights_of_your_own_are_a_safetensors_file_in_the_folder(tmp_path, cache, offline):
+    file = own(tmp_path, marker=3)
+    state, name = pretrained.load_imagenet("resnet18", tmp_path)
+    assert name == file.name
+    assert state["bn1.bias"].unique().tolist() == [3]
+
+
+def test_a_file_of_torchvisions_comes_before_your_own_in_the_same_folder(
+    tmp_path, cache, offline, published
+):
+    own(tmp_path, marker=3)
+    file = published(tmp_path, "resnet18", resnet18(marker=1))
+    assert pretrained.load_imagenet("resnet18", tmp_path)[1] == file.name
+    published(cache, "resnet18", resnet18(marker=2))
+    file.unlink()
+    assert pretrained.load_imagenet("resnet18", tmp_path)[1] == "resnet18.safetensors"
+
+
+def test_a_pickle_under_the_name_of_your_own_weights_is_not_unpickled(
+    tmp_path, cache, offline, capsys
+):
+    torch.save({"fc.weight": Unpleasant()}, tmp_path / "resnet18.safetensors")
+    with pytest.raises(pretrained.WeightsDamaged, match=r"resnet18\.safetensors cannot be read"):
+        pretrained.load_imagenet("resnet18", tmp_path)
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_half_a_file_of_your_own_weights_ends_the_run(tmp_path, cache, offline):
+    file = own(tmp_path, marker=3)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(pretrained.WeightsDamaged, match="copy it anew"):
+        started("--weights", "auto", "--weights-dir", str(tmp_path))
+
+
 class Unpleasant:
     def __reduce__(self):
         return print, ("code ran",)
@@ -246,8 +287,6 @@ def test_without_lite0s_package_the_way_out_is_named(cache, monkeypatch):
 
 
 def test_networks_of_timm_take_their_weights_from_the_folder(tmp_path, cache):
-    from safetensors.torch import save_file
-
     name = "vit_tiny_patch16_224"
     with pytest.raises(pretrained.WeightsUnavailable, match=rf"put {name}\.safetensors"):
         pretrained.load_imagenet(name, tmp_path)

@@ -6,7 +6,8 @@ Both are records of the notebooks' requests (``local-sagemaker run --record``): 
 in AWS mode on a stand-in for AWS. Checked is that each request of AWS mode is valid by AWS's own
 models, that `docs/policy.json` allows it and allows no more than the course needs, that AWS's
 managed policy AmazonSageMakerFullAccess allows it too, that it relies on no default order and reads
-all pages of a list, and that it differs from local mode in nothing but what the course says.
+all pages of a list, that what it makes has the course's tag, an image that exists and, on spot
+instances, checkpoints, and that it differs from local mode in nothing but what the course says.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from course.workspace import ROOT
-from tools.dry_run import listings, permissions, record
+from tools.dry_run import created, listings, permissions, record
 from tools.dry_run.differences import ABSENT, Difference, differences
 from tools.dry_run.permissions import FULL_ACCESS, Policy
 from tools.dry_run.record import Call
@@ -63,6 +64,12 @@ RECORDED = re.compile(r"/(debug|profiler|rule)-output/")  # where the notebook r
 # What a notebook asks that evaluates the rules itself; it keeps the verdicts beside the tensors.
 NOTEBOOKS_OWN = {"s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2", "s3:PutObject"}
 SELF_HOSTED = "who evaluates Debugger's rules"
+# What a job is asked on spot instances only, alone or as one of a search.
+SPOT_MEMBERS = re.compile(
+    r"(TrainingJobDefinition\.)?(EnableManagedSpotTraining|CheckpointConfig\.(S3Uri|LocalPath)"
+    r"|StoppingCondition\.MaxWaitTimeInSeconds)"
+)
+SPOT = "spot instances"
 
 
 class Facts(NamedTuple):
@@ -88,6 +95,7 @@ class Audit:
         checks = (_beyond_aws, _invalid)
         found = [text for check in checks for text in check(self.aws)]
         found += listings.problems(self.aws)
+        found += created.problems(self.aws)
         found += _not_allowed(self.aws, self.role, self.policies)
         found += _not_managed(self.aws, self.role)
         found += _surplus(self.policies)
@@ -106,6 +114,8 @@ class Audit:
         ways = {_is_managed(self.local), _is_managed(self.aws)}
         if len(ways) == 2 and _belongs_to_debugger(difference):
             return SELF_HOSTED
+        if _is_spot(self.aws) and not _is_spot(self.local) and _belongs_to_spot(difference):
+            return SPOT
         return _reason(difference, self.aws)
 
 
@@ -229,11 +239,16 @@ def _commonest(counted: Counter) -> str | None:
 
 
 def _comparable(calls: Iterable[Call], facts: Facts) -> list[Call]:
-    """A run's requests without the SDK's own questions, and without the owner that it expects."""
+    """A run's requests without the SDK's own questions, and without the owner that it expects.
+
+    What the clean-up deletes follows from the rest, too.
+    """
     kept = []
     for call in calls:
         if call.name in ASKED_ON_AWS or call.service == "?" or _is_telemetry(call):
             continue
+        if call.name == "s3:DeleteObjects" and call.params["Delete"].get("Quiet"):
+            continue  # the clean-up's: what it deletes is all that the jobs have written
         owner = call.params.get("ExpectedBucketOwner")
         params = {n: v for n, v in call.params.items() if n != "ExpectedBucketOwner"}
         kept.append(replace(call, params=params) if owner == facts.account else call)
@@ -264,6 +279,21 @@ def _belongs_to_debugger(difference: Difference) -> bool:
     if difference.operation == "sagemaker:CreateTrainingJob":
         return len(values) == 1 and DEBUGGER.match(difference.path) is not None
     return difference.operation in NOTEBOOKS_OWN and all(map(RECORDED.search, values))
+
+
+def _is_spot(calls: Iterable[Call]) -> bool:
+    """Whether the run asked for spot instances."""
+    return any(job.get("EnableManagedSpotTraining") for call in calls for job in created.jobs(call))
+
+
+def _belongs_to_spot(difference: Difference) -> bool:
+    """Whether it is a job's member for spot instances, as AWS mode asks for it."""
+    kinds = {"sagemaker:CreateTrainingJob", "sagemaker:CreateHyperParameterTuningJob"}
+    return (
+        difference.operation in kinds
+        and SPOT_MEMBERS.fullmatch(difference.path) is not None
+        and difference.second != ABSENT
+    )
 
 
 def _tuned(calls: Iterable[Call]) -> set[str]:

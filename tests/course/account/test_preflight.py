@@ -50,6 +50,7 @@ WS = Workspace(
     image_size=224,
 )
 IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me", "UserId": "x"}
+SPOT = "ml.g4dn.xlarge for spot training job usage"
 GPU, ENDPOINT = "ml.g4dn.xlarge for training job usage", "ml.m5.large for endpoint usage"
 
 
@@ -72,8 +73,10 @@ def role(document):
 
 
 def quotas(**values):
-    names = {"gpu": GPU, "endpoint": ENDPOINT} | {
-        kind: f"ml.{kind}.xlarge for training job usage" for kind in ("m5", "c5")
+    names = {"gpu": GPU, "endpoint": ENDPOINT, "spot": SPOT} | {
+        f"{kind}{short}": f"ml.{kind}.xlarge for {way}training job usage"
+        for kind in ("m5", "c5")
+        for short, way in {"": "", "_spot": "spot "}.items()
     }
     return {"Quotas": [{"QuotaName": names[k], "Value": float(v)} for k, v in values.items()]}
 
@@ -392,6 +395,35 @@ def test_a_quota_of_one_gpu_is_too_little_for_two_jobs():
     assert "CPU" not in line.text
 
 
+ON_SPOT = replace(WS, spot=True)
+
+
+def test_spot_instances_have_a_quota_of_their_own():
+    line = checked(ON_SPOT, quotas=list(asked(quotas(gpu=0, endpoint=1, spot=2))))["training quota"]
+    assert line.ok and line.text == f"'{SPOT}' is 2"
+    line = checked(quotas=list(asked(quotas(gpu=0, endpoint=1, spot=2))))["training quota"]
+    assert not line.ok and f"'{GPU}' is 0" in line.text
+
+
+def test_without_the_spot_quota_the_other_one_may_do():
+    line = checked(ON_SPOT, quotas=list(asked(quotas(gpu=2, endpoint=1, spot=0))))["training quota"]
+    assert not line.ok and f"'{SPOT}' is 0. Request 2: Service Quotas console" in line.text
+    assert "%env COURSE_SPOT=0 above the first cell" in line.text and "CPU" not in line.text
+
+
+def test_with_neither_a_cpu_must_be_a_spot_instance_as_well():
+    none = {"gpu": 0, "endpoint": 1, "spot": 0, "m5": 2}
+    line = checked(ON_SPOT, quotas=list(asked(quotas(**none, m5_spot=2))))["training quota"]
+    assert f"{CPU_LINE}, and fewer breeds" in line.text
+    line = checked(ON_SPOT, quotas=list(asked(quotas(**none, c5_spot=0))))["training quota"]
+    assert "It has no 'ml.m5.xlarge for spot training job usage' and" in line.text
+
+
+def test_one_spot_instance_is_too_little_for_two_jobs():
+    line = checked(ON_SPOT, quotas=list(asked(quotas(gpu=2, endpoint=1, spot=1))))["training quota"]
+    assert not line.ok and "max_parallel_jobs=1" in line.text
+
+
 def test_unlisted_quotas():
     lines = checked(quotas=list(asked(quotas())))
     assert not lines["training quota"].ok and "not listed" in lines["training quota"].text
@@ -507,6 +539,19 @@ def test_the_device_of_the_environment_is_asked_for(aws):
     aws.setenv("COURSE_DEVICE", "cpu")
     lines = found(quotas=list(asked(quotas(gpu=0, endpoint=1, m5=2))))
     assert lines["training quota"].text == "'ml.m5.xlarge for training job usage' is 2"
+
+
+def test_spot_instances_of_the_environment_are_asked_for(aws):
+    aws.setenv("COURSE_SPOT", "1")
+    lines = found(quotas=list(asked(quotas(gpu=0, endpoint=1, spot=2))))
+    assert lines["training quota"].text == f"'{SPOT}' is 2"
+
+
+def test_a_wrong_wish_for_spot_instances_is_a_line(aws):
+    aws.setenv("COURSE_SPOT", "yes")
+    lines = found()
+    assert list(lines) == ["spot", *ALL]
+    assert not lines["spot"].ok and "set it to '1'" in lines["spot"].text
 
 
 def test_a_wrong_device_is_a_line(aws):

@@ -5,6 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from course.account import images
+from course.account.standing import TAG
 from tools.dry_run import audit
 from tools.dry_run.audit import SPARE, Audit, filled, summary
 from tools.dry_run.record import Call, read
@@ -14,7 +16,7 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/dog-breeds-jobs"
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
 OWNER = {"ExpectedBucketOwner": ACCOUNT}
 REGISTRY = f"763104351884.dkr.ecr.{REGION}.amazonaws.com"
-IMAGES = {"local": "pytorch:2.13-cpu-amzn2023", "aws": "pytorch:2.13-cu133-amzn2023"}
+IMAGES = {"local": images.training(REGION, "cpu"), "aws": images.training(REGION, "gpu")}
 INSTANCES = {"local": "ml.m5.large", "aws": "ml.g4dn.xlarge"}
 
 
@@ -32,23 +34,24 @@ def job(mode, **members):
         TrainingJobName=name,
         RoleArn=ROLE,
         AlgorithmSpecification={
-            "TrainingImage": f"{REGISTRY}/{IMAGES[mode]}",
+            "TrainingImage": IMAGES[mode],
             "TrainingInputMode": "File",
         },
         InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
         OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/dog-breeds"},
         ResourceConfig={"InstanceType": INSTANCES[mode], "InstanceCount": 1, "VolumeSizeInGB": 30},
         StoppingCondition={"MaxRuntimeInSeconds": 600},
+        Tags=[TAG],
         **members,
     )
 
 
 def model(**members):
     container = {
-        "Image": f"{REGISTRY}/pytorch-inference:2.6.0",
+        "Image": images.inference(REGION),
         "ModelDataUrl": f"s3://{BUCKET}/dog-breeds-1/model.tar.gz",
     }
-    names = {"ModelName": "dog-breeds-1", "ExecutionRoleArn": ROLE}
+    names = {"ModelName": "dog-breeds-1", "ExecutionRoleArn": ROLE, "Tags": [TAG]}
     return call("sagemaker", "CreateModel", PrimaryContainer=container, **names | members)
 
 
@@ -70,6 +73,7 @@ def policies():
         "s3:PutObject",
         "sagemaker:CreateTrainingJob",
         "sagemaker:CreateModel",
+        "sagemaker:AddTags",
         "iam:PassRole",
     }
     for statement in whole["user"].statements:
@@ -149,10 +153,11 @@ class TestPolicy:
         only(found, "does not allow s3:PutObject", "/secrets/1.jpg")
 
     def test_a_name_that_is_not_the_courses(self):
-        found = problems(
+        created, tagged = problems(
             run("aws", job("aws", name="cats")), run("local", job("local", name="cats"))
         )
-        only(found, "does not allow sagemaker:CreateTrainingJob", "training-job/cats")
+        only([created], "does not allow sagemaker:CreateTrainingJob", "training-job/cats")
+        only([tagged], "does not allow sagemaker:AddTags", "training-job/cats")
 
     def test_an_action_that_is_not_allowed(self):
         more = call("s3", "GetBucketCors", Bucket=BUCKET)
@@ -240,6 +245,29 @@ class TestLists:
         assert "ListObjectsV2" in text and "follow the pages to the end" in text
 
 
+class TestWhatIsMade:
+    """The audit asks `created` about AWS mode's requests; its kinds are in test_created.py."""
+
+    def test_a_spot_job_without_checkpoints(self):
+        limits = {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 4200}
+        spot = {"EnableManagedSpotTraining": True, "StoppingCondition": limits}
+        only(problems(with_members("CreateTrainingJob", **spot)), "without a CheckpointConfig")
+
+    def test_a_model_without_the_tag(self):
+        found = problems(with_members("CreateModel", Tags=[]))
+        assert any("CreateModel has no tag project=dog-breeds" in text for text in found)
+
+
+SPOT = {
+    "EnableManagedSpotTraining": True,
+    "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 4200},
+    "CheckpointConfig": {
+        "S3Uri": f"s3://{BUCKET}/dog-breeds/checkpoints/20261121094104-0007",
+        "LocalPath": "/opt/ml/checkpoints",
+    },
+}
+
+
 class TestHosts:
     def test_another_host(self):
         asked = Call("?", "?", "pypi.org", status=403, refused="not a host of AWS")
@@ -313,10 +341,42 @@ class TestDifferences:
         local, aws = self.modes(SELF, {"HyperParameters": {"debug-config": "{}"}})
         only(problems(aws, local), "HyperParameters.system-metrics is (absent)")
 
+    def test_spot_instances(self):
+        local, aws = self.modes({"EnableManagedSpotTraining": False}, SPOT)
+        made = Audit(local, aws, ROLE, policies())
+        assert made.problems() == []
+        assert "spot instances        CreateTrainingJob.CheckpointConfig.S3Uri" in summary(made)
+
+    def test_another_runtime_on_spot_instances_is_no_matter_of_spot(self):
+        longer = SPOT | {"StoppingCondition": {**SPOT["StoppingCondition"]}}
+        longer["StoppingCondition"]["MaxRuntimeInSeconds"] = 700
+        local, aws = self.modes({"EnableManagedSpotTraining": False}, longer)
+        only(problems(aws, local), "MaxRuntimeInSeconds is 700")
+
+    def test_spot_members_where_both_modes_ask_for_spot_instances(self):
+        elsewhere = SPOT["CheckpointConfig"] | {"S3Uri": f"s3://{BUCKET}/dog-breeds/else"}
+        other = SPOT | {"CheckpointConfig": elsewhere}
+        local, aws = self.modes(SPOT, other)
+        only(problems(aws, local), "CheckpointConfig.S3Uri is")
+
+    def test_what_the_clean_up_deletes_is_not_compared(self):
+        def deleted(*keys, quiet=True):
+            items = {"Objects": [{"Key": f"dog-breeds/{key}"} for key in keys], "Quiet": quiet}
+            return call("s3", "DeleteObjects", Bucket=BUCKET, Delete=items)
+
+        def found(quiet):
+            local, aws = deleted("a", "b", quiet=quiet), deleted("c", quiet=quiet)
+            return problems(run("aws", aws), run("local", local))
+
+        assert found(quiet=True) == []
+        assert any("Delete.Objects" in text for text in found(quiet=False))
+
     def test_another_image_than_for_another_device(self):
         image = {"TrainingImage": f"{REGISTRY}/pytorch:2.9-cu133-old", "TrainingInputMode": "File"}
         aws = with_members("CreateTrainingJob", AlgorithmSpecification=image)
-        only(problems(aws), "TrainingImage is", "2.9")
+        differs, unknown = sorted(problems(aws), key=lambda text: "tables" in text)
+        assert "TrainingImage is" in differs and "2.9" in differs
+        assert "which the SDK's tables do not name" in unknown
 
     def test_the_region_of_a_bucket_that_is_made(self):
         def made(**place):
