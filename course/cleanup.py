@@ -8,6 +8,9 @@
 What the course made is told by its tag, project=dog-breeds, and nothing else is ever changed. The
 command also finds what an interrupted notebook left: an endpoint that nobody will ask any more, a
 model without an endpoint, a job that goes on. Look in each region that you have used.
+
+Apps and disks of SageMaker Studio, notebook instances and whatever others made are listed, and
+stay. So do logs, and objects in S3 that nothing with the tag refers to; the command names them.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ import sys
 from typing import Any
 
 from course import workspace
-from course.account import standing, stored
+from course.account import standing, stored, studio
 from course.account.standing import NAME
 
+LOGS = "logs stay in CloudWatch, some megabytes: the end of notebook 04 shows how to delete them"
+STOPPING = "jobs that are stopping may still store something: run this again in some minutes"
 DRY = "nothing was changed: `python -m course.cleanup --delete` removes what is marked `course`"
 
 
@@ -47,32 +52,49 @@ def _run(options: argparse.Namespace) -> int:
 
     session = boto3.session.Session(region_name=options.region or workspace.chosen_region())
     sagemaker = session.client("sagemaker")
-    things = standing.found(sagemaker)
+    things = [*standing.found(sagemaker), *studio.found(sagemaker)]
     print(f"region {session.region_name}\n{standing.table(things)}")
-    left: list = []
+    of_data, left = options.data or not options.delete, []
+    place = _place(session) if of_data else ()  # now: what leads to an archive goes before it
     if options.delete:
         left = standing.remove(sagemaker, things)
-    if options.data or not options.delete:
-        _data(session, options.delete)
+    if of_data:
+        _data(session.client("s3"), *place, options.delete)
+        if options.delete and any(each.ours and each.kind.endswith(" job") for each in things):
+            print(STOPPING)
     if not options.delete:
         print(DRY)
     return 1 if left else 0
 
 
-def _data(session: Any, delete: bool) -> None:
-    """Count the course's objects in the SDK's default bucket, and delete them if asked to."""
+def _place(session: Any) -> tuple[str, list[str]]:
+    """The SDK's default bucket, and the folders there that are the course's."""
     account = session.client("sts").get_caller_identity()["Account"]
-    bucket, s3 = f"sagemaker-{session.region_name}-{account}", session.client("s3")
+    bucket = f"sagemaker-{session.region_name}-{account}"
+    return bucket, stored.folders(session.client("sagemaker"), bucket)
+
+
+def _data(s3: Any, bucket: str, folders: list[str], delete: bool) -> None:
+    """Count the course's objects, delete them if asked to, and name those that stay."""
     try:
-        prefixes = stored.folders(session.client("sagemaker"), bucket)
-        found = stored.objects(s3, bucket, prefixes)
+        found = dict(stored.objects(s3, bucket, folders))
+        others = stored.untold(s3, bucket, found)
     except s3.exceptions.NoSuchBucket:
         print(f"S3: there is no bucket {bucket}")
         return
-    gigabytes = sum(size for _, size in found) / 1e9
-    print(f"S3: {len(found):,} objects of {NAME} in {bucket}, {gigabytes:.2f} GB")
+    print(f"S3: {_amount(len(found), sum(found.values()))}, of {NAME} in {bucket}")
     if delete:
-        print(f"S3: {stored.remove(s3, bucket, [key for key, _ in found]):,} objects deleted")
+        print(f"S3: {stored.remove(s3, bucket, list(found)):,} objects deleted")
+    for folder, amount in others.items():
+        print(
+            f"S3: left in {folder}/: {_amount(*amount)}; nothing with the course's tag refers to "
+            f"this. If it is yours: aws s3 rm s3://{bucket}/{folder}/ --recursive"
+        )
+    print(LOGS)
+
+
+def _amount(count: int, size: int) -> str:
+    return f"{count:,} object{'' if count == 1 else 's'}, {size / 1e6:,.1f} MB"
 
 
 if __name__ == "__main__":

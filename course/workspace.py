@@ -40,7 +40,7 @@ OF_SHELLS = {"_", "OLDPWD", "PWD", "SHLVL"}  # variables that a shell sets by it
 ALL_THAT_IS_MISSING = "course.preflight() lists all that is missing"
 NO_PROFILE = (
     "set AWS_PROFILE to one that `aws configure list-profiles` names, or make it with "
-    "`aws configure sso`"
+    "`aws login --profile NAME` or `aws configure sso`"
 )
 # boto3 reads AWS_DEFAULT_REGION, and not AWS_REGION as other tools of AWS do.
 NO_REGION = (

@@ -38,6 +38,7 @@ from tools.searches import Search
 
 FINETUNE = ROOT / "benchmarks" / "results" / "finetune.json"
 RECIPE = ROOT / "benchmarks" / "results" / "recipe.json"
+STUDIO_INSTANCE = "ml.t3.medium"  # on which the notebooks themselves run
 BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 sys.path.append(str(ROOT / "entry_points"))  # they import each other flatly, as in a job
@@ -176,6 +177,7 @@ def quotas() -> str:
     rows = [
         [f"`{gpus}`", jobs, f"notebooks 02 ({jobs} jobs at a time) and 03"],
         [f"`{endpoint} for endpoint usage`", 1, "notebook 04"],
+        [f"`Studio JupyterLab Apps running on {STUDIO_INSTANCE} instances`", 1, "Studio, step 4"],
         [f"`{cpus}`", jobs, "while there is no GPU, with `COURSE_DEVICE=cpu`"],
         [f"`{spots}`", jobs, "in place of the first, with `COURSE_SPOT=1`"],
     ]
@@ -199,6 +201,8 @@ def prices() -> str:
     serverless = account_prices.SERVERLESS
     per = f"{serverless.usd:.5f} USD a second of answering and GB of memory; for data: not found"
     rows.append(["serverless endpoint", per, serverless.source])
+    disk = account_prices.STUDIO_DISK
+    rows.append(["disk of a Studio space", f"{disk.usd:g} USD per GB and month", disk.source])
     sources = [f"- *{name}*: {told}\n" for name, told in account_prices.SOURCES.items()]
     head = table(["instance", "price", "source"], rows)
     return f"On demand, {account_prices.PRICED}.\n\n{head}\n{''.join(sources)}"

@@ -39,7 +39,7 @@ STALE = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-SIGN_IN = "sign in again (`aws sso login`, or `aws configure`) and restart the kernel"
+SIGN_IN = "sign in again (`aws login`, `aws sso login`, `aws configure`) and restart the kernel"
 POLICY = "docs/policy.json"
 CONSOLE = "Service Quotas console, AWS services, Amazon SageMaker"
 BY_HAND = {  # where to look when a question is refused
@@ -294,7 +294,7 @@ def _unasked(error: Exception) -> str:
 def _credentials() -> str:
     if workspace.STUDIO.exists():
         return "Studio brings its role's; restart the space, or look at its execution role"
-    return "set AWS_PROFILE, or run `aws configure sso` (or `aws configure`) first"
+    return "set AWS_PROFILE, or run `aws login` (or `aws configure sso`, or `aws configure`) first"
 
 
 # ------------------------------------------------------------------------------------------ checks

@@ -1,4 +1,4 @@
-"""AWS's prices: all instance types that the course can use, and serverless endpoints.
+"""AWS's prices: all instance types that the course can use, serverless endpoints, Studio's disks.
 
 On-demand prices in US dollars, region us-east-1; other regions have other prices, and no table is a
 bill: look at yours. None of them was checked on an account of ours. `Price.source` says where each
@@ -42,6 +42,7 @@ HOURLY = {  # of one instance, for training jobs and endpoints; ml.t3 for Studio
 # A serverless endpoint costs nothing while nobody asks it. Per GB of its memory and second of
 # answering; what AWS charges for the data beside that was found in no source.
 SERVERLESS = Price(0.00002, "tables")
+STUDIO_DISK = Price(0.112, "api")  # a GB of a space's disk, a month, whether or not the space runs
 HOURS_A_MONTH = 730
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from course.account.prices import hourly
-from course.account.standing import NAME, ORDER, found, is_ours
+from course.account.standing import NAME, found, tagged_jobs
 
 NOT_COUNTED = (
     "Not counted: endpoints that are deleted (notebook 04's write-up has theirs), objects in S3, "
@@ -35,13 +35,7 @@ def training(sagemaker: Any) -> list[Spent]:
 
     SageMaker's billable seconds leave out what a spot instance saves.
     """
-    pages = sagemaker.get_paginator("list_training_jobs").paginate(NameContains=NAME, **ORDER)
-    rows = []
-    for each in [item for page in pages for item in page["TrainingJobSummaries"]]:
-        if is_ours(sagemaker, each["TrainingJobArn"]):
-            job = sagemaker.describe_training_job(TrainingJobName=each["TrainingJobName"])
-            rows.append(_billed(job))
-    return rows
+    return [_billed(job) for job in tagged_jobs(sagemaker)]
 
 
 def _billed(job: dict) -> Spent:

@@ -30,9 +30,10 @@ KINDS = {
     "endpoint": ("list_endpoints", "Endpoints", "Endpoint"),
     "configuration": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfig"),
     "model": ("list_models", "Models", "Model"),
+    "processing job": ("list_processing_jobs", "ProcessingJobSummaries", "ProcessingJob"),
     "notebook instance": ("list_notebook_instances", "NotebookInstances", "NotebookInstance"),
 }
-COSTLY = ("tuning job", "training job", "endpoint", "notebook instance")
+COSTLY = ("tuning job", "training job", "processing job", "endpoint", "notebook instance")
 FREE = ("configuration", "model")  # kept for nothing; the course's own are asked for by name
 
 
@@ -41,7 +42,7 @@ class Standing:
     """One thing that stands in the region.
 
     Attributes:
-        kind: a key of `KINDS`.
+        kind: a key of `KINDS`, or one of Studio's (`course.account.studio`).
         status: SageMaker's; empty for what has none.
         ours: whether it has the course's tag.
         hourly: US dollars an hour; None where the price is not known.
@@ -78,13 +79,13 @@ def found(sagemaker: Any, kinds: tuple[str, ...] = (*COSTLY, *FREE)) -> list[Sta
             made += _of_kind(sagemaker, kind)
         except ClientError as error:
             refusals.append(error)
-            if not _is_denied(error) or len(refusals) == len(kinds):
+            if not is_denied(error) or len(refusals) == len(kinds):
                 raise
     return made
 
 
-def _is_denied(error: Any) -> bool:
-    # The local engine has no notebook instances: what it does not know does not stand there.
+def is_denied(error: Any) -> bool:
+    """Whether the caller may not ask. What the local engine does not know does not stand there."""
     return error.response["Error"]["Code"] in DENIED | {"UnknownOperationException"}
 
 
@@ -114,9 +115,20 @@ def is_ours(sagemaker: Any, arn: str) -> bool:
         return any(tag == TAG for page in pages for tag in page["Tags"])
     except ClientError as error:
         gone = "ValidationException"  # it was deleted between two questions
-        if _is_denied(error) or error.response["Error"]["Code"] == gone:
+        if is_denied(error) or error.response["Error"]["Code"] == gone:
             return False
         raise
+
+
+def tagged_jobs(sagemaker: Any) -> Iterator[dict]:
+    """The descriptions of all training jobs with the course's tag, ended ones included.
+
+    Oldest first; those of its searches are among them, which have the tags of their tuning job.
+    """
+    pages = sagemaker.get_paginator("list_training_jobs").paginate(NameContains=NAME, **ORDER)
+    for each in [item for page in pages for item in page["TrainingJobSummaries"]]:
+        if is_ours(sagemaker, each["TrainingJobArn"]):
+            yield sagemaker.describe_training_job(TrainingJobName=each["TrainingJobName"])
 
 
 def _price(sagemaker: Any, kind: str, name: str, item: dict) -> float | None:
@@ -131,7 +143,7 @@ def _price(sagemaker: Any, kind: str, name: str, item: dict) -> float | None:
     except ValueError:
         return None
     except ClientError as error:
-        if _is_denied(error) or error.response["Error"]["Code"] == "ValidationException":
+        if is_denied(error) or error.response["Error"]["Code"] == "ValidationException":
             return None
         raise
 
@@ -144,6 +156,10 @@ def _machines(sagemaker: Any, kind: str, name: str, item: dict) -> list[tuple[st
         asked = sagemaker.describe_training_job(TrainingJobName=name)["ResourceConfig"]
         groups = asked.get("InstanceGroups") or [asked]
         return [(group["InstanceType"], group["InstanceCount"]) for group in groups]
+    if kind == "processing job":
+        job = sagemaker.describe_processing_job(ProcessingJobName=name)
+        cluster = job["ProcessingResources"]["ClusterConfig"]
+        return [(cluster["InstanceType"], cluster["InstanceCount"])]
     endpoint = sagemaker.describe_endpoint(EndpointName=name)
     config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
     now = {v["VariantName"]: v for v in endpoint.get("ProductionVariants", [])}
@@ -160,6 +176,7 @@ def _machines(sagemaker: Any, kind: str, name: str, item: dict) -> list[tuple[st
 REMOVERS = {  # in this order: what runs, what serves, and then its parts
     "tuning job": ("stop_hyper_parameter_tuning_job", "HyperParameterTuningJobName"),
     "training job": ("stop_training_job", "TrainingJobName"),
+    "processing job": ("stop_processing_job", "ProcessingJobName"),
     "endpoint": ("delete_endpoint", "EndpointName"),
     "configuration": ("delete_endpoint_config", "EndpointConfigName"),
     "model": ("delete_model", "ModelName"),

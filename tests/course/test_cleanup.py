@@ -28,6 +28,32 @@ MINE = {  # the last of each is what an interrupted notebook left
 }
 
 
+# Objects by whom they belong to, with the SDK's own forms of addresses.
+COURSES = {
+    "dog-breeds/data/1.jpg",
+    "breeds/dog-breeds-done/input/code/train.py",  # a job's scripts, apart from its output
+    "dog-breeds-own/tuning-1764412345/input/sourcedir/sourcedir.tar.gz",  # of a search's jobs
+}
+OTHERS_OBJECTS = {
+    "dog-breeds-data/1.jpg",
+    "cats/1.jpg",
+    "breeds/dog-breeds-cousin/input/code/train.py",
+    "dog-breeds-own/tuning-1764412346/input/sourcedir/sourcedir.tar.gz",
+    "dog-breeds-261129-205535-3641/model.tar.gz",  # of a model that is deleted, who knows whose
+    "shared/code/train.py",  # which the course's job uses, and did not put there
+}
+
+
+def uploads(name, tuning):
+    """The members of a job whose scripts the SDK has uploaded."""
+    code = {"code": f"s3://{BUCKET}/breeds/{name}/input/code", "extra": f"s3://{BUCKET}/shared"}
+    source = f"s3://{BUCKET}/dog-breeds-own/tuning-{tuning}/input/sourcedir/sourcedir.tar.gz"
+    return {
+        "channels": code,
+        "HyperParameters": {"sagemaker_submit_directory": f'"{source}"'},
+    }
+
+
 class Account:
     """Makes things with and without the tag on an engine."""
 
@@ -35,7 +61,10 @@ class Account:
         self.aws, self.sagemaker, self.archive, self.slow = aws, aws.sagemaker, archive, slow
 
     def model(self, name, tags, slow=False):
-        address = self.slow if slow else self.archive
+        """A model whose archive lies where the SDK's `ModelBuilder` puts it."""
+        key, source = f"{name}/model.tar.gz", self.slow if slow else self.archive
+        self.aws.s3.copy_object(Bucket=BUCKET, Key=key, CopySource=source.removeprefix("s3://"))
+        address = f"s3://{BUCKET}/{key}"
         self.sagemaker.create_model(
             ModelName=name,
             PrimaryContainer={"Image": INFERENCE_IMAGE, "ModelDataUrl": address},
@@ -56,8 +85,8 @@ class Account:
         self.model(name, tags, slow)
         self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
 
-    def job(self, name, tags, command="sleep 600", output="out"):
-        request = training_request(command, TrainingJobName=name, Tags=tags)
+    def job(self, name, tags, command="sleep 600", output="out", **members):
+        request = training_request(command, TrainingJobName=name, Tags=tags, **members)
         request["OutputDataConfig"]["S3OutputPath"] = f"s3://{BUCKET}/{output}"
         self.sagemaker.create_training_job(**request)
 
@@ -102,10 +131,14 @@ def account(tmp_path_factory):
         made = Account(
             aws, archive(aws, "quick", INFERENCE), archive(aws, "slow", INFERENCE + SLOW)
         )
+        for key in (*COURSES, *OTHERS_OBJECTS):
+            aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x" * 1000)
         # These first: an engine runs few jobs at a time, and the others go on for ten minutes.
         wrote = "echo x > /opt/ml/model/weights"
-        made.job("dog-breeds-done", OURS, wrote, "dog-breeds-resnet")
-        made.job("dog-breeds-cousin", OTHERS, wrote, "dog-breeds-resnet")
+        place, second = "dog-breeds-resnet", "1764412346"
+        done = uploads("dog-breeds-done", "1764412345")
+        made.job("dog-breeds-done", OURS, wrote, place, **done)
+        made.job("dog-breeds-cousin", OTHERS, wrote, place, **uploads("dog-breeds-cousin", second))
         for name in ("dog-breeds-done", "dog-breeds-cousin"):
             assert aws.job(name)["TrainingJobStatus"] == "Completed"
         made.endpoint("cats", OTHERS)
@@ -120,8 +153,6 @@ def account(tmp_path_factory):
         aws.sagemaker.create_hyper_parameter_tuning_job(
             **search | {"HyperParameterTuningJobName": "dog-breeds-search", "Tags": OURS}
         )
-        for key in ("dog-breeds/data/1.jpg", "dog-breeds-data/1.jpg", "cats/1.jpg"):
-            aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x" * 1000)
         aws.s3.put_object(Bucket="foreign", Key="dog-breeds/data/1.jpg", Body=b"x")
         for name in ("cats", "dog-breeds-teacher", "dog-breeds-1"):
             assert aws.endpoint(name)["EndpointStatus"] == "InService"
@@ -162,7 +193,8 @@ def test_a_crowded_account(here, capsys):
     for name in KEPT["endpoint"] | KEPT["training job"]:
         assert f" {name} " in said and f"course  endpoint          {name} " not in said
     assert "0.115 USD an hour, 84 USD a month" in said
-    assert "objects of dog-breeds in" in said and "nothing was changed" in said
+    assert "of dog-breeds in" in said and "left in dog-breeds-data/" in said
+    assert "nothing was changed" in said
     assert here.names() == before and here.stored() == keys
 
     # Deleting: the course's goes, what is still being made included; objects stay.
@@ -175,14 +207,24 @@ def test_a_crowded_account(here, capsys):
     assert union(here.names()) == union(KEPT, {"tuning job": set()})
     assert here.stored() == keys
 
-    # And with the objects: the course's folder, and those of jobs with its tag.
+    # And with the objects: the course's folder, and those of jobs and models with its tag.
+    here.model("dog-breeds-later", OURS)
+    keys = here.stored()
     assert cleanup.main(["--delete", "--data"]) == 0
+    said = capsys.readouterr().out
     gone = keys - here.stored()
-    assert "dog-breeds/data/1.jpg" in gone
-    assert all(k.startswith(("dog-breeds/", "dog-breeds-resnet/dog-breeds-done/")) for k in gone)
-    assert {"dog-breeds-data/1.jpg", "cats/1.jpg"} <= here.stored()
-    assert any("dog-breeds-cousin" in key for key in here.stored())
+    assert gone >= {*COURSES, "dog-breeds-later/model.tar.gz"}
+    places = ("dog-breeds/", "dog-breeds-resnet/dog-breeds-done/", "dog-breeds-later/")
+    assert all(key in COURSES or key.startswith(places) for key in gone)
+    assert here.stored() >= {*OTHERS_OBJECTS, "dog-breeds-teacher/model.tar.gz"}
+    assert any("dog-breeds-cousin/output" in key for key in here.stored())
     assert here.stored("foreign") == foreign
+    # What has a name like the course's and no tag to go by is named, with the way to remove it.
+    unknown = "dog-breeds-261129-205535-3641"
+    assert f"left in {unknown}/: 1 object, 0.0 MB; nothing with the course's tag" in said
+    assert f"aws s3 rm s3://{BUCKET}/{unknown}/ --recursive" in said
+    assert "left in dog-breeds-resnet/" in said and "left in dog-breeds/" not in said
+    assert cleanup.LOGS in said
 
     # Again: nothing of the course's stands any more.
     assert cleanup.main(["--delete"]) == 0

@@ -74,14 +74,14 @@ TRAINS = "trains for minutes to hours; tests/entry_points/ runs each option of t
 FORM = "a form of a command that stands whole in packages/local-sagemaker/README.md"
 NOT_RUN = {  # the same, and why no test runs it as it stands
     r"aws .*": AWS,
-    r"(\. ~/dog-breeds-env/bin/activate; )?export COURSE_(MODE|ROLE)=.*": AWS,
+    r"(\. ~/dog-breeds-env/bin/activate; )?export (COURSE_(MODE|ROLE)|AWS_PROFILE)=.*": AWS,
     r"make aws-smoke": AWS,
     r"make aws-smoke-here": "tests/tools/aws_smoke/test_run.py runs it on the engine",
     r"python -m course\.(cleanup|costs)( .*)?": AWS + "; tests/course/ runs them on the engine",
     r"\.venv/bin/python -m course.weights resnet50 vgg16": NETWORK,
     r"\.venv/bin/python -m pip download .*": NETWORK,
     r"python3\.12 -m venv .*|~/dog-breeds-env/bin/python -m pip .*": NETWORK,
-    r"pip install jupyterlab -c requirements.txt": NETWORK,
+    r'(pip|\.venv/bin/uv pip) install (jupyterlab )?"botocore\[crt\]" -c .*': NETWORK,
     r"pip install \./packages/open-debugger( \./packages/local-sagemaker)?": NETWORK,
     r"make install( TORCH_BACKEND=cpu)?": NETWORK + "; every test runs in what it installed",
     r"make lock|git clone": NETWORK,

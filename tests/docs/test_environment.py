@@ -1,7 +1,11 @@
 """environment.yml: what the notebooks need and no engine, in the versions that are tested."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -57,6 +61,29 @@ def test_a_version_that_both_name_is_the_same(name):
     pin = (CONDA | PIP)[name]
     if pin or name in CONDA:  # pip's bare names have theirs from the constraints
         assert version(pin) == TESTED[name]
+
+
+@pytest.mark.slow
+def test_pips_part_is_solved_for_python_3_12_beside_what_conda_installs(tmp_path):
+    """From the package index; what conda would install is there in conda's versions."""
+    lines = [f"{line[:3]}{ROOT / line[3:]}" if line.startswith("-") else line for line in PIP_LINES]
+    conda = {name: version(pin) for name, pin in CONDA.items() if name != "python"}
+    lines += [f"{name}=={pin}" for name, pin in conda.items() if pin]
+    (tmp_path / "environment.in").write_text("\n".join(lines))
+    uv = Path(sys.executable).with_name("uv")
+    command = [uv, "pip", "compile", "--python-version", version(CONDA["python"]), "--no-annotate"]
+    done = subprocess.run(
+        [*command, "--no-header", "--quiet", "environment.in"],
+        env={**os.environ, "HOME": str(tmp_path), "UV_CACHE_DIR": str(tmp_path / "uv")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    solved = packages(line for line in done.stdout.splitlines() if not line.startswith("-e"))
+    assert {"sagemaker", "smdebug", "jupyterlab", "torch"} <= solved.keys()
+    wrong = {n: pin for n, pin in solved.items() if n in TESTED and version(pin) != TESTED[n]}
+    assert wrong == {}
 
 
 def test_pytorch_is_condas_and_for_the_cpu():

@@ -35,7 +35,11 @@ def agreed(here: bool) -> bool:
     if here:
         print("It asks the local engine: nothing is paid.")
         return True
-    print(f"It costs about 0.05 USD and at most {most():.2f} USD ({costs.PRICED}).")
+    print(
+        f"It costs about 0.05 USD and at most {most():.2f} USD ({costs.PRICED}). It needs the "
+        f"quotas '{steps.INSTANCE} for training job usage' (2) and '{steps.INSTANCE} for endpoint "
+        "usage' (1)."
+    )
     if os.environ.get("YES") == "1":
         return True
     return sys.stdin.isatty() and input("Begin? (yes/no) ").strip().lower() == "yes"
@@ -71,14 +75,27 @@ def main() -> int:
     finally:
         record.write(file, "engine" if here else "AWS")
         print(f"record: {file}, without accounts, names and keys; read it before you share it")
-    found = compare.differences(read(file), read(ENGINE))
-    print(compare.told(found, "here", "engine") or "the answers are those of the engine")
+    print(_result(compare.differences(read(file), read(ENGINE)), here))
     return 0
 
 
+def _result(found: list[compare.Difference], here: bool) -> str:
+    """The differences from the engine's own record, and what to do with them."""
+    if not found:
+        return "The answers are those of the engine."
+    if here:
+        advice = f"If the engine is right now, its record becomes {ENGINE.relative_to(ROOT)}."
+    else:
+        advice = "AWS is right: please open an issue with the record, so that we mend the engine."
+    told = compare.told(found, "here" if here else "AWS", "the engine's record")
+    return f"{told}\n{len(found)} difference{'' if len(found) == 1 else 's'}. {advice}"
+
+
 if __name__ == "__main__":
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         sys.exit(main())
-    except RuntimeError as error:
+    except (RuntimeError, BotoCoreError, ClientError) as error:
         print(f"FAILED: {error}", file=sys.stderr)
         sys.exit(1)

@@ -117,12 +117,15 @@ def _tune(place: Place, record: Record) -> str:
         SortBy="CreationTime",
         SortOrder="Ascending",
     )
+    reasons = [job.get("FailureReason")]
     for trial in _needed(record, listed)["TrainingJobSummaries"]:
         one = {"TrainingJobName": trial["TrainingJobName"]}
-        record.ask("trial", sagemaker, "describe_training_job", **one)
+        found = record.ask("trial", sagemaker, "describe_training_job", **one) or {}
+        reasons.append(found.get("FailureReason"))
     best = job.get("BestTrainingJob", {}).get("TrainingJobName")
     if best is None:
-        raise RuntimeError(f"the tuning job {name} has no best job: {job.get('FailureReason')}")
+        why = "; ".join(dict.fromkeys(filter(None, reasons)))
+        raise RuntimeError(f"the tuning job {name} has no best job: {why or 'no reason is given'}")
     record.ask("tags", sagemaker, "list_tags", ResourceArn=job["HyperParameterTuningJobArn"])
     _read_log(place, record, best)
     return best
@@ -352,7 +355,8 @@ def _deleted_at_the_end(place: Place, record: Record, say: Callable[[str], None]
     finally:
         say("deleting all of it")
         left = _delete(place, record)
-        say("nothing is left" if not left else f"STILL THERE, delete it by hand: {', '.join(left)}")
+        nothing = "nothing is left but the jobs' descriptions and logs, which cost nothing"
+        say(f"STILL THERE, delete it by hand: {', '.join(left)}" if left else nothing)
 
 
 def _delete(place: Place, record: Record) -> list[str]:

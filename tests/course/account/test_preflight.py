@@ -578,6 +578,17 @@ def test_a_profile_that_does_not_exist(aws):
     assert [name for name, line in lines.items() if line.ok] == ["disk"]
 
 
+def test_a_profile_of_aws_login_needs_another_package(aws, tmp_path):
+    config = tmp_path / "config"
+    config.write_text("[profile dogs]\nregion = us-east-1\nlogin_session = arn:aws:iam::1:root\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws.delenv(name)
+    aws.setenv("AWS_CONFIG_FILE", str(config))
+    aws.setenv("AWS_PROFILE", "dogs")
+    lines = named(course.preflight())
+    assert not lines["identity"].ok and 'pip install "botocore[crt]"' in lines["identity"].text
+
+
 def test_no_region(aws):
     aws.delenv("AWS_DEFAULT_REGION")
     aws.setenv("AWS_REGION", "us-east-1")  # boto3 does not read it

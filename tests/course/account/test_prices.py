@@ -16,7 +16,8 @@ def test_all_that_the_course_can_ask_for_has_a_price():
 
 
 def test_each_price_has_a_source_that_is_told():
-    named = {price.source for price in [*prices.HOURLY.values(), prices.SERVERLESS]}
+    others = [prices.SERVERLESS, prices.STUDIO_DISK]
+    named = {price.source for price in [*prices.HOURLY.values(), *others]}
     assert named == set(prices.SOURCES)
     assert "2026" in prices.PRICED and all(price.usd > 0 for price in prices.HOURLY.values())
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from course.account import standing
@@ -113,3 +114,45 @@ def test_the_most_expensive_comes_first_and_the_sum_last():
     assert first.startswith("other") and "537 USD a month" in first
     assert last == "together 0.786 USD an hour, 574 USD a month; the course's: 0.050 USD an hour"
     assert table([]) == "nothing stands here"
+
+
+JOBS = {"features": [], "ours": TAGS}  # the tags of processing jobs that run
+
+
+@pytest.fixture
+def processing(sagemaker):
+    """A stub that lists `JOBS`, two instances each: moto's end at once, and lack members."""
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:processing-job/"
+    moment, status = datetime(2026, 11, 29, tzinfo=UTC), "InProgress"
+    common = {name: {"ProcessingJobName": name, "ProcessingJobArn": arn + name} for name in JOBS}
+    common = {n: c | {"CreationTime": moment, "ProcessingJobStatus": status}
+              for n, c in common.items()}  # fmt: skip
+    cluster = {"InstanceCount": 2, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 10}
+    more = {"AppSpecification": {"ImageUri": "image"}}
+    more["ProcessingResources"] = {"ClusterConfig": cluster}
+    with Stubber(sagemaker) as stub:
+        asked = {"SortBy": "CreationTime", "SortOrder": "Ascending", "StatusEquals": status}
+        listed = {"ProcessingJobSummaries": list(common.values())}
+        stub.add_response("list_processing_jobs", listed, asked)
+        for name, tags in JOBS.items():
+            stub.add_response("list_tags", {"Tags": tags}, {"ResourceArn": arn + name})
+            named = {"ProcessingJobName": name}
+            stub.add_response("describe_processing_job", common[name] | more, named)
+        yield stub
+
+
+def test_processing_jobs_that_run_are_listed_with_their_price(processing):
+    listed = found(processing.client, ("processing job",))
+    assert [(each.name, each.ours, each.hourly) for each in listed] == [
+        ("features", False, 2 * 0.23),
+        ("ours", True, 2 * 0.23),
+    ]
+
+
+def test_only_the_courses_own_processing_job_is_stopped(processing):
+    listed, said = found(processing.client, ("processing job",)), []
+    processing.add_response("list_tags", {"Tags": TAGS}, {"ResourceArn": listed[1].arn})
+    processing.add_response("stop_processing_job", {}, {"ProcessingJobName": "ours"})
+    assert standing.remove(processing.client, listed, said.append) == []
+    processing.assert_no_pending_responses()
+    assert said == ["processing job ours: stopping"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from course.workspace import ROOT
-from engine_support.clients import BUCKET
+from engine_support.clients import BUCKET, TRAINING_IMAGE
 from local_sagemaker import ACCOUNT, ROLE_ARN
 from local_sagemaker.client.environment import client_environment
 from tools.aws_smoke import __main__ as program
@@ -79,15 +79,40 @@ def test_what_was_made_is_deleted_also_when_a_step_fails(aws, tmp_path):
     said, record = [], Record({})
     with pytest.raises(RuntimeError, match="create_hyper_parameter_tuning_job: ValidationExc"):
         steps.run(place, record, said.append)
-    assert said[-2:] == ["deleting all of it", "nothing is left"]
+    assert said[-2] == "deleting all of it" and said[-1].startswith("nothing is left")
     assert aws.keys("smoke-fails/") == []
+
+
+def test_a_failed_trials_reason_is_told(aws):
+    place = steps.Place(
+        aws.client, ROLE_ARN, BUCKET, "smoke-trials", TRAINING_IMAGE, "no-image", pause_s=0.1
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(steps.SETTINGS, "model", "no_network")
+        with pytest.raises(RuntimeError, match="smoke-trials has no best job: ") as caught:
+            steps.run(place, Record({}), lambda text: None)
+    assert "; AlgorithmError: " in str(caught.value)  # a trial's, behind the tuning job's own
+
+
+def test_differences_from_the_engine_come_with_what_to_do():
+    record = read(program.ENGINE)
+    spoiled = json.loads(json.dumps(record))
+    trial = next(entry for entry in spoiled["answers"] if entry["step"] == "trial")
+    trial["answer"]["TrainingJobStatus"] = "Done"
+    found = compare.differences(spoiled, record)
+    said = program._result(found, here=False)
+    assert "answer.TrainingJobStatus: AWS 'Completed', 'Done', the engine's record" in said
+    assert "1 difference. AWS is right: please open an issue with the record" in said
+    assert program._result([], here=False) == "The answers are those of the engine."
 
 
 def test_it_asks_first_and_says_what_it_costs(monkeypatch, capsys):
     monkeypatch.delenv("YES", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO("yes"))  # nobody sits there
     assert program.agreed(here=False) is False
-    assert f"at most {program.most():.2f} USD" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"at most {program.most():.2f} USD" in said
+    assert "'ml.m5.large for training job usage' (2)" in said
     assert program.most() <= program.MOST_USD
     monkeypatch.setenv("YES", "1")
     assert program.agreed(here=False) is True
