@@ -33,6 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     except (EngineError, StateError, access_key.NoAccessKey) as error:
         print(f"local-sagemaker: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"local-sagemaker: {_of_another_user(error)}", file=sys.stderr)
+        return 1
+
+
+def _of_another_user(error: PermissionError) -> str:
+    what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{what}; only the user who started an engine can use its state folder"
 
 
 def _reader_has_gone() -> int:

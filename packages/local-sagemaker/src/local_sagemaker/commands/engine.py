@@ -39,19 +39,24 @@ def env(options: argparse.Namespace) -> int:
         print("\n".join(shell_lines.leading_back(os.environ)))
         return 0
     try:
-        running = found(options.state)
-    except EngineError:
+        lines = _lines(found(options.state), options.share)
+    except Exception:
         print("false")  # so that eval fails, and a script under set -e ends, before it reaches AWS
         raise
-    state, folder = Path(running.state), Path(running.state)
-    if options.share:
-        folder = options.share.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-    for line in shell_lines.leading_to(running.url, state, running.identity, folder):
-        print(line)
-    if options.share:
-        shell_lines.make_readable(folder)
+    print("\n".join(lines))
     return 0
+
+
+def _lines(running: daemon.Running, share: Path | None) -> list[str]:
+    """The lines that lead a shell to an engine; with files in `share` that all users can read."""
+    state, folder = Path(running.state), Path(running.state)
+    if share:
+        folder = share.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+    lines = list(shell_lines.leading_to(running.url, state, running.identity, folder))
+    if share:
+        shell_lines.make_readable(folder)
+    return lines
 
 
 def run(options: argparse.Namespace) -> int:
