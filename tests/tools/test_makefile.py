@@ -1,5 +1,8 @@
 """The root's Makefile: what its recipes hand on."""
 
+import re
+import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -42,3 +45,34 @@ def test_only_one_of_the_two_smoke_tests_asks_aws(target, expected):
     line = said.splitlines()[-1]
     assert expected in line and line.endswith("python -m tools.aws_smoke")
     assert ("COURSE_MODE=aws" in line) is (target == "aws-smoke")
+
+
+MAKEFILES = [
+    file.relative_to(ROOT) for file in (ROOT / "Makefile", *ROOT.glob("packages/*/Makefile"))
+]
+TARGET = re.compile(r"^([a-z0-9 -]+):.*## ", re.MULTILINE)
+
+
+@pytest.mark.parametrize("makefile", MAKEFILES, ids=str)
+def test_no_recipe_breaks_its_own_folders_name_apart(makefile, tmp_path):
+    """As in /mnt/c/Users/First Last; only what a shell makes of a recipe counts."""
+    root = tmp_path / "it's My Dōcuments"
+    for file in MAKEFILES:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, root / file)
+    targets = " ".join(TARGET.findall((ROOT / makefile).read_text())).split()
+    assert len(targets) >= 2
+    # Nothing is installed: what has been installed is taken for up to date.
+    done = ["--old-file=.venv/.ready", "--old-file=build/v2/.ready"]
+    said = [
+        subprocess.run(
+            ["make", "--dry-run", "--no-print-directory", *done, target],
+            cwd=(root / makefile).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for target in targets
+    ]
+    words = [word for text in said for word in shlex.split(text.replace("\\\n", " "))]
+    assert not [w for w in words if re.search("it's|My|Dōcuments", w) and str(root) not in w]

@@ -39,9 +39,15 @@ class Running:
 
 
 def find(state: Path) -> Running | None:
-    """The engine that runs on `state`, if one does; it need not have time to answer."""
+    """The engine that runs on `state`, if one does; it need not have time to answer.
+
+    Raises:
+        PermissionError: the folder is another user's, who has closed it.
+    """
     try:
         known = Running(**json.loads((state / state_files.RUNNING).read_text()))
+    except PermissionError:
+        raise
     except (OSError, ValueError, TypeError):
         return None
     return known if holder(state) == known.pid else None

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from botocore.exceptions import ClientError
 
 from engine_support.clients import unique
 
@@ -110,6 +111,13 @@ def test_a_token_that_is_none_is_refused(aws, group, token):
         page(aws, group, nextToken=token)
     with pytest.raises(aws.logs.exceptions.InvalidParameterException):
         aws.logs.filter_log_events(logGroupName=group, nextToken=token)
+
+
+def test_a_stream_that_is_not_there_is_told_as_that(aws, group):
+    asked = {"logGroupName": group, "logStreamName": "none"}
+    for call in (aws.logs.get_log_events, aws.logs.delete_log_stream):
+        with pytest.raises(ClientError, match=r"ResourceNotFound.*specified log stream does not"):
+            call(**asked)
 
 
 def test_a_stream_is_described_by_its_first_and_last_line(aws, group):

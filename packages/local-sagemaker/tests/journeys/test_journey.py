@@ -1,6 +1,7 @@
 """A stranger's script on SDK v3, with the network cut off."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,19 +12,27 @@ import pytest
 from debugger_support.processes import processes_with
 from engine_support.network import cut_off
 from local_sagemaker import ACCOUNT, ROLE_ARN
+from local_sagemaker.core import shell_path
 
 JOURNEY = Path(__file__).parent / "journey/journey.py"
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What the script printed; the SDK takes so long to import that it runs once."""
-    folder = tmp_path_factory.mktemp("journey")
+    """What the script printed; the SDK takes so long to import that it runs once.
+
+    The folder has a name as folders have in WSL and elsewhere.
+    """
+    folder = tmp_path_factory.mktemp("journey") / "it's My Dōcuments"
+    (temporary := folder / "tmp").mkdir(parents=True)
     run = [sys.executable, "-m", "local_sagemaker.cli", "run", "--state", str(folder / "state")]
     words = [*cut_off(), *run, "--", sys.executable, str(JOURNEY)]
-    done = subprocess.run(words, capture_output=True, text=True)
+    own = {**os.environ, "TMPDIR": str(temporary)}
+    done = subprocess.run(words, capture_output=True, text=True, env=own)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert processes_with(str(folder)) == []
+    link = shell_path._link(folder / "state")  # by which commands reach such a folder
+    assert not any(processes_with(place) for place in (str(folder), link.name))
+    assert not link.is_symlink()
     assert "Traceback" not in (folder / "state/engine.log").read_text()
     return done.stdout
 

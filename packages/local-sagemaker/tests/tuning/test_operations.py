@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from debugger_support.processes import wait_until
-from engine_support.clients import unique
+from engine_support.clients import BUCKET, unique
+from engine_support.in_process import engine_here
 from engine_support.tuning_requests import (
     ECHO_X,
     READ_X,
@@ -18,6 +19,8 @@ from engine_support.tuning_requests import (
     tuning_request,
     values_of,
 )
+from local_sagemaker.core.kinds import TUNING_JOB
+from local_sagemaker.training.operations import TrainingJobs
 
 NAME = "HyperParameterTuningJobName"
 HYPERBAND = {"StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 3, "MaxResource": 2}}}
@@ -294,3 +297,19 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_made(aws, change, words):
         NameContains=request["HyperParameterTuningJobName"]
     )
     assert found["HyperParameterTuningJobSummaries"] == []
+
+
+def test_a_job_is_listed_by_its_tuning_job_before_it_is_made(tmp_path, monkeypatch):
+    """So that an engine that is killed meanwhile leaves no training job on its own."""
+    listed, create = [], TrainingJobs.create
+
+    def looking(jobs, request, *arguments, **more):
+        (tuning,) = jobs.store.all(TUNING_JOB.stored)
+        listed.append(request["TrainingJobName"] in [name for name, *_ in tuning["Jobs"]])
+        return create(jobs, request, *arguments, **more)
+
+    monkeypatch.setattr(TrainingJobs, "create", looking)
+    with engine_here(tmp_path) as aws:
+        aws.s3.create_bucket(Bucket=BUCKET)
+        assert tuned(aws, jobs=2)["HyperParameterTuningJobStatus"] == "Completed"
+    assert listed == [True, True]

@@ -6,7 +6,11 @@ import datetime
 import time
 
 import moto.logs.models as moto_logs
-from moto.logs.exceptions import InvalidParameterException, LogsClientError
+from moto.logs.exceptions import (
+    InvalidParameterException,
+    LogsClientError,
+    ResourceNotFoundException,
+)
 
 from local_sagemaker import ACCOUNT
 from local_sagemaker.aws import filter_patterns, insights, moto_seams
@@ -167,9 +171,17 @@ def _parsed(token: str) -> tuple[str, int]:
 class StoredGroup(moto_logs.LogGroup):
     """moto's log group, filtered in the store."""
 
+    def _stream(self, name: str) -> StoredStream:
+        if name not in self.streams:  # moto would say so of the group
+            raise ResourceNotFoundException("The specified log stream does not exist.")
+        return self.streams[name]
+
+    def get_log_events(self, log_stream_name: str, *asked) -> tuple:
+        return self._stream(log_stream_name).get_log_events(*asked)
+
     def delete_log_stream(self, log_stream_name: str) -> None:
-        if stream := self.streams.get(log_stream_name):
-            delete_streams([stream])  # first: if that cannot be written, moto keeps the stream
+        # First: if that cannot be written, moto keeps the stream.
+        delete_streams([self._stream(log_stream_name)])
         super().delete_log_stream(log_stream_name)
 
     def filter_log_events(

@@ -11,7 +11,7 @@ from local_sagemaker.runtime import container, isolation
 from local_sagemaker.runtime.process import ContainerProcess
 from local_sagemaker.runtime.tree import Tree
 from local_sagemaker.training.cluster import Host
-from local_sagemaker.training.mirroring import PROFILER
+from local_sagemaker.training.data.mirroring import PROFILER
 
 STOP_GRACE_S = 120  # between SIGTERM and SIGKILL, as on SageMaker
 TAIL = 60  # lines of output kept for a FailureReason

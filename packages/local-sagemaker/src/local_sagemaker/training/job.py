@@ -10,39 +10,21 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from local_sagemaker.aws.cloudwatch import TRAINING_METRICS
 from local_sagemaker.aws.printed_metrics import PrintedMetrics, numbers
-from local_sagemaker.aws.s3.downloads import DownloadError
-from local_sagemaker.aws.s3.service import split
 from local_sagemaker.aws.services import Services
 from local_sagemaker.core import state_files
 from local_sagemaker.core.errors import failure_reason
-from local_sagemaker.core.kinds import TRAINING_JOB, TRAINING_LOGS
+from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import is_disk_full
-from local_sagemaker.runtime import container, isolation, requirements
-from local_sagemaker.runtime.output import Log
-from local_sagemaker.training import (
-    channels,
-    cluster,
-    configuration,
-    end_markers,
-    machine_metrics,
-    outputs,
-)
+from local_sagemaker.training.data import end_markers
 from local_sagemaker.training.instance import Instance
-from local_sagemaker.training.mirroring import Mirroring, mirrors
-from local_sagemaker.training.outputs import Outputs, left_out
-from local_sagemaker.training.profiling import sampling
+from local_sagemaker.training.launch import JobFailed, Launch
 from local_sagemaker.training.slots import Slots
 from local_sagemaker.training.statuses import transition
 
 log = logging.getLogger(__name__)
-
-
-class JobFailed(Exception):
-    """The job ends as Failed; the text is its FailureReason."""
 
 
 class TrainingJob:
@@ -67,9 +49,8 @@ class TrainingJob:
         self.services, self.description, self.slots = services, description, slots
         self.parallel, self._closing, self._on_end = parallel, closing, on_end
         self.name = description["TrainingJobName"]
-        self.image = description["AlgorithmSpecification"]["TrainingImage"]
         self.folder = services.store.folder / state_files.JOBS / self.name
-        self._launch(description["CreationTime"])
+        self.launch = self._launched(description["CreationTime"])
         self.stopping = threading.Event()
         self.over = "Stopped"  # the secondary status with which it ends once it is stopping
         self.reclaimable, self.ran_s = False, 0.0
@@ -78,33 +59,23 @@ class TrainingJob:
         self.printed = PrintedMetrics(definitions)
         self.thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
-    def _launch(self, moment: float) -> None:
-        """Make instances with nothing on them: for the start, and after each interruption."""
-        job, self.launched = self.description, int(moment)
-        self._logs: dict[str, Log] = {}
-        hosts, views = cluster.hosts(job["ResourceConfig"]), channels.views(job)
-        self.instances = [Instance(self.folder / host.name, host, hosts, views) for host in hosts]
-        self.mirrorings = [
-            Mirroring(self.services.s3, each.tree, mirrors(job, each.tree), each.scratch)
-            for each in self.instances
-        ]
+    def _launched(self, moment: float) -> Launch:
+        """Instances with nothing on them: for the start, and after each interruption."""
+        return Launch(self.services, self.description, self.folder, moment)
 
     def stop(self) -> None:
         """SIGTERM now, SIGKILL after the grace time."""
         self.stopping.set()
-        for instance in self.instances:
-            instance.stop()
+        self.launch.stop()
 
     def reclaim(self, notice_s: float, absence_s: float) -> None:
         """Take the instances away after `notice_s`; there are others `absence_s` later."""
         self.absence_s = absence_s
-        for instance in self.instances:
-            instance.stop(notice_s)
+        self.launch.stop(notice_s)
 
     def abort(self) -> None:
         self.stopping.set()
-        for instance in self.instances:
-            instance.kill()
+        self.launch.kill()
 
     def _run(self) -> None:
         wait = self.description["StoppingCondition"].get("MaxWaitTimeInSeconds")
@@ -128,8 +99,7 @@ class TrainingJob:
             self._on_end(self)
 
     def _fail(self, reason: str) -> None:
-        for instance in self.instances:
-            instance.kill()
+        self.launch.kill()
         self._end("Failed", FailureReason=failure_reason(reason))
 
     def _end(self, status: str, **changes) -> None:
@@ -166,21 +136,20 @@ class TrainingJob:
             return self._end(self.over)
         code, instance = ended
         failed = code != 0 and not self.stopping.is_set()
-        reason = self._reason(code, instance) if failed else ""
+        reason = self.launch.reason(code, instance) if failed else ""
         self._next("Uploading")
         if failed:
             with contextlib.suppress(JobFailed):  # the command's failure is the one to tell
-                self._upload(with_model=False)
+                self.launch.store_results(with_model=False)
             raise JobFailed(reason)
-        uploaded = self._upload(with_model=True)
+        uploaded = self.launch.store_results(with_model=True)
         self._end(self.over if self.stopping.is_set() else "Completed", **uploaded)
 
     def _use_instances(self, **changes) -> tuple[int, Instance] | None:
         """Run on the instances to the end, as `_execute`; None if it was stopped before."""
         if not self.stopping.is_set():
             self._next("Downloading", **changes)
-            self._make_folders()
-            self._download()
+            self.launch.prepare()
             self._next("Training")
             self.reclaimable = True
         return None if self.stopping.is_set() else self._execute()
@@ -192,72 +161,31 @@ class TrainingJob:
 
     def _interrupt(self) -> None:
         """The instances are gone, and what is not on S3 with them; wait for others."""
-        if not any(instance.killed for instance in self.instances):  # there was time to store all
-            for mirroring in self.mirrorings:
-                mirroring.finish()
+        if not self.launch.killed:  # there was time to store all
+            self.launch.store_mirrored()
         self._next("Interrupted")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.stopping.wait(self.absence_s)
         self.absence_s = None
         with self.services.store.lock:  # who stops the job stops either these or those
-            self._launch(max(self.launched + 1, time.time()))
+            self.launch = self._launched(max(self.launch.moment + 1, time.time()))
         self._next("Starting")
 
-    def _make_folders(self) -> None:
-        names = ("input/config", "input/data", "model", "output/data", "code", "checkpoints")
-        for instance in self.instances:
-            for name in names:
-                (instance.ml / name).mkdir(parents=True, exist_ok=True)
-            configuration.write_configuration(
-                instance.ml, self.description, instance.host, instance.hosts
-            )
-
-    def _download(self) -> None:
-        self._find_buckets()
-        end_markers.remove(self.services.s3, self.description)
-        try:
-            data = [each.ml / "input/data" for each in self.instances]
-            channels.fetch_all(self.services.s3, self.description, data)
-            for mirroring in self.mirrorings:
-                mirroring.restore()
-        except DownloadError as error:
-            raise JobFailed(str(error)) from None
-        for instance in self.instances:
-            requirements.adopt_driver(instance.ml)
-            if not isolation.isolation().real_opt_ml:
-                configuration.relocate_drivers(instance.ml)
-
-    def _find_buckets(self) -> None:
-        """Fail now rather than after the training if there is no place for its results."""
-        for member, uri in outputs.places(self.description).items():
-            bucket = split(uri)[0]
-            if not self.services.s3.has_bucket(bucket):
-                raise JobFailed(f"ClientError: the bucket '{bucket}' of {member} does not exist")
-
-    # The container
-
     def _execute(self) -> tuple[int, Instance]:
-        """Run the container's command on all instances to its end.
-
-        Returns:
-            The exit code and the instance that failed first; 0 and the first if none did.
-        """
+        """Run the command within the time that is left; as `Launch.run`."""
         limit = self.description["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
         timer = self._timer(max(0, limit - self.ran_s), "MaxRuntimeExceeded")
         began = time.monotonic()
-        for instance in self.instances:
-            self._log(instance).write([container.banner(self.image)])
-        hosts = [f"{self.name}/{instance.host.name}" for instance in self.instances]
-        watching = machine_metrics.watching(self.services.cloudwatch, hosts, self.folder)
         try:
-            with contextlib.ExitStack() as looking:
-                for mirroring in self.mirrorings:
-                    looking.enter_context(mirroring.running())
-                looking.enter_context(watching)
-                return cluster.run_together(self.instances, self._run_on)
+            return self.launch.run(self._threads(), self._take_metrics)
         finally:
             timer.cancel()
             self.ran_s += time.monotonic() - began
+
+    def _threads(self) -> int:
+        """How many threads each instance may use beside the other jobs that run."""
+        together = min(max(self.parallel, self.slots.used), self.slots.count)
+        return max(1, (os.cpu_count() or 1) // (together * len(self.launch.instances)))
 
     def _timer(self, seconds: float | None, over: str) -> threading.Timer:
         """Stop the job after so many seconds, to end with the secondary status `over`."""
@@ -274,44 +202,6 @@ class TrainingJob:
                 self._next("Stopping", TrainingJobStatus="Stopping")
                 self.stop()
 
-    def _run_on(self, instance: Instance) -> int:
-        command = configuration.command(self.description, instance.ml)
-        kept = container.kept(instance.scratch, self._environments)
-        instance.start(command, self._environment(instance), kept)
-        log_stream = self._log(instance)
-        with sampling(self.description, instance, lambda line: log_stream.write([line])):
-            for lines in instance.lines():
-                log_stream.write(lines)
-                self._take_metrics(lines)
-            log_stream.flush()
-            return instance.process.wait()
-
-    @property
-    def _environments(self) -> Path:
-        return self.services.store.folder / state_files.ENVIRONMENTS
-
-    def _environment(self, instance: Instance) -> dict[str, str]:
-        together = min(max(self.parallel, self.slots.used), self.slots.count)
-        threads = max(1, (os.cpu_count() or 1) // (together * len(self.instances)))
-        return {
-            **container.environment(
-                self.services.url,
-                self.services.store.access_key,
-                instance.scratch,
-                instance.ml,
-                self.image,
-                self._environments,
-            ),
-            **configuration.variables(self.description, threads),
-        }
-
-    def _log(self, instance: Instance) -> Log:
-        """The log stream of one of the job's instances."""
-        if instance.host.name not in self._logs:
-            stream = f"{self.name}/{instance.host.name}-{self.launched}"
-            self._logs[instance.host.name] = self.services.cloudwatch.log(TRAINING_LOGS, stream)
-        return self._logs[instance.host.name]
-
     def _take_metrics(self, lines: list[str]) -> None:
         """Record the metrics that lines of output hold."""
         try:
@@ -327,24 +217,3 @@ class TrainingJob:
         if values := [(name, value, "None") for name, value in numbers(found)]:
             dimensions = {"TrainingJobName": self.name}
             self.services.cloudwatch.put_metrics(TRAINING_METRICS, dimensions, values, now)
-
-    def _reason(self, code: int, instance: Instance) -> str:
-        of = f" of {instance.host.name}" if len(self.instances) > 1 else ""
-        return outputs.algorithm_error(code, instance.tree, instance.tail, of)
-
-    # Results
-
-    def _upload(self, with_model: bool) -> dict:
-        """Store what the job left, in AWS's layout; return the description's new members."""
-        first, trees = self.instances[0], [each.tree for each in self.instances]
-        results = Outputs(self.services.s3, self.description, trees, first.scratch)
-        try:
-            for mirroring in self.mirrorings:  # first: a next job may need its checkpoints
-                mirroring.finish()
-            changes = results.store_model() if with_model else {}
-            results.store_data()
-        except Exception as error:
-            raise JobFailed(f"ClientError: Artifact upload failed: {error}") from error
-        if results.left_out:
-            self._log(first).write([left_out(results.left_out)])
-        return changes

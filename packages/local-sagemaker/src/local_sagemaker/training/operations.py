@@ -15,14 +15,8 @@ from local_sagemaker.core.kinds import ENDED, TRAINING_JOB
 from local_sagemaker.core.listing import page
 from local_sagemaker.runtime import container
 from local_sagemaker.runtime.isolation import isolation
-from local_sagemaker.training import (
-    channels,
-    checks,
-    description,
-    end_markers,
-    outputs,
-    profiler_config,
-)
+from local_sagemaker.training import checks, description, profiler_config
+from local_sagemaker.training.data import channels, end_markers, outputs
 from local_sagemaker.training.job import TrainingJob
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.evaluation import RuleEvaluations

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -74,6 +75,7 @@ model = ModelBuilder(
     role_arn=ROLE,
     sagemaker_session=session,
     instance_type="ml.m5.large",
+    model_path=tempfile.mkdtemp(),  # the SDK's default is one folder for all users
 )
 model.build(model_name="journey")
 # Not wait=True: the SDK looks only every 30 s.

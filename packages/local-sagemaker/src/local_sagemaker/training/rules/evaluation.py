@@ -30,7 +30,7 @@ from local_sagemaker.core import state_files
 from local_sagemaker.core.kinds import TRAINING_JOB
 from local_sagemaker.core.store import is_disk_full
 from local_sagemaker.runtime import isolation
-from local_sagemaker.training import end_markers
+from local_sagemaker.training.data import end_markers
 from local_sagemaker.training.rules import results as rule_results
 from local_sagemaker.training.rules import statuses as rule_statuses
 from local_sagemaker.training.rules.kinds import KINDS, RuleKind

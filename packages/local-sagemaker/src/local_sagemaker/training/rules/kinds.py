@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local_sagemaker.training import mirroring, profiler_config
+from local_sagemaker.training import profiler_config
+from local_sagemaker.training.data import mirroring
 
 
 @dataclass(frozen=True)

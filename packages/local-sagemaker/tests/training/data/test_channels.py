@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from engine_support.clients import BUCKET, channel, training_request, unique
 from local_sagemaker.aws.s3.downloads import Item
 from local_sagemaker.runtime import isolation
-from local_sagemaker.training import channels
-from local_sagemaker.training.channels import share
+from local_sagemaker.training.data import channels
+from local_sagemaker.training.data.channels import share
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from engine_support.clients import BUCKET, unique
 from local_sagemaker.aws.s3.service import S3
 from local_sagemaker.core.store import Store
 from local_sagemaker.runtime.tree import Tree
-from local_sagemaker.training.mirroring import Mirror, Mirroring, mirrors
+from local_sagemaker.training.data.mirroring import Mirror, Mirroring, mirrors
 
 PROFILER = {"S3OutputPath": f"s3://{BUCKET}/profiles/"}
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from engine_support.clients import BUCKET, training_request
 from local_sagemaker.runtime.archive import unpack
 from local_sagemaker.runtime.tree import Tree
-from local_sagemaker.training import outputs
+from local_sagemaker.training.data import outputs
 
 
 def archive(aws, job, name):

@@ -10,7 +10,8 @@ import logging
 
 from local_sagemaker.aws.s3.service import S3, split
 from local_sagemaker.core.store import is_disk_full
-from local_sagemaker.training import mirroring, profiler_config
+from local_sagemaker.training import profiler_config
+from local_sagemaker.training.data import mirroring
 
 log = logging.getLogger(__name__)
 
