@@ -8,18 +8,19 @@ On spot instances that is the table of what they have saved. Without it, the run
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from course import jobs
 
-found: list[str] = []  # the first lines of tables of savings
+found: list[str] = []  # the heads of tables of savings
 
 
 def pytest_runtest_teardown(item: Any) -> None:
     """Note a table of savings among the outputs of a cell that has run."""
     for output in getattr(item, "test_outputs", None) or ():  # nbval's
-        header = str(output.get("data", {}).get("text/plain", "")).partition("\n")[0]
-        if header.split() == list(jobs.SAVINGS):
+        header = str(output.get("data", {}).get("text/html", "")).partition("</thead>")[0]
+        if re.findall(r"<th>(\w+)</th>", header) == list(jobs.SAVINGS):
             found.append(header)
 
 

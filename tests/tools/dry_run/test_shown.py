@@ -12,8 +12,8 @@ from course.workspace import ROOT
 TABLE = """
 import pandas as pd
 from course import jobs
-pd.DataFrame([[1, 120, 36, 0.7]], ["one"], jobs.SAVINGS)
-"""
+pd.DataFrame([[1, 120, 36, 0.7]], ["dog-breeds-frozen-resnet50-20261129230538"], jobs.SAVINGS)
+"""  # whose text is too wide for one line
 OTHER = "import pandas as pd; pd.DataFrame([[1]], columns=['seconds'])"
 
 

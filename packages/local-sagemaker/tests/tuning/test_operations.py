@@ -115,6 +115,14 @@ def test_an_objective_that_was_found_and_is_no_number_is_told_as_that(aws, regex
     assert tuning["FailureReason"].endswith(said)
 
 
+def test_an_objective_of_a_job_that_failed_is_told_as_that(aws):
+    command = READ_X + "case $x in 1) echo objective=$x; exit 2;; esac"
+    tuning = tuned(aws, command=command, parallel=1, **grid("1", "2"))
+    (failed,) = jobs_of(aws, tuning[NAME], StatusEquals="Failed")
+    said = "A log line matched that of 'objective', 'objective=([0-9.]+)', but its job, "
+    assert tuning["FailureReason"].endswith(f"{said}{failed['TrainingJobName']}, failed.")
+
+
 def test_stopping_stops_the_jobs_and_keeps_the_best(aws):
     """More jobs than cores: those that wait for a core are stopped like those that run."""
     command = READ_X + "case $x in 1) echo objective=$x;; *) sleep 30;; esac"

@@ -291,10 +291,14 @@ class TuningJob:
         names = [summary["TrainingJobName"] for summary in self.ended]
         jobs = [self.store.get(TRAINING_JOB.stored, name) or {} for name in names]
         for definition in (algorithm.definition for algorithm in self.algorithms):
-            for unread in (job.get(UNREAD, {}) for job in jobs):
-                if (name := definition.objective["MetricName"]) in unread:
+            name = definition.objective["MetricName"]
+            for job in jobs:
+                if name in (unread := job.get(UNREAD, {})):
                     text = unread[name]
                     why = f"{text!r} is no number" if text else "its first group captured nothing"
+                    return f"A log line matched {_expression(definition)}, but {why}."
+                if name in [metric["MetricName"] for metric in job.get("FinalMetricDataList", [])]:
+                    why = f"its job, {job['TrainingJobName']}, failed"
                     return f"A log line matched {_expression(definition)}, but {why}."
         return f"No log line matched {_expression(self.algorithms[0].definition)}."
 
