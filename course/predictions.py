@@ -480,13 +480,15 @@ class Benchmark:
         start = settings.get("weights", "imagenet")
         other = [f"weights imagenet instead of {start}"] if start != "imagenet" else []
         other += [
-            f"{name} {value:g} instead of {settings[name]:g}"
+            f"{name} {value:.3g} instead of {settings[name]:.3g}"
             for name, value in used.items()
             if name in settings and not math.isclose(settings[name], value)
         ]
         least, most = min(found["seeds"]), max(found["seeds"])
         seeds = len(found["seeds"])
-        text += f"The benchmark is the mean of {seeds} seeds ({least:.1%} to {most:.1%}), our job "
+        text += (
+            f"The benchmark is the mean of {seeds} seeds (from {least:.1%} to {most:.1%}), our job "
+        )
         text += f"is one run. Other settings: {', '.join(other)}. " if other else "is one run. "
         if other:
             return f"{text}With other settings, the two need not agree."

@@ -36,6 +36,11 @@ WORDS = {
 }
 OTHER = "other"
 CLOSE = 0.02  # shares that differ by less are called equal: samples are few
+NOISY = 0.1  # the share by which a step's own parts change before chance has to be named
+BY_CHANCE = (
+    "The change does not touch the network's own parts, so that their time changed, too, is "
+    "chance: other programs use the machine, and the steps are few."
+)
 
 
 # ------------------------------------------------------------------------------------- the photos
@@ -152,15 +157,16 @@ def outcome(name: str, before: Profile, after: Profile) -> str:
     limit = first.movable if moved else first.parts.get("data", 0.0)
     limit = None if moved and is_full(first) else limit
     waits = percent(second.parts.get("data", 0.0))
-    return "\n".join(
-        [
-            f"{name}",
-            f"  Expected: {expected}",
-            f"  Measured: A training step takes {seconds(now)} instead of {seconds(was)}: "
-            f"{_split(before, after)}",
-            f"  {_judged(1 - now / was, limit)} A step now waits {waits} of its time for data.",
-        ]
-    )
+    lines = [
+        f"{name}",
+        f"  Expected: {expected}",
+        f"  Measured: A training step takes {seconds(now)} instead of {seconds(was)}: "
+        f"{_split(before, after)}",
+        f"  {_judged(1 - now / was, limit)} A step now waits {waits} of its time for data.",
+    ]
+    if not moved and abs(1 - _own(after) / _own(before)) >= NOISY:
+        lines.append(f"  {BY_CHANCE}")
+    return "\n".join(lines)
 
 
 def best_change(runs: Mapping[str, Profile]) -> str:
@@ -198,6 +204,12 @@ def _split(before: Profile, after: Profile) -> str:
         f"{_less(whole)}. Waiting for data takes {_less(waiting)}, "
         f"and all other parts take {_less(whole - waiting)}."
     )
+
+
+def _own(run: Profile) -> float:
+    """The mean milliseconds of a training step without its wait for data."""
+    [step] = parts({"run": run}).drop(columns=WAITING).sum(axis=1)
+    return step
 
 
 def _less(milliseconds: float) -> str:

@@ -208,7 +208,7 @@ def with_defaults(trial: Trial, requests: Sequence[Mapping[str, Any]]) -> pd.Dat
 
     Returns:
         A row a rule. `defaults` and `ours`: what it says with AWS's and with the given parameters;
-        `why`: the details with AWS's defaults.
+        `why (defaults)`: the details with AWS's defaults.
     """
     from open_debugger import evaluate
 
@@ -220,7 +220,9 @@ def with_defaults(trial: Trial, requests: Sequence[Mapping[str, Any]]) -> pd.Dat
         (name, defaults[rule].status, ours[name].status, defaults[rule].details)
         for name, rule in names.items()
     ]
-    return pd.DataFrame(rows, columns=["rule", "defaults", "ours", "why"]).set_index("rule")
+    return pd.DataFrame(rows, columns=["rule", "defaults", "ours", "why (defaults)"]).set_index(
+        "rule"
+    )
 
 
 FOUND, QUIET = "IssuesFound", "NoIssuesFound"

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from course import dataset
@@ -289,12 +290,13 @@ def none_of_these(
         axis.hist(values, bins=np.linspace(0, 1, 41), color=colour)
         axis.axvline(threshold, color=INK, linestyle="--", linewidth=1.2)
         axis.set(ylabel="pictures", xlim=(0, 1))
+        axis.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         passed = round(passing(values, threshold) * len(values))
         axis.set_title(f"{passed} of {len(values)} {name} pass")
     axes[1].set_xlabel("probability of the likeliest breed")
     left = threshold > 0.7
     axes[0].text(
-        threshold + (-0.01 if left else 0.01), 0.96, f"threshold {threshold:.2f}", va="top",
+        threshold + (-0.01 if left else 0.01), 0.96, f"threshold {threshold:.3g}", va="top",
         ha="right" if left else "left", fontsize=9, transform=axes[0].get_xaxis_transform(),
     )  # fmt: skip
     shown = np.atleast_1d(lower.subplots(1, len(examples)))
@@ -325,7 +327,7 @@ def refusals_say(answers: pd.DataFrame, threshold: float) -> str:
         closest = answers.loc[answers["probability"].idxmax()]
         return (
             f"{text} A picture of the kind '{closest['kind']}' comes closest to the threshold of "
-            f"{threshold:.2f}, with {closest['probability']:.2f}."
+            f"{threshold:.3g}, with {closest['probability']:.3g}."
         )
     most = kinds[kinds["mean"] == kinds["mean"].max()]
     if len(most) == len(kinds) > 1:

@@ -345,8 +345,8 @@ def order_of_gradients(norms: pd.DataFrame) -> str:
     answer = "Yes" if first < head and factor >= ALIKE else "No"
     return (
         f"{answer}. At step {last.name} the median norm is {first:.2g} in the quarter of the "
-        f"layers next to the input and {head:.2g} in the quarter next to the loss: the far layers "
-        f"get gradients that are {way}."
+        f"layers next to the input and {head:.2g} in the quarter next to the loss: the layers near "
+        f"the input get gradients that are {way}."
     )
 
 
@@ -440,7 +440,13 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
         ylabel="mean absolute value",
     )
     axis.legend(
-        ncols=min(4, len(means.columns)), fontsize=9, loc="upper left", frameon=False, markerscale=2
+        ncols=min(5, len(means.columns)),
+        fontsize=9,
+        loc="upper left",
+        frameon=False,
+        markerscale=2,
+        columnspacing=1,
+        handletextpad=0.2,
     )
     axis.set_title(_wrapped(vanishing_says(means, threshold)))
     return figure

@@ -136,6 +136,13 @@ def test_a_run_without_training_steps_is_named():
 # ------------------------------------------------------------------------- expected and measured
 
 
+def test_a_change_of_the_networks_own_parts_without_loader_processes_is_called_chance():
+    before, after = run(data=0.05, forward=0.02), run(data=0.0, forward=0.02)
+    assert profiling.BY_CHANCE not in profiling.outcome("x", run(data=0.05), run(data=0.05))
+    assert profiling.BY_CHANCE in profiling.outcome("x", before, after)  # the step is as long
+    assert profiling.BY_CHANCE not in two_workers(before, after)
+
+
 def test_one_process_for_each_core_is_advised_as_the_report_does():
     assert profiling.workers_advised(run(cpu=0.5, cores=4, data=0.05)) == 4
     assert profiling.workers_advised(run(data=0.05)) == 1

@@ -365,7 +365,7 @@ def test_gradients_are_told_as_drawn(run):
     far, close = (np.nanmedian(part) for part in (norms[:quarter], norms[-quarter:]))
     factor = max(far, close) / min(far, close)
     assert f"At step {drawn['axes'][0]['x'][-1]} the median norm is" in said
-    way = found(r"the far layers get gradients that are (.+)\.", said)[0]
+    way = found(r"the layers near the input get gradients that are (.+)\.", said)[0]
     if factor < 1.5:
         assert way == "about as large"
     else:
@@ -888,7 +888,8 @@ def test_the_write_up_has_the_endpoint_s_numbers(run):
     assert query["shape of the logits"] == f"[1, {len(run.counts)}]"
     *cleaned, (kept, _) = rows_of(told["Clean-up"])[1:]
     assert (
-        all(value == "none left" for _, value in cleaned) and kept == "photos, model archives, logs"
+        all(value == "none left" for _, value in cleaned)
+        and kept == "photos, models, tensors, logs"
     )
     shown = run.write_up.replace("(profiler-report.html)", "(reports/profiler-report.html)")
     assert lesson.said("report.save(").endswith(shown)

@@ -131,9 +131,11 @@ def test_defaults_beside_ours_with_the_names_that_match_nothing(trial):
     name = "PoorWeightInitialization"
     request = {"RuleConfigurationName": name, "RuleParameters": given}
     table = debugger.with_defaults(trial, [request])
-    assert list(table.columns) == ["defaults", "ours", "why"]
+    assert list(table.columns) == ["defaults", "ours", "why (defaults)"]
     assert table.loc[name, "defaults"] == "IssuesFound"
-    assert table.loc[name, "why"].endswith(". No tensor matches its regex '.*relu_input'.")
+    assert table.loc[name, "why (defaults)"].endswith(
+        ". No tensor matches its regex '.*relu_input'."
+    )
 
 
 def test_an_unwatched_job_is_told_apart():

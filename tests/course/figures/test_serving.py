@@ -184,7 +184,7 @@ def test_none_of_these_needs_dogs_others_and_examples(dogs, others, examples):
     ("probabilities", "text"),
     [
         ([0.1, 0.2, 0.1, 0.2], "4 of 4 pictures without a dog are refused. "
-         "A picture of the kind 'scene' comes closest to the threshold of 0.50, with 0.20."),
+         "A picture of the kind 'scene' comes closest to the threshold of 0.5, with 0.2."),
         ([0.1, 0.9, 0.1, 0.2], "3 of 4 pictures without a dog are refused. "
          "Kind that passes most often: scene (1 of 2)."),
         ([0.1, 0.9, 0.5, 0.2], "2 of 4 pictures without a dog are refused. "

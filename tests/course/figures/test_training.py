@@ -286,7 +286,7 @@ def test_the_order_of_the_gradients_is_told(far, near, answer, said):
     table = pd.DataFrame({9: [far, far, 9, 9, 9, 9, near, near]}, index=list("abcdefgh"))
     told = training.order_of_gradients(table)
     assert told.startswith(answer)
-    assert told.endswith(f"the far layers get gradients that are {said}.")
+    assert told.endswith(f"the layers near the input get gradients that are {said}.")
 
 
 def test_gradients_that_are_zero_are_told():

@@ -313,7 +313,7 @@ def test_the_evidence_has_the_figures(monkeypatch):
     [
         (0.5, {"initialization": 0.4}, "The GPUs limited", "."),
         (0.49, {"initialization": 0.4, "checkpoint": 0.04}, "The GPUs", " (initialization 40%)."),
-        (0.3, {}, "The GPUs limited", " Only 30% of the run's time were training steps."),
+        (0.3, {}, "The GPUs limited", " Training steps took only 30% of the run's time."),
         (0.3, {"evaluation": 0.5}, "Most of this run was evaluation", " (evaluation 50%)."),
         (0.3, {"upload": 0.6}, "Most of this run was upload", " (upload 60%)."),
     ],
@@ -323,7 +323,7 @@ def test_what_is_not_training_is_told_where_it_is_most(
 ):
     result = found(monkeypatch, stepping=stepping, overheads=overheads)
     assert result.what.startswith(what) and result.evidence.endswith(evidence)
-    assert ("were training steps" in result.evidence) == (stepping < 0.5)
+    assert ("Training steps took" in result.evidence) == (stepping < 0.5)
     changed = {"evaluation": "Evaluate less often first", "upload": "Look first at what it does"}
     for name, text in changed.items():
         assert result.change.startswith(text) == (overheads.get(name, 0) >= 0.5)

@@ -156,7 +156,7 @@ def _with_overheads(diagnosis: Diagnosis, m: Measures) -> Diagnosis:
         return diagnosis
     most = sorted(m.overheads.items(), key=lambda item: -item[1])[:3]
     named = ", ".join(f"{name} {percent(share)}" for name, share in most if share >= 0.05)
-    text = f" Only {percent(m.stepping)} of the run's time were training steps"
+    text = f" Training steps took only {percent(m.stepping)} of the run's time"
     text += f" ({named})." if named else "."
     said = replace(diagnosis, evidence=diagnosis.evidence + text)
     if not most or most[0][1] < MOSTLY:
