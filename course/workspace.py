@@ -263,8 +263,8 @@ def without_engine() -> str:
     """What to do where the local engine cannot run."""
     return (
         f"local mode needs the package {ENGINE}, which this environment lacks, as those of "
-        "requirements-aws.txt and environment.yml do. Either run `make install` and take .venv as the kernel, or work on "
-        "AWS: COURSE_MODE=aws"
+        "requirements-aws.txt and environment.yml do. Either run `make install` and take .venv as "
+        "the kernel, or work on AWS: COURSE_MODE=aws"
     )
 
 

@@ -36,7 +36,7 @@ CONTINUES = re.compile(r"\\$|^for .*; do$")
 # Blocks that hold no commands of a shell, by how they begin.
 NO_COMMANDS = {
     "import course": "Python, for a cell",
-    "%env COURSE_DEVICE": "a cell",
+    "%env COURSE_": "a cell",
     "import dataclasses": "Python, for a cell",
     "photos/": "a tree of folders",
     "ann/02-hpo.ipynb  objective": "what make grade prints; tests/tools/test_grade.py",
