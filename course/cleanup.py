@@ -7,7 +7,8 @@
 
 What the course made is told by its tag, project=dog-breeds, and nothing else is ever changed. The
 command also finds what an interrupted notebook left: an endpoint that nobody will ask any more, a
-model without an endpoint, a job that goes on. Look in each region that you have used.
+model without an endpoint, a job that goes on. Look in each region that you have used. The first
+line says who was asked: with COURSE_MODE=aws an account of AWS, else this machine's engine.
 
 Apps and disks of SageMaker Studio, notebook instances and whatever others made are listed, and
 stay. So do logs, and objects in S3 that nothing with the tag refers to; the command names them.
@@ -40,20 +41,20 @@ def main(arguments: list[str] | None = None) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        workspace.choose_place()
-        return _run(options)
+        mode = workspace.choose_place()
+        return _run(options, mode)
     except (workspace.WorkspaceError, BotoCoreError, ClientError) as error:
         print(f"FAILED {error}", file=sys.stderr)
         return 1
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, mode: str) -> int:
     import boto3
 
     session = boto3.session.Session(region_name=options.region or workspace.chosen_region())
     sagemaker = session.client("sagemaker")
     things = [*standing.found(sagemaker), *studio.found(sagemaker)]
-    print(f"region {session.region_name}\n{standing.table(things)}")
+    print(f"{workspace.asked(mode, session)}\n{standing.table(things)}")
     of_data, left = options.data or not options.delete, []
     place = _place(session) if of_data else ()  # now: what leads to an archive goes before it
     if options.delete:

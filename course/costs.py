@@ -89,7 +89,7 @@ def _told(options: argparse.Namespace, mode: str) -> int:
 
     session = boto3.session.Session(region_name=options.region or workspace.chosen_region())
     if options.budget is None:
-        print(f"region {session.region_name}, prices of {PRICED}")
+        print(f"{workspace.asked(mode, session)}; prices: {PRICED}")
         print(spending.told(session.client("sagemaker"), local=mode == "local"))
         return 0
     if mode == "local":

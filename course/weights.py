@@ -101,10 +101,17 @@ def local_file(network: str) -> Path:
     """torchvision's best ImageNet weights of `network`, in its cache; downloaded if need be.
 
     Raises:
-        WrongWeights: no such network, no network connection, or a cached file with another hash.
+        WrongWeights: no PyTorch, no such network, no network connection, or a cached file with
+            another hash.
     """
-    from torch import hub
-    from torchvision import models
+    try:
+        from torch import hub
+        from torchvision import models
+    except ImportError as error:
+        raise WrongWeights(
+            f"this environment lacks PyTorch ({error}), as the one of requirements-aws.txt does: "
+            "use that of `make install` or of environment.yml"
+        ) from error
 
     if network not in models.list_models(models):
         raise WrongWeights(f"torchvision knows no '{network}': try resnet50 or vgg16")

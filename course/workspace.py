@@ -14,7 +14,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from course.account import images, standing
 
@@ -134,6 +134,21 @@ def choose_place() -> str:
     return mode
 
 
+def asked(mode: str, session: Any) -> str:
+    """Which side a command asks: this machine's engine, or which account of AWS; and the region.
+
+    Args:
+        mode: ``local`` or ``aws``.
+        session: boto3's, with the region that is asked.
+    """
+    if mode == "local":
+        who = "LOCAL: the engine on this machine, no AWS account (COURSE_MODE=aws asks that)"
+    else:
+        account = session.client("sts").get_caller_identity()["Account"]
+        who = f"AWS: account …{account[-4:]}"
+    return f"{who}, region {session.region_name}"
+
+
 class _OnlyWarnings(logging.Handler):
     """Hands warnings and errors on to the root logger.
 
@@ -247,9 +262,9 @@ def has_engine() -> bool:
 def without_engine() -> str:
     """What to do where the local engine cannot run."""
     return (
-        f"local mode needs the package {ENGINE}, which this environment lacks, as the one of "
-        "environment.yml does. Either run `make install` and take .venv as the kernel, or work on "
-        "AWS: COURSE_MODE=aws"
+        f"local mode needs the package {ENGINE}, which this environment lacks, as those of "
+        "requirements-aws.txt and environment.yml do. Either run `make install` and take .venv as "
+        "the kernel, or work on AWS: COURSE_MODE=aws"
     )
 
 

@@ -173,13 +173,12 @@ def quotas() -> str:
     """The quotas that a new account has to ask for."""
     gpu, cpu = (TRAINING_INSTANCES[device] for device in ("gpu", "cpu"))
     jobs, endpoint = JOBS_AT_ONCE, ENDPOINT_INSTANCE
-    gpus, spots, cpus = training_quota(gpu), training_quota(gpu, spot=True), training_quota(cpu)
+    gpus, cpus = training_quota(gpu), training_quota(cpu)
     rows = [
         [f"`{gpus}`", jobs, f"notebooks 02 ({jobs} jobs at a time) and 03"],
         [f"`{endpoint} for endpoint usage`", 1, "notebook 04"],
         [f"`Studio JupyterLab Apps running on {STUDIO_INSTANCE} instances`", 1, "Studio, step 4"],
         [f"`{cpus}`", jobs, "while there is no GPU, with `COURSE_DEVICE=cpu`"],
-        [f"`{spots}`", jobs, "in place of the first, with `COURSE_SPOT=1`"],
     ]
     return table(["quota", "ask for", "used by"], rows)
 

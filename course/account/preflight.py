@@ -26,7 +26,11 @@ from course.workspace import ROOT, Workspace, WorkspaceError
 Found = TypeVar("Found")
 
 SAGEMAKER = "sagemaker.amazonaws.com"
-JOBS_AT_ONCE = 2  # notebook 02 runs two training jobs at a time
+JOBS_AT_ONCE = 2  # notebooks 02 and 03 run two training jobs at a time
+ONE_BY_ONE = (
+    "max_parallel_jobs=1 in notebook 02, and in 02 and 03 jobs.wait(trainer) after each "
+    "trainer.train(...) (docs/aws-details.md, Only one instance)"
+)
 CPU_INSTANCES = ("ml.m5.xlarge", "ml.c5.xlarge")  # the first is COURSE_DEVICE=cpu's
 FREE_BYTES = 5e9  # less does not hold the real photos (1.1 GB, zipped and unzipped) and PyTorch
 # Credentials that are there, and that AWS no longer takes or never took.
@@ -440,7 +444,7 @@ def _training_quota(instance: str, spot: bool, quotas: Mapping[str, float]) -> L
     if line.ok:
         return line
     if quotas.get(name, 0) >= 1:
-        return line._replace(text=f"{line.text}. Until then: max_parallel_jobs=1 in notebook 02")
+        return line._replace(text=f"{line.text}. Until then: {ONE_BY_ONE}")
     if spot and quotas.get(training_quota(instance), 0) >= 1:
         return line._replace(
             text=f"{line.text}. Until then without spot instances, which the account has a quota "

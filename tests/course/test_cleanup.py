@@ -258,6 +258,21 @@ def test_what_cannot_be_removed_is_said_and_the_rest_goes_on(here, capsys):
     assert cleanup.main(["--delete"]) == 0
 
 
+def test_the_first_line_says_which_side_was_asked(here, capsys, monkeypatch):
+    """Where COURSE_MODE is lost, "nothing stands here" is about this machine, not about AWS."""
+    assert cleanup.main([]) == 0
+    said = capsys.readouterr().out.partition("\n")[0]
+    assert said.startswith("LOCAL: ") and "COURSE_MODE=aws" in said
+    assert said.endswith("region us-east-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL")  # boto3 finds the engine in AWS's place
+    for service in ("SAGEMAKER", "S3", "STS"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", here.aws.url)
+    monkeypatch.setenv("COURSE_MODE", "aws")
+    assert cleanup.main([]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("AWS: account …9012, region us-east-1\n") and "123456789012," not in said
+
+
 def test_a_wrong_mode_is_told(monkeypatch, capsys):
     monkeypatch.setenv("COURSE_MODE", "azure")
     assert cleanup.main([]) == 1

@@ -1,6 +1,7 @@
 """The bucket's weights folder: what is uploaded, what is refused, and that a job gets it."""
 
 import hashlib
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,6 +77,13 @@ def test_without_a_network_it_says_where_the_file_may_come_from(cache, monkeypat
 def test_a_network_that_torchvision_does_not_know_is_named(cache):
     with pytest.raises(weights.WrongWeights, match="no 'resnet51'"):
         weights.local_file("resnet51")
+
+
+def test_an_environment_without_pytorch_says_which_has_it(cache, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    assert weights.main(["resnet18"]) == 1
+    said = capsys.readouterr().err
+    assert "lacks PyTorch" in said and "`make install`" in said
 
 
 def test_the_channel_hands_the_files_to_a_job_by_name(aws, workspace, tmp_path):

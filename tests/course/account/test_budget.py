@@ -32,6 +32,13 @@ def test_one_command_makes_a_monthly_budget_with_three_alerts(aws, capsys):
     assert found == {("ACTUAL", 85.0), ("ACTUAL", 100.0), ("FORECASTED", 100.0)}
 
 
+def test_credits_do_not_hide_what_is_used(aws):
+    """By default a budget watches the bill after credits: 0 as long as they last."""
+    budget.make(aws, ACCOUNT, 10, "me@example.com")
+    watched = aws.describe_budget(AccountId=ACCOUNT, BudgetName=budget.NAME)["Budget"]["CostTypes"]
+    assert watched["IncludeCredit"] is False and watched["IncludeRefund"] is False
+
+
 def test_a_second_one_is_not_made(aws):
     budget.make(aws, ACCOUNT, 10, "me@example.com")
     said = budget.make(aws, ACCOUNT, 20, "me@example.com")

@@ -391,8 +391,10 @@ def test_who_trains_on_a_cpu_already_is_not_offered_the_same_again():
 
 def test_a_quota_of_one_gpu_is_too_little_for_two_jobs():
     line = checked(quotas=list(asked(quotas(gpu=1, endpoint=1))))["training quota"]
-    assert not line.ok and "Request 2" in line.text and "max_parallel_jobs=1" in line.text
-    assert "CPU" not in line.text
+    assert not line.ok and "Request 2" in line.text and "CPU" not in line.text
+    # The search is not all: its repetitions, and the jobs of notebook 03, start two by two.
+    assert "max_parallel_jobs=1 in notebook 02" in line.text
+    assert "in 02 and 03 jobs.wait(trainer) after each trainer.train(...)" in line.text
 
 
 ON_SPOT = replace(WS, spot=True)

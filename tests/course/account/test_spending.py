@@ -39,6 +39,17 @@ def test_the_command_says_what_ran_and_that_it_was_free_here(ran, monkeypatch, c
     assert costs.main([]) == 0
     said = capsys.readouterr().out
     assert name in said and "free: they ran on this machine" in said and "USD" not in said
+    assert said.startswith("LOCAL: the engine on this machine, no AWS account (COURSE_MODE=aws")
+
+
+def test_the_command_says_which_account_it_asked(ran, monkeypatch, capsys):
+    aws, _ = ran
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)  # boto3 finds the engine in AWS's place
+    for service in ("SAGEMAKER", "STS"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.url)
+    monkeypatch.setenv("COURSE_MODE", "aws")
+    assert costs.main(["--region", "eu-west-1"]) == 0
+    assert capsys.readouterr().out.startswith("AWS: account …9012, region eu-west-1; prices: ")
 
 
 def test_on_aws_it_says_dollars_and_what_is_not_counted(ran):
