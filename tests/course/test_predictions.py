@@ -432,7 +432,7 @@ SAME = OURS | {"lr": 0.003, "body-lr": 0.1}
     ("right", "settings", "said"),
     [
         (87, OURS, "(from 86.3% to 88.3%), our job is one run. Other settings: lr 0.003 instead of "
-         "0.001438. With other settings, the two need not agree."),
+         "0.00144. With other settings, the two need not agree."),
         (20, SAME, "Our job lies below all of these seeds. That proves nothing: of 4 runs"),
         (99, SAME, "Our job lies above all of these seeds. That proves nothing"),
         (87, SAME, "our job is one run. It lies among these seeds, so chance alone may explain"),

@@ -262,6 +262,8 @@ def _reason(difference: Difference, calls: Iterable[Call]) -> str:
         return "image" if len({DEVICE.sub("-", value) for value in values}) == 1 else ""
     if last == "InstanceType":
         return "instance type" if all(value.startswith("ml.") for value in values) else ""
+    if last == "OMP_NUM_THREADS":  # on AWS, each job has an instance of its own
+        return "shared machine" if difference.second == ABSENT else ""
     if difference.path == "CreateBucketConfiguration.LocationConstraint":
         return "region" if values == (ABSENT, "(region)") else ""  # us-east-1's has no name
     if difference.operation == "sagemaker:CreateTrainingJob" and last in _tuned(calls):

@@ -315,6 +315,12 @@ class TestDifferences:
         ]
         only(problems(aws), words, "in local mode")
 
+    def test_a_jobs_share_of_this_machine(self):
+        local, aws = self.modes({"Environment": {"OMP_NUM_THREADS": "1"}}, {})
+        assert Audit(local, aws, ROLE, policies()).problems() == []
+        local, aws = self.modes({}, {"Environment": {"OMP_NUM_THREADS": "1"}})
+        only(problems(aws, local), "OMP_NUM_THREADS is 1 in AWS mode")
+
     def modes(self, local, aws):
         """The runs of both modes, with members of their own in the jobs' requests."""
         runs = {"local": local, "aws": aws}
