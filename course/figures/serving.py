@@ -133,7 +133,8 @@ class Line:
         fixed: milliseconds where the line meets zero photos.
         per_photo: milliseconds that each photo adds.
         miss: milliseconds between the line and the median that is farthest from it.
-        poor: whether the line misses a median by more than `POOR` of that median.
+        poor: whether the line misses a median by more than `POOR` of that median, or by more than
+            the cost of a photo that it claims.
         rises: whether it rises by more than `FLAT` of the least median.
     """
 
@@ -157,8 +158,8 @@ def line(many_ms: Mapping[int, Sequence[float]]) -> Line:
     medians = np.array([np.median(values) for values in many_ms.values()])
     per_photo, fixed = np.polyfit(photos, medians, 1, w=1 / medians)
     misses = np.abs(fixed + per_photo * photos - medians)
-    poor = bool((misses > POOR * medians).any())
     rises = bool(per_photo * np.ptp(photos) > FLAT * medians.min())
+    poor = bool((misses > POOR * medians).any() or (rises and misses.max() > per_photo))
     return Line(float(fixed), float(per_photo), float(misses.max()), poor, rises)
 
 

@@ -97,6 +97,14 @@ def test_the_fixed_cost_is_no_more_exact_than_the_fit():
     assert title({1: [1.0], 2: [4.0]}) == "About 3 ms more for each further photo"
 
 
+def test_a_line_that_misses_by_more_than_a_photo_costs_fits_poorly():
+    bent = {1: [40.0], 2: [46.0], 4: [51.0], 8: [107.0]}
+    fit = serving.line(bent)
+    assert fit.poor and fit.per_photo < fit.miss < serving.POOR * 107
+    assert title(bent) == "A straight line fits poorly: it misses a median by 17 ms"
+    assert "fits poorly" not in title({1: [20.0], 2: [20.3], 4: [19.8], 8: [20.2]})  # flat
+
+
 def test_a_line_that_fits_poorly_claims_no_cost():
     many = {1: [10.0], 2: [40.0], 4: [20.0], 8: [60.0]}
     fit = serving.line(many)
