@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from sagemaker.core.debugger import ProfilerRule
+from sagemaker.core.debugger import ProfilerRule, Rule
 
 from course import debugger
+from debugger_support import recordings
 from debugger_support.saved_tensors import SavedTensors
 from open_debugger import open_trial
+from open_debugger.profiler import analysis
 
 
 def status(name, text, details="d"):
@@ -43,6 +45,19 @@ class Trainer:
             {"RuleConfigurationName": name, "RuleParameters": {"rule_to_invoke": name, **given}}
             for name, given in names.items()
         ]
+
+
+WATCHED = {
+    Rule: [
+        {
+            "RuleConfigurationName": "VanishingGradient",
+            "RuleParameters": {"rule_to_invoke": "VanishingGradient"},
+        }
+    ],
+    ProfilerRule: [
+        {"RuleConfigurationName": "Slow", "RuleParameters": {"rule_to_invoke": "Dataloader"}}
+    ],
+}
 
 
 @pytest.fixture
@@ -83,6 +98,15 @@ def test_self_hosted_rules_are_evaluated_once_and_kept_for_the_job(trial):
         "Overfit": "NoIssuesFound",
     }
     assert debugger.verdicts(job).equals(table)
+
+
+def test_self_hosted_rules_of_the_machine_are_among_the_verdicts(trial, monkeypatch):
+    recording = recordings.make("starved", seconds=60)
+    monkeypatch.setattr(analysis, "read", lambda place, job: recording)
+    monkeypatch.setattr(Trainer, "requests", lambda self, kind: WATCHED[kind])
+    table = debugger.verdicts(Trainer(Job(debug_rule_evaluation_statuses=object())))
+    assert table.status.to_dict() == {"VanishingGradient": "IssuesFound", "Slow": "IssuesFound"}
+    assert "waited" in table.loc["Slow", "details"]
 
 
 @pytest.mark.parametrize("under_way", ["InProgress", "Stopping"])
