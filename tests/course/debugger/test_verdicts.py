@@ -55,7 +55,8 @@ WATCHED = {
         }
     ],
     ProfilerRule: [
-        {"RuleConfigurationName": "Slow", "RuleParameters": {"rule_to_invoke": "Dataloader"}}
+        {"RuleConfigurationName": name, "RuleParameters": {"rule_to_invoke": rule}}
+        for name, rule in {"Slow": "Dataloader", "All": "ProfilerReport"}.items()
     ],
 }
 
@@ -105,7 +106,9 @@ def test_self_hosted_rules_of_the_machine_are_among_the_verdicts(trial, monkeypa
     monkeypatch.setattr(analysis, "read", lambda place, job: recording)
     monkeypatch.setattr(Trainer, "requests", lambda self, kind: WATCHED[kind])
     table = debugger.verdicts(Trainer(Job(debug_rule_evaluation_statuses=object())))
-    assert table.status.to_dict() == {"VanishingGradient": "IssuesFound", "Slow": "IssuesFound"}
+    assert table.status.to_dict() == dict.fromkeys(
+        ["VanishingGradient", "Slow", "All"], "IssuesFound"
+    )
     assert "waited" in table.loc["Slow", "details"]
 
 
