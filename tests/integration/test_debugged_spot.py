@@ -161,5 +161,7 @@ def test_a_debugged_job_that_is_reclaimed_keeps_its_tensors_and_its_verdicts(
     assert found["gradient"] == list(range(0, EPOCHS * STEPS, 4))
     assert set(found["verdicts"]) == {"LossNotDecreasing", "VanishingGradient", "ProfilerReport"}
     first, last = found["sampled"]
-    assert first < gap["StartTime"].timestamp() and last > gap["EndTime"].timestamp()
+    assert last > gap["EndTime"].timestamp()
+    # Self-hosted, an attempt removes what the one before has sampled (`MinuteFiles.clear`).
+    assert (first < gap["StartTime"].timestamp()) is (how == "managed")
     assert set(found["verdicts"].values()) <= {"IssuesFound", "NoIssuesFound"}
