@@ -79,7 +79,7 @@ def _data(s3: Any, bucket: str, folders: list[str], delete: bool) -> None:
     """Count the course's objects, delete them if asked to, and name those that stay."""
     try:
         found = dict(stored.objects(s3, bucket, folders))
-        others = stored.untold(s3, bucket, found)
+        others = stored.unreferenced(s3, bucket, found)
     except s3.exceptions.NoSuchBucket:
         print(f"S3: there is no bucket {bucket}")
         return

@@ -38,8 +38,8 @@ OTHER = "other"
 CLOSE = 0.02  # shares that differ by less are called equal: samples are few
 NOISY = 0.1  # the share by which a step's own parts change before chance has to be named
 BY_CHANCE = (
-    "The change does not touch the network's own parts, so that their time changed, too, is "
-    "chance: other programs use the machine, and the steps are few."
+    "The change does not touch the network's own parts. Their times differ by chance: other "
+    "programs use the machine, and the steps are few."
 )
 
 

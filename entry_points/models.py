@@ -264,8 +264,9 @@ def body(model: nn.Module) -> nn.Module:
 def with_weights_in(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Return a copy whose convolutions and fully connected layers hold weights of `dtype`.
 
-    What it computes within autocast to `dtype` is the same to the last bit. But autocast casts
-    frozen weights anew for each batch: on a CPU, the features of VGG16 took a third longer so.
+    Within autocast to `dtype` it computes the same, to the last bit, as the network does. But
+    autocast casts frozen weights again for each batch: on a CPU, VGG16's features took a third
+    longer that way.
     """
     network = copy.deepcopy(network)
     for module in network.modules():

@@ -73,7 +73,7 @@ def objects(s3: Any, bucket: str, prefixes: list[str]) -> list[tuple[str, int]]:
     ]
 
 
-def untold(s3: Any, bucket: str, known: Collection[str]) -> dict[str, tuple[int, int]]:
+def unreferenced(s3: Any, bucket: str, known: Collection[str]) -> dict[str, tuple[int, int]]:
     """Folders with names like the course's whose objects nothing with its tag refers to.
 
     Such are the archive of a model that is deleted, and whatever somebody else named so.

@@ -222,9 +222,8 @@ def with_defaults(trial: Trial, requests: Sequence[Mapping[str, Any]]) -> pd.Dat
         (name, defaults[rule].status, ours[name].status, defaults[rule].details)
         for name, rule in names.items()
     ]
-    return pd.DataFrame(rows, columns=["rule", "defaults", "ours", "why (defaults)"]).set_index(
-        "rule"
-    )
+    columns = ["rule", "defaults", "ours", "why (defaults)"]
+    return pd.DataFrame(rows, columns=columns).set_index("rule")
 
 
 FOUND, QUIET = "IssuesFound", "NoIssuesFound"

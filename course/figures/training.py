@@ -455,9 +455,9 @@ def vanishing(means: pd.DataFrame, threshold: float) -> Figure:
 def _step_colours(count: int) -> Sequence:
     """A colour for each saved step: clearly different ones for a few, a scale for many."""
     few = (INK, BLUE, GREEN, PURPLE, AMBER, SKY)
-    return (
-        few[:count] if count <= len(few) else plt.get_cmap("viridis")(np.linspace(0, 0.85, count))
-    )
+    if count <= len(few):
+        return few[:count]
+    return plt.get_cmap("viridis")(np.linspace(0, 0.85, count))
 
 
 def vanishing_says(means: pd.DataFrame, threshold: float) -> str:

@@ -13,23 +13,13 @@ from debugger_support.processes import wait_until
 from engine_support.clients import unique
 from local_sagemaker import ACCOUNT
 from local_sagemaker.client.environment import client_environment
+from tests.support.paced import PACED
 from tests.support.tiny_photos import write_channels
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 BUCKET = f"sagemaker-us-east-1-{ACCOUNT}"
 EPOCHS, STEPS = 2, 12  # of each epoch
-# `train.py`, with half a second more for each step: time to be reclaimed.
-PACED = """
-import time
-import checkpoint, train
-update = checkpoint.Progress.update
-def paced(self, *values):
-    time.sleep(0.5)
-    update(self, *values)
-checkpoint.Progress.update = paced
-train.main()
-"""
 # Notebook 03 in small. It says its job's name, and in the end what the lesson would read.
 LESSON = """
 import json, sys

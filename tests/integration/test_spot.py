@@ -15,6 +15,7 @@ from debugger_support.processes import wait_until
 from engine_support.clients import BUCKET, channel, training_request
 from local_sagemaker.client import reclaims
 from local_sagemaker.training.statuses import SPOT_PRICE
+from tests.support.paced import PACED
 from tests.support.tiny_photos import write_channels
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -24,17 +25,6 @@ RECIPE = "--model mobilenet_v3_small --weights random --precision fp32 --image-s
 RECIPE += "--batch-size 4 --epochs 3 --seed 4711 --checkpoint-seconds 1.5 --augmentation colour"
 EVERY = {"train.save_interval": "1", "eval.save_interval": "1"}
 COLLECTIONS = [{"CollectionName": "losses", "CollectionParameters": EVERY}]
-# The script itself, with half a second more for each of its 36 steps: time to be reclaimed.
-PACED = """
-import time
-import checkpoint, train
-update = checkpoint.Progress.update
-def paced(self, *values):
-    time.sleep(0.5)
-    update(self, *values)
-checkpoint.Progress.update = paced
-train.main()
-"""
 
 
 class Run:
