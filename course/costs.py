@@ -18,7 +18,7 @@ from course.account.prices import PRICED, hourly
 if TYPE_CHECKING:
     from course.workspace import Workspace
 
-GPU = "ml.g4dn.xlarge"  # what the course asks for on AWS
+GPU, ENDPOINT = "ml.g4dn.xlarge", "ml.m5.large"  # what the course asks for on AWS
 STORED = 0.05  # notebook 01: 1.1 GB of photos in S3 for a month
 # The most that the jobs of a notebook may run, in hours of one instance: their limits, added up.
 TRAINING_HOURS = {
@@ -49,6 +49,22 @@ def ceiling(ws: Workspace, jobs: int, hours: float) -> str:
     return (
         f"On AWS at most {most:.2f} USD: {jobs} jobs, each stopped after {hours:g} h, on "
         f"{instance} at {hourly(instance):g} USD an hour ({PRICED})."
+    )
+
+
+def whole_course(ws: Workspace) -> str:
+    """A sentence: what AWS charges at most for one run of the four notebooks.
+
+    In local mode it is about the instances that the course asks for on AWS.
+    """
+    aws = ws.mode == "aws"
+    training, endpoint = (ws.training_instance, ws.endpoint_instance) if aws else (GPU, ENDPOINT)
+    most = at_most(training, endpoint)
+    parts = ", ".join(f"{name[:2]} {part:.2f}" for name, part in most.items())
+    return (
+        f"On AWS at most {sum(most.values()):.2f} USD for one run of the course (notebook "
+        f"{parts}), if the endpoint exists for an hour; {hourly(endpoint):.2f} USD for each "
+        "further hour."
     )
 
 

@@ -151,12 +151,13 @@ class Predictions:
         )
 
     def how_far(self) -> str:
-        """Say how far the accuracy may be from the one on endless photos of the same kind."""
+        """Say how far the accuracy may be from the one on any number of photos of the same kind."""
         (low, high), measured = self.top.interval, self.top.accuracy
         reach = 100 * max(high - measured, measured - low)
         return (
-            f"On endless photos, the accuracy most likely lies between {low:.1%} and {high:.1%}: "
-            f"at most {reach:.1f} points from the {measured:.1%} of this test."
+            "On an unlimited number of photos, the accuracy most likely lies between "
+            f"{low:.1%} and {high:.1%}: at most {reach:.1f} points from the {measured:.1%} of this "
+            "test."
         )
 
     def pairs(self) -> pd.DataFrame:
@@ -386,7 +387,7 @@ def validated(*jobs: TrainingJob) -> pd.DataFrame:
 
 
 def costliest(rows: pd.DataFrame) -> str:
-    """Say which of the networks takes most time and room, and whether their accuracies compare.
+    """Say which network takes most time and room, and whether the accuracies are comparable.
 
     Args:
         rows: as `validated` gives them.
@@ -397,9 +398,9 @@ def costliest(rows: pd.DataFrame) -> str:
     text += f"{rows['megabytes'].max():,.0f} MB. "
     alike = pretrained(rows.index)
     if len(alike) > 1:
-        return f"{text}The accuracies of the {len(alike)} pretrained networks compare."
+        return f"{text}The accuracies of the {len(alike)} pretrained networks are comparable."
     count = "none" if not alike else f"only {len(alike)}"
-    return f"{text}The accuracies do not compare: {count} of {len(rows)} bodies is pretrained."
+    return f"{text}The accuracies are not comparable: {count} of {len(rows)} bodies is pretrained."
 
 
 def pretrained(names: Iterable[str]) -> list[str]:
@@ -443,7 +444,7 @@ class Benchmark:
                 "95% interval": f"{each['low']:.1%} to {each['high']:.1%}",
                 "training, s": round(each["seconds"]),
                 "weights file, MB": round(each["megabytes"], 1),
-                "answer, ms a photo": round(each["milliseconds"], 1),
+                "answer to one photo, ms": round(each["milliseconds"], 1),
             }
             for each in self.content["rows"]
         ]
@@ -475,7 +476,7 @@ class Benchmark:
         text = f"Benchmark: {found['accuracy']:.1%}. Our main job: {job.top.accuracy:.1%}. "
         if self.content["tested"] != job.top.photos:
             photos = self.content["photos"]
-            return f"{text}They do not compare: the benchmark's photos are others ({photos})."
+            return f"{text}They are not comparable: the benchmark's photos are others ({photos})."
         used = SETTINGS | {"image-size": self.content["size"], "epochs": self.content["epochs"]}
         start = settings.get("weights", "imagenet")
         other = [f"weights imagenet instead of {start}"] if start != "imagenet" else []

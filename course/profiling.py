@@ -36,10 +36,11 @@ WORDS = {
 }
 OTHER = "other"
 CLOSE = 0.02  # shares that differ by less are called equal: samples are few
-NOISY = 0.1  # the share by which a step's own parts change before chance has to be named
+NOISY = 0.02  # the share by which a step's own parts change before chance has to be named
+COARSE = 20  # milliseconds of a step from which on its times are told in whole ones
 BY_CHANCE = (
-    "The change does not touch the network's own parts. Their times differ by chance: other "
-    "programs use the machine, and the steps are few."
+    "The change does not touch the other parts. Their times may differ by chance, because each run "
+    "was made once, with few steps; and decoding competes with them for memory and caches."
 )
 
 
@@ -157,12 +158,12 @@ def outcome(name: str, before: Profile, after: Profile) -> str:
     limit = first.movable if moved else first.parts.get("data", 0.0)
     limit = None if moved and is_full(first) else limit
     waits = percent(second.parts.get("data", 0.0))
+    judged = _judged(1 - now / was, limit, first.parts.get("data", 0.0))
     lines = [
         f"{name}",
         f"  Expected: {expected}",
-        f"  Measured: A training step takes {seconds(now)} instead of {seconds(was)}: "
-        f"{_split(before, after)}",
-        f"  {_judged(1 - now / was, limit)} A step now waits {waits} of its time for data.",
+        f"  Measured: {_split(before, after)}",
+        f"  {judged} A step now waits {waits} of its time for data.",
     ]
     if not moved and abs(1 - _own(after) / _own(before)) >= NOISY:
         lines.append(f"  {BY_CHANCE}")
@@ -196,13 +197,19 @@ def best_change(runs: Mapping[str, Profile]) -> str:
 
 
 def _split(before: Profile, after: Profile) -> str:
-    """How much shorter or longer a step is, and in which parts."""
+    """How much shorter or longer a step is, and in which parts.
+
+    The differences are those of the rounded times, so that the numbers agree.
+    """
     table = parts({"before": before, "after": after})
-    less = table.loc["before"] - table.loc["after"]
-    waiting, whole = less[WAITING], less.sum()
+    steps = table.sum(axis=1)
+    digits = 0 if steps.min() >= COARSE else 1
+    was, now = steps.round(digits)
+    waiting = round(table.loc["before", WAITING] - table.loc["after", WAITING], digits)
+    whole, rest = (_less(each, digits) for each in (was - now, was - now - waiting))
     return (
-        f"{_less(whole)}. Waiting for data takes {_less(waiting)}, "
-        f"and all other parts take {_less(whole - waiting)}."
+        f"A training step takes {now:,.{digits}f} ms instead of {was:,.{digits}f} ms: {whole}. "
+        f"Waiting for data takes {_less(waiting, digits)}, and all other parts take {rest}."
     )
 
 
@@ -212,21 +219,24 @@ def _own(run: Profile) -> float:
     return step
 
 
-def _less(milliseconds: float) -> str:
-    time = seconds(round(abs(milliseconds) / 1000, 4))
-    return f"{time} {'less' if milliseconds >= 0 else 'more'}"
+def _less(milliseconds: float, digits: int) -> str:
+    shown = round(milliseconds, digits)
+    return f"{abs(shown):,.{digits}f} ms {'less' if shown >= 0 else 'more'}"
 
 
-def _judged(saved: float, limit: float | None) -> str:
-    """Judge a change by the share of a step that it saved, and by the limit that was expected."""
+def _judged(saved: float, limit: float | None, wait: float) -> str:
+    """Judge a change by the share of a step that it saved, and by the limit that was expected.
+
+    More than the share of the wait is saved only if the other parts became shorter.
+    """
     told = f"That is {percent(abs(saved))} {'less' if saved >= 0 else 'more'}"
     if saved >= CLOSE and limit is None:
         return f"{told}: the change helped."
     if saved >= CLOSE:
         beyond = "more" if saved > limit + CLOSE else "no more"
-        return (
-            f"{told}: the change helped, by {beyond} than the expected limit of {percent(limit)}."
-        )
+        text = f"{told}: the change helped, by {beyond} than the expected limit of {percent(limit)}"
+        why = ", because the other parts became shorter, too"
+        return f"{text}{why if saved > max(limit, wait) + CLOSE else ''}."
     if saved > -CLOSE:
         return f"{told}: the change made no difference (less than {CLOSE:.0%} does not count)."
     return f"{told}: the change made the run slower."

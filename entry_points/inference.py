@@ -12,11 +12,11 @@ Request, told apart by its first bytes whatever its content type says (published
 
 Response, as the `Accept` header asks:
 
-    application/json                the five likeliest breeds (also for */* and without the header):
+    application/json                the five most likely breeds (also for */* and no header):
         {"predictions": [{"breed": "Affenpinscher", "class_name": "001.Affenpinscher",
                           "probability": 0.53}, ...]}
         and for several photos {"results": [{"predictions": [...]}, ...]}, in their order
-    application/json;top=10         the ten likeliest breeds, or all if there are fewer
+    application/json;top=10         the ten most likely breeds, or all if there are fewer
     application/json;logits=true    all logits: {"logits": [[...], ...], "class_names": [...]}
     application/x-npy               all logits, a NumPy file of float32, shape (photos, classes)
 

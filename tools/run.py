@@ -127,10 +127,12 @@ def keep_solutions() -> None:
 
 
 def made(content: nbformat.NotebookNode) -> str:
-    """What the notebook says it made: the last line printed that begins with ``Made: ``."""
+    """What the notebook says it made: the last line printed that begins with ``Result: ``."""
     texts = [o.get("text", "") for c in content.cells for o in c.get("outputs", [])]
     lines = [line for text in texts for line in str(text).splitlines()]
-    return next((x.removeprefix("Made: ") for x in reversed(lines) if x.startswith("Made: ")), "")
+    return next(
+        (x.removeprefix("Result: ") for x in reversed(lines) if x.startswith("Result: ")), ""
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from course.debugger.tensors import (
     saving_steps,
     statistic,
     weight_shares,
+    zero_gradients,
 )
 from course.debugger.verdicts import (
     NothingWatched,
@@ -57,6 +58,7 @@ __all__ = [
     "verdicts",
     "weight_shares",
     "with_defaults",
+    "zero_gradients",
 ]
 
 

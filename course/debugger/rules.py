@@ -87,12 +87,12 @@ _IN_SHORT = {
 
 # Of each parameter, for the rules that the lessons judge.
 _BY_PARAMETER = {
-    ("LossNotDecreasing", "num_steps"): "Further apart, a fall is larger than the noise.",
+    ("LossNotDecreasing", "num_steps"): "Over more steps, the loss falls by more than the noise.",
     ("LossNotDecreasing", "smoothing"): "Single batches are noisy: means of five saved losses are "
     "compared.",
     ("Overfit", "patience"): "One pass may be bad luck: two in a row count.",
-    ("Overfit", "ratio_threshold"): "Some gap is normal: the validation loss may be half as much "
-    "again.",
+    ("Overfit", "ratio_threshold"): "Some gap is normal: the validation loss may lie up to 50% "
+    "above the training loss.",
     ("PoorWeightInitialization", "activation_inputs_regex"): "The names of the tensors in this "
     "network.",
     ("PoorWeightInitialization", "threshold"): "In a healthy VGG16 the variances differ a "

@@ -146,6 +146,26 @@ def gradient_norms(trial: Trial) -> pd.DataFrame:
     return _table(found, trial, "gradients")
 
 
+def zero_gradients(trial: Trial) -> pd.Series:
+    """The share of all gradients' values that are exactly zero, by saved training step.
+
+    A weight whose gradient is exactly zero does not change the loss, whatever the photo of the
+    batch: behind it, every activation lies where its function is flat.
+
+    Raises:
+        ValueError: no gradient was saved.
+    """
+    steps = _steps(trial, "gradients")
+    zeros, values = dict.fromkeys(steps, 0), dict.fromkeys(steps, 0)
+    for name in trial.tensor_names(collection="gradients"):
+        tensor = trial.tensor(name)
+        for step in tensor.steps(ModeKeys.TRAIN):
+            value = tensor.value(step, mode=ModeKeys.TRAIN)
+            zeros[step] += int((value == 0).sum())
+            values[step] += value.size
+    return pd.Series({step: zeros[step] / values[step] for step in steps}, name="zero")
+
+
 def in_order(values: Mapping[tuple[str, int], float] | pd.Series) -> pd.DataFrame:
     """Numbers by tensor and step as a table: a row a tensor, from the network's input to its head.
 

@@ -9,6 +9,7 @@ from course.figures.overview import workflow
 from course.figures.photos import balance, counts, gallery, sizes, variety
 from course.figures.serving import (
     answers,
+    doubts,
     first_request,
     latency,
     none_of_these,
@@ -34,6 +35,7 @@ __all__ = [
     "balance",
     "comparison",
     "counts",
+    "doubts",
     "falling",
     "first_request",
     "gallery",

@@ -29,7 +29,7 @@ def parts() -> list[tuple[str, str, str, str]]:
         ("bucket", "read channels (02, 03)", "Amazon S3", "a folder of files"),
         (
             "training job\ntrain.py",
-            "save the model (03)",
+            "save the model (02, 03)",
             f"a container on\n{TRAINING_INSTANCES['gpu']} (GPU)",
             "a process,\ntwo jobs at a time",
         ),

@@ -27,6 +27,7 @@ from course.figures.style import (
     rounded,
     short,
 )
+from course.predictions import Share, difference
 
 POOR = 0.25  # a line that misses a median by a larger share of it fits poorly
 FLAT = 0.05  # a line that rises by a smaller share of the least median is flat
@@ -40,7 +41,7 @@ def answers(
     predictions: Sequence[Sequence[Mapping[str, Any]]],
     truths: Sequence[str] | None = None,
 ) -> Figure:
-    """Photos, each beside its five likeliest breeds.
+    """Photos, each beside its five most likely breeds.
 
     Args:
         images: Pillow images or paths.
@@ -87,7 +88,7 @@ def _loaded(image: Image.Image | str | os.PathLike) -> Image.Image:
 
 
 def _bars(axis, prediction: Sequence[Mapping[str, Any]], truth: str | None) -> None:
-    """The five likeliest breeds as bars, their names and percentages written on them."""
+    """The five most likely breeds as bars, their names and percentages written on them."""
     top = sorted(prediction, key=lambda answer: -answer["probability"])[:5]
     for row, answer in enumerate(top):
         name, probability = _plain(answer["breed"]), float(answer["probability"])
@@ -270,7 +271,7 @@ def none_of_these(
     """How sure the network is of dogs and of other pictures, with the threshold between them.
 
     Args:
-        dogs: the probability of the likeliest breed, 0 to 1, for each photo of a dog.
+        dogs: the probability of the most likely breed, 0 to 1, for each photo of a dog.
         others: the same for each picture without a dog.
         threshold: pictures below it are answered with "none of these".
         examples: a picture without a dog of each kind, by the kind's name; shown below.
@@ -294,7 +295,7 @@ def none_of_these(
         axis.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         passed = round(passing(values, threshold) * len(values))
         axis.set_title(f"{passed} of {len(values)} {name} pass")
-    axes[1].set_xlabel("probability of the likeliest breed")
+    axes[1].set_xlabel("probability of the most likely breed")
     left = threshold > 0.7
     axes[0].text(
         threshold + (-0.01 if left else 0.01), 0.96, f"threshold {threshold:.3g}", va="top",
@@ -317,7 +318,8 @@ def refusals_say(answers: pd.DataFrame, threshold: float) -> str:
     """Pictures without a dog: how many are refused, and which kind passes most or comes closest.
 
     Args:
-        answers: a row for each picture; columns `kind` and `probability` (of the likeliest breed).
+        answers: a row for each picture; columns `kind` and `probability` (of its most likely
+            breed).
         threshold: pictures below it are refused.
     """
     answers = answers.reset_index(drop=True)
@@ -334,5 +336,44 @@ def refusals_say(answers: pd.DataFrame, threshold: float) -> str:
     if len(most) == len(kinds) > 1:
         return f"{text} All kinds pass equally often."
     named = [f"{kind} ({row['sum']:.0f} of {row['size']:.0f})" for kind, row in most.iterrows()]
-    who = "Kind that passes" if len(named) == 1 else "Kinds that pass"
-    return f"{text} {who} most often: {', '.join(named)}."
+    who = "The kind that passes" if len(named) == 1 else "The kinds that pass"
+    verb = "is" if len(named) == 1 else "are"
+    return f"{text} {who} most often {verb} {', '.join(named)}."
+
+
+def doubts(right: Sequence[bool], kept: Sequence[bool]) -> str:
+    """Say how often kept and refused answers are wrong, and whether the difference is noise.
+
+    Args:
+        right: whether each answer names the right breed.
+        kept: whether the threshold keeps it.
+
+    Raises:
+        ValueError: the lists differ in length.
+    """
+    right, kept = np.asarray(right, bool), np.asarray(kept, bool)
+    if len(right) != len(kept):
+        raise ValueError(f"{len(right)} answers, but {len(kept)} decisions: give one for each")
+    wrong = {
+        name: Share(right=int((~right[group]).sum()), photos=int(group.sum()))
+        for name, group in (("kept", kept), ("refused", ~kept))
+    }
+    lines = []
+    for name, share in wrong.items():
+        rate = f" ({share.accuracy:.0%})" if share.photos else ""
+        lines.append(f"{name}: {share.right} of {share.photos} answers are wrong{rate}")
+    if not all(share.photos for share in wrong.values()):
+        return "\n".join([*lines, "One of the two groups is empty, so they cannot be compared."])
+    gap = difference(wrong["refused"], wrong["kept"])
+    more = "more" if gap.value >= 0 else "less"
+    lines.append(
+        f"Refused answers are wrong {more} often, by {100 * abs(gap.value):.0f} percentage points "
+        f"(95% interval of the difference {100 * gap.low:+.0f} to {100 * gap.high:+.0f})."
+    )
+    if gap.is_noise:
+        lines.append("The interval contains 0: this may be chance.")
+    elif gap.value > 0:
+        lines.append("The interval does not contain 0: the threshold refuses doubtful answers.")
+    else:
+        lines.append("The interval does not contain 0: the threshold refuses the better answers.")
+    return "\n".join(lines)

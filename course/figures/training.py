@@ -270,11 +270,17 @@ def _in_margin(axis, labels: Sequence[tuple[float, str, str, str]]) -> None:
     for y, text, colour, weight in sorted(labels):
         place = axis.transData.transform((axis.get_xlim()[0], y))[1]
         last = max(place, last + APART)
+        moved = (last - place) * 72 / axis.get_figure().dpi
+        where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
         axis.annotate(
-            text, (1, y), xycoords=("axes fraction", "data"), textcoords="offset points",
-            xytext=(8, (last - place) * 72 / axis.get_figure().dpi), color=colour, va="center",
-            weight=weight, annotation_clip=False,
+            text, (1, y), xytext=(14 if moved else 8, moved), color=colour, va="center",
+            weight=weight, annotation_clip=False, **where,
         )  # fmt: skip
+        if moved:  # a thin line leads from the label to its height
+            line = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0}
+            axis.annotate(
+                "", (1, y), xytext=(12, moved), arrowprops=line, annotation_clip=False, **where
+            )
 
 
 # ----------------------------------------------------------------------------- gradients, weights

@@ -2,7 +2,7 @@
 
     track(photos, len(photos), "photos")   a bar over anything that can be iterated over
     watch(ask, "endpoint")                 asks a job or an endpoint for its status until it ends
-    picker(choices, fetch, ask)            choose or upload a photo, see its five likeliest breeds
+    picker(choices, fetch, ask)            choose or upload a photo, see its five most likely breeds
     write_up(ws, tuning, job)              the project as a Markdown document
     all_costs(ws, tuning, seconds)         what its jobs and its endpoint cost
 

@@ -67,7 +67,7 @@ def _fetched(load: Callable[[], bytes]) -> bytes:
 
 
 def _asked(ask: Callable[[bytes], Predictions], body: bytes) -> Predictions:
-    """The five likeliest breeds, the likeliest first."""
+    """The five most likely breeds, the most likely first."""
     try:
         guesses = [
             {"breed": str(guess["breed"]), "probability": float(guess["probability"])}

@@ -1,4 +1,4 @@
-"""A photo to choose or to upload, beside the five likeliest breeds."""
+"""A photo to choose or to upload, beside the five most likely breeds."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def write_up(ws: Workspace, tuning: HyperParameterTuningJob, job: TrainingJob) -
     document = WriteUp("Dog breeds with Amazon SageMaker")
     document.add("Model", _model(ws, job))
     document.add("Training jobs", pd.DataFrame([_row(each) for each in since]))
-    document.add("Hyperparameters", *_values(tuning, job))
+    document.add("Hyperparameters", *_values(ws, tuning, job))
     document.add("Debugger's rules", *_rules(job, since))
     document.add("Profiler", _profiler(ws, since))
     return document
@@ -119,7 +119,7 @@ def all_costs(ws: Workspace, tuning: HyperParameterTuningJob, endpoint_s: float)
 
     since = [TrainingJob.get(name, region=ws.region) for name in _names(ws, tuning)]
     seconds = sum(map(_billable, since))
-    training = f"{seconds} seconds of {len(since)} jobs"
+    training = f"{seconds:,} billable seconds in {len(since)} jobs"
     serving = f"{endpoint_s / 3600:.2f} hours"
     if ws.mode == "local":
         here = "nothing: in local mode all of it ran on this machine"
@@ -145,12 +145,20 @@ def _rounded(value: str) -> str:
         return text
 
 
-def _values(tuning: HyperParameterTuningJob, job: TrainingJob) -> tuple[str, pd.DataFrame]:
-    """What the search chose, beside what the deployed job ran with."""
-    best = tuning.best_training_job.tuned_hyper_parameters
+def _values(
+    ws: Workspace, tuning: HyperParameterTuningJob, job: TrainingJob
+) -> tuple[str, pd.DataFrame]:
+    """What the search chose, and all else in which the deployed job differs from its best one."""
+    from sagemaker.core.resources import TrainingJob
+
+    tuned = tuning.best_training_job.tuned_hyper_parameters
+    name = tuning.best_training_job.training_job_name
+    best = jobs.hyperparameters(TrainingJob.get(name, region=ws.region)) | tuned
     given = jobs.hyperparameters(job)
+    differ = [name for name in best | given if best.get(name) != given.get(name)]
     rows = {
-        name: (_rounded(value), _rounded(str(given.get(name, "-")))) for name, value in best.items()
+        name: tuple(_rounded(str(each.get(name, "-"))) for each in (best, given))
+        for name in dict.fromkeys([*tuned, *differ])
     }
     table = pd.DataFrame.from_dict(
         rows, orient="index", columns=["best of the search", "of the deployed job"]

@@ -43,6 +43,22 @@ def test_the_limits_follow_the_instances():
 
 
 @pytest.mark.parametrize(
+    ("mode", "training", "said"),
+    [
+        ("aws", "ml.m5.xlarge", "at most 2.01 USD for one run of the course (notebook 01 0.05, 02 "
+         "0.92, 03 0.92, 04 0.12)"),
+        ("local", "anything", "at most 6.05 USD for one run of the course (notebook 01 0.05, 02 "
+         "2.94, 03 2.94, 04 0.12)"),
+    ],
+)  # fmt: skip
+def test_the_whole_course_costs_what_its_notebooks_do(mode, training, said):
+    ws = SimpleNamespace(mode=mode, training_instance=training, endpoint_instance="ml.m5.large")
+    found = costs.whole_course(ws)
+    assert said in found
+    assert found.endswith("if the endpoint exists for an hour; 0.12 USD for each further hour.")
+
+
+@pytest.mark.parametrize(
     ("mode", "instance", "most"),
     [("aws", "ml.m5.xlarge", "0.92"), ("local", "ml.m5.large", "2.94")],
 )

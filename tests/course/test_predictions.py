@@ -374,9 +374,9 @@ NUMBERS = [(90, 18.2, 14.4), (30, 60.4, 94), (10, 25, 1537)]
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ("irr", "do not compare: only 1 of 3 bodies is pretrained."),
-        ("rrr", "do not compare: none of 3 bodies is pretrained."),
-        ("iri", "of the 2 pretrained networks compare."),
+        ("irr", "are not comparable: only 1 of 3 bodies is pretrained."),
+        ("rrr", "are not comparable: none of 3 bodies is pretrained."),
+        ("iri", "of the 2 pretrained networks are comparable."),
     ],
 )
 def test_what_costs_most_is_named_and_whether_accuracies_compare(weights, said):
@@ -456,7 +456,7 @@ def test_other_photos_and_other_networks_do_not_compare(tmp_path, monkeypatch):
     job, _ = pair(tmp_path, monkeypatch, 50, 50, photos=99)
     found = predictions.Benchmark(content(PRETRAINED))
     assert found.beside("efficientnet_lite0", job, OURS).endswith(
-        "They do not compare: the benchmark's photos are others (133 drawn breeds)."
+        "They are not comparable: the benchmark's photos are others (133 drawn breeds)."
     )
     assert found.beside("vgg16", job, OURS).endswith("no row for vgg16 from ImageNet's weights.")
 

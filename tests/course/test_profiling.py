@@ -162,7 +162,7 @@ def with_workers(run, count):
     ("data", "cpu", "expected"),
     [
         (0.06, 0.5, "can save at most 50% of a training step: it waits 60% of its time for data, "
-         "but the cores that would do this work are only idle 50% of the time."),
+         "but the cores that would do this work are idle only 50% of the time."),
         (0.03, 0.5, "can save at most 30% of a training step: it waits 30% of its time for data, "
          "and the cores that would do this work are idle 50% of the time."),
         (0.06, None, "can save at most 60% of a training step: it waits 60% of its time for data."),
@@ -193,6 +193,9 @@ def test_less_decoding_can_save_the_wait_and_more_where_loader_processes_share_t
          "That is 20% less: the change helped, by no more than the expected limit of 50%."),
         (0.04, 0.5, "40 ms instead of 100 ms: 60 ms less.",
          "That is 60% less: the change helped, by more than the expected limit of 50%."),
+        (0.03, 0.5, "30 ms instead of 100 ms: 70 ms less.",
+         "That is 70% less: the change helped, by more than the expected limit of 50%, because the "
+         "other parts became shorter, too."),
         (0.04, 0.9, "40 ms instead of 100 ms: 60 ms less.",
          "That is 60% less: the change helped."),
         (0.101, 0.5, "101 ms instead of 100 ms: 1 ms more.",
@@ -238,6 +241,16 @@ def test_the_difference_is_split_into_the_wait_and_all_other_parts():
     )
 
 
+def test_the_numbers_of_a_difference_agree_with_each_other():
+    slow, fast = run(seconds=0.3966, data=0.2216), run(seconds=0.2792, data=0.0412)
+    assert profiling.outcome("x", slow, fast).splitlines()[2] == (
+        "  Measured: A training step takes 279 ms instead of 397 ms: 118 ms less. Waiting for data "
+        "takes 180 ms less, and all other parts take 62 ms more."
+    )
+    short = run(seconds=0.00396, data=0.002)
+    assert "takes 4.0 ms instead of 396.6 ms: 392.6 ms less." in profiling.outcome("x", slow, short)
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
@@ -275,5 +288,5 @@ def test_report_figure_and_outcome_tell_the_same_numbers():
     assert set(re.findall(r"at most ([0-9.]+%)", text)) == {bound}
     assert f"waited {wait} of its time for data" in before.findings["Dataloader"].summary
     assert "the 2 cores were busy 65% of the time" in before.diagnosis.evidence
-    assert "would do this work are only idle 35% of the time" in expected
+    assert "would do this work are idle only 35% of the time" in expected
     assert "CPU utilization 65% mean while training" in text

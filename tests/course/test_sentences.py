@@ -113,7 +113,7 @@ def parts(waiting: float) -> pd.DataFrame:
 
 
 def pictures(**probability: float) -> pd.DataFrame:
-    """Two pictures of each kind, with this probability of the likeliest breed."""
+    """Two pictures of each kind, with this probability of the most likely breed."""
     return pd.DataFrame({"kind": [*probability] * 2, "probability": [*probability.values()] * 2})
 
 
@@ -329,9 +329,21 @@ CASES = [
          ("0 of 4 pictures without a dog are refused", "All kinds pass equally often")),
     Case("serving.refusals_say",
          lambda: figures.refusals_say(pictures(noise=0.9, plain=0.2), 0.5),
-         ("2 of 4", "most often: noise (2 of 2)"),
+         ("2 of 4", "most often is noise (2 of 2)"),
          lambda: figures.refusals_say(pictures(noise=0.2, plain=0.9), 0.5),
-         ("2 of 4", "most often: plain (2 of 2)")),
+         ("2 of 4", "most often is plain (2 of 2)")),
+    Case("serving.doubts",
+         lambda: figures.doubts([True] * 90 + [False] * 20, [True] * 100 + [False] * 10),
+         ("kept: 10 of 100 answers are wrong (10%)", "refused: 10 of 10 answers are wrong (100%)",
+          "wrong more often, by 90 percentage points", "the threshold refuses doubtful answers"),
+         lambda: figures.doubts([False] * 90 + [True] * 20, [True] * 100 + [False] * 10),
+         ("kept: 90 of 100 answers are wrong (90%)", "refused: 0 of 10 answers are wrong (0%)",
+          "wrong less often, by 90 percentage points", "refuses the better answers")),
+    Case("serving.doubts",
+         lambda: figures.doubts([True, False] * 4, [True] * 4 + [False] * 4),
+         ("by 0 percentage points", "The interval contains 0: this may be chance"),
+         lambda: figures.doubts([True, False], [True, True]),
+         ("refused: 0 of 0 answers are wrong\n", "cannot be compared")),
     # -- figures.training
     Case("training.losses_say",
          lambda: figures.training.losses_say(curves(4, 1)), ("training loss fell from 4",),
@@ -438,9 +450,9 @@ CASES = [
          lambda: answered(0).how_far(), ("the 0.0% of this test",)),
     Case("predictions.costliest",
          lambda: predictions.costliest(networks(resnet50__imagenet=9, vgg16__imagenet=9)),
-         ("The accuracies of the 2 pretrained networks compare.",),
+         ("The accuracies of the 2 pretrained networks are comparable.",),
          lambda: predictions.costliest(networks(resnet50__random=9, vgg16__random=9)),
-         ("The accuracies do not compare: none of 2 bodies is pretrained.",)),
+         ("The accuracies are not comparable: none of 2 bodies is pretrained.",)),
     Case("predictions.costliest",
          lambda: predictions.costliest(networks(resnet50__imagenet=9).assign(seconds=[9.0, 1.0])),
          ("resnet50 (imagenet) takes longest, 9 s; other (random) is largest, 20 MB",),
@@ -460,7 +472,7 @@ CASES = [
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(36), START),
          ("The benchmark is the mean of 2 seeds",),
          lambda: benchmark(ImageNet=0.9).beside("resnet50", answered(9, 10), START),
-         ("They do not compare: the benchmark's photos are others",)),
+         ("They are not comparable: the benchmark's photos are others",)),
     # -- profiling
     Case("profiling.outcome",
          lambda: profiling.outcome("a", profiled(data=0.06), profiled(seconds=0.08)),

@@ -313,5 +313,5 @@ def test_lite0_gives_the_logits_of_the_reference_implementation():
         logits = model(preprocess.normalise(batch, chosen))[0]
     expected = [1.3731, -0.5137, 0.1678, -0.0111, -0.7012, 0.7815, -0.0919, 0.869, -0.8432, 0.9054]
     assert logits[::100].tolist() == pytest.approx(expected, abs=2e-3)
-    # Among the five likeliest of the 1,000 classes is ImageNet's golden retriever, 207.
+    # Among the five most likely of the 1,000 classes is ImageNet's golden retriever, 207.
     assert logits.topk(5).indices.tolist() == [296, 386, 207, 222, 150]

@@ -142,7 +142,7 @@ def test_photos_and_classes_are_counted_in_the_folder(run):
     told = found(r"([\d,]+) objects, ([\d,]+) bytes: exactly", lesson.said("upload.verify("))
     assert list(map(whole, told)) == [total, size]
     assert f"0 photos to send, {total:,} unchanged, 0 objects" in lesson.said("again = upload.plan")
-    assert f"Made: {total:,} photos of {len(names)} breeds in S3" in lesson.text
+    assert f"Result: {total:,} photos of {len(names)} breeds in S3" in lesson.text
 
 
 def test_one_answer_lists_as_many_as_it_can(run):
@@ -283,7 +283,7 @@ def test_what_the_seed_and_the_rate_moved(run):
     assert f"another learning rate by {by_rate:.1f}:" in said
     assert ("the learning rate moved it more." in said) == (by_rate > by_seed)
     assert ("no more than the seed." in said) == (by_rate <= by_seed)
-    assert f"names {rights[1]} photos right, before it was {rights[0]}." in said
+    assert f"gets {rights[1]} photos right, compared with {rights[0]} before." in said
     low, high = wilson(rights[0], photos)
     rows = run.trials["accuracy"].drop(run.best.name)
     lead, effect = found(r"was (\S+) photos: (no more|more) than the seed's", said)
@@ -297,7 +297,7 @@ def test_what_the_seed_and_the_rate_moved(run):
     for name, billed in (("trials", [*run.trials["of"]]), ("repeats", repeats)):
         count, seconds = found(rf"{name} +(\d+) jobs, +(\d+) billable seconds", lesson.text)
         assert int(count) == len(billed) and int(seconds) == sum(job.seconds for job in billed)
-    assert f"Made: 8 jobs, best validation accuracy {measured[0]:.1%}" in lesson.text
+    assert f"Result: 8 jobs, best validation accuracy {measured[0]:.1%}" in lesson.text
 
 
 # ------------------------------------------------------------------------------------- notebook 03
@@ -479,10 +479,14 @@ def test_what_the_ill_run_has_tested_and_what_it_had(run):
             assert words == "alarmed on the healthy run"
         else:
             assert words.startswith("not tested")
-    rows = run.lessons[2].table("diagnosis = debugger.diagnosis(ill)")
+    rows = run.lessons[2].table("diagnosis = debugger.diagnosis(ill)", 1)
     assert set(rows["rule"]) == set(tested.index[tested["ill run"] == "IssuesFound"])
     for advice, names in zip(rows["advice"], rows["names the cause"], strict=True):
         assert names == str("learning rate" in advice)
+    zeros = run.lessons[2].table("debugger.zero_gradients(").set_index("step")
+    shares = zeros.map(lambda share: float(share.rstrip("%")))
+    assert list(zeros) == ["healthy run", "ill run"] and shares.loc["0"].nunique() == 1
+    assert ("VanishingGradient" in rows["rule"].to_list()) <= (shares["ill run"].max() > 10)
     ill = run.job("dog-breeds-ill-")
     said = run.lessons[2].said("The ill job is")
     curves = run.lessons[2].drawn('changed == ["lr"]')[0]["axes"][0]
@@ -642,7 +646,7 @@ def test_the_benchmark_stands_beside_the_run(run):
     right, photos = run.main.scores
     said = run.lessons[2].said("measured.beside(")
     assert f"Benchmark: {measured['ImageNet']}. Our main job: {right / photos:.1%}." in said
-    assert "They do not compare: the benchmark's photos are others" in said  # 133 breeds, not ours
+    assert "not comparable: the benchmark's photos are others" in said  # 133 breeds, not ours
 
 
 def waits(drawn: dict) -> dict[str, float]:
@@ -837,6 +841,13 @@ def test_none_of_these_is_told_as_drawn_and_in_the_tables(run):
     for _, wrong, photos, share in told:
         assert int(wrong) <= int(photos) and bool(share) == (photos != "0")
         assert not share or near(share, int(wrong) / int(photos))
+    said = lesson.said("figures.doubts(")
+    if (gap := re.search(r"difference ([+-]\d+) to ([+-]\d+)", said)) is None:
+        assert "0 of 0 answers" in said and "cannot be compared" in said
+    else:
+        low, high = map(int, gap.groups())
+        assert ("may be chance" in said) == (low <= 0 <= high)
+        assert ("refuses doubtful answers" in said) == (low > 0)
 
 
 def test_the_write_up_has_the_numbers_of_the_lessons(run):
@@ -877,7 +888,7 @@ def test_the_write_up_has_the_endpoint_s_numbers(run):
         int(endpoint[name]) for name in ("requests", "refused (4xx)", "failed (5xx)", "answered")
     )
     assert answered == requests - refused - failed
-    assert f"Made: {answered} answers, {refused} refusals" in lesson.text
+    assert f"Result: {answered} answers, {refused} refusals" in lesson.text
     shown = lesson.table("counted = {")
     assert shown.iloc[:4, 1].astype(int).tolist() == [requests, refused, failed, answered]
     query = dict(rows_of(told["A query and its answer"])[1:])
@@ -896,8 +907,11 @@ def test_the_write_up_has_the_endpoint_s_numbers(run):
     assert lesson.said("report.save(").endswith(shown)
     bill = dict(rows_of(told["Costs"])[1:])
     seconds = sum(job.seconds for job in run.jobs)
-    assert bill["training"] == f"{seconds} seconds of {len(run.jobs)} jobs"
+    assert bill["training"] == f"{seconds:,} billable seconds in {len(run.jobs)} jobs"
     assert bill["billed"].startswith("nothing")
+    most = re.search(r"at most ([\d.]+) USD .*\(notebook (.*)\), if", lesson.said("whole_course"))
+    parts = [float(part.split()[1]) for part in most[2].split(", ")]
+    assert len(parts) == 4 and float(most[1]) == pytest.approx(sum(parts), abs=0.02)
 
 
 # ----------------------------------------------------------------------------- what each run is for

@@ -19,7 +19,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def prediction(*probabilities: float, first: str = "016.Beagle") -> list[dict]:
-    """An endpoint's answer, the likeliest breed first."""
+    """An endpoint's answer, the most likely breed first."""
     names = [first, "Poodle", "Komondor", "Greyhound", "Boxer", "Pug"]
     return [
         {"breed": name, "probability": p} for name, p in zip(names, probabilities, strict=False)

@@ -6,7 +6,7 @@ BREEDS = ["Beagle", "Poodle", "Komondor", "Boxer", "Pug", "Akita"]
 
 
 def top(first="Beagle") -> list[dict]:
-    """An answer whose likeliest breed is `first`, with 50 %."""
+    """An answer whose most likely breed is `first`, with 50 %."""
     names = [first, *(name for name in BREEDS if name != first)][:5]
     chances = [0.5, 0.2, 0.1, 0.05, 0.01]
     return [{"breed": n, "probability": p} for n, p in zip(names, chances, strict=True)]

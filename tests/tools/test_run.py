@@ -12,7 +12,7 @@ from tests.support import widget_notebook
 from tests.support.widget_notebook import PICKER, WATCH, outputs
 from tools import run
 
-PASSES = "print('Made: one thing')"
+PASSES = "print('Result: one thing')"
 RAISES = "values = {}\nvalues['breed']"
 HANGS = "import time\ntime.sleep(600)"
 WIDGET = "import ipywidgets\nipywidgets.HTML('words')"
@@ -46,8 +46,8 @@ def test_a_notebook_that_passes_is_kept_with_its_html(notebook, tmp_path):
     assert run.made(content) == "one thing"
     run.keep(content, tmp_path / "build" / "tiny.ipynb")
     kept = nbformat.read(tmp_path / "build" / "tiny.ipynb", as_version=4)
-    assert kept.cells[1].outputs[0].text == "Made: one thing\n"
-    assert "Made: one thing" in (tmp_path / "build" / "tiny.html").read_text()
+    assert kept.cells[1].outputs[0].text == "Result: one thing\n"
+    assert "Result: one thing" in (tmp_path / "build" / "tiny.html").read_text()
 
 
 def test_links_between_notebooks_lead_to_html_in_html(notebook, tmp_path):

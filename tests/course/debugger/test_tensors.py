@@ -43,6 +43,14 @@ def test_a_layer_that_was_not_saved_at_a_step_has_a_gap(folder):
     assert np.isnan(norms.loc["conv1", 1]) and norms.loc["fc", 1] > 0
 
 
+def test_the_share_of_gradients_that_are_exactly_zero_counts_values(folder):
+    saved(folder, "gradients", {"conv1": np.ones((4, 3)), "fc": np.zeros((4, 3))})
+    saved(folder, "gradients", {"conv1": np.full((4, 3), 1e-30)})
+    saved(folder, "gradients", {"conv1": np.zeros((4, 3))}, mode="EVAL")
+    zeros = tensors.zero_gradients(open_trial(folder.folder))
+    assert zeros.to_dict() == {0: pytest.approx(12 / 27), 1: 0}  # bn1 has three values
+
+
 def test_percentiles_of_the_first_and_the_last_step(folder):
     for scale in (1.0, 5.0, 2.0):
         saved(folder, "weights", {"conv1": np.linspace(-scale, scale, 101).reshape(1, 101)})
@@ -71,10 +79,12 @@ def test_a_single_step_is_both(folder):
     assert (shares.first, shares.last) == (0, 0) and shares.moved.isna().all()
 
 
-@pytest.mark.parametrize("table", [tensors.gradient_norms, tensors.weight_shares])
+@pytest.mark.parametrize(
+    "table", [tensors.gradient_norms, tensors.weight_shares, tensors.zero_gradients]
+)
 def test_what_was_not_saved_is_named(folder, table):
     folder.losses(1.0, 0.9)
-    kind = {tensors.gradient_norms: "gradients", tensors.weight_shares: "weights"}[table]
+    kind = "weights" if table is tensors.weight_shares else "gradients"
     with pytest.raises(ValueError, match=f"collection '{kind}' was saved.*losses"):
         table(open_trial(folder.folder))
 

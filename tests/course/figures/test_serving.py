@@ -172,7 +172,7 @@ def test_none_of_these_says_which_share_passes_the_threshold():
     assert others.get_title("left") == "1 of 2 pictures without a dog pass"
     assert [sum(bar.get_height() for bar in axis.patches) for axis in (dogs, others)] == [4, 2]
     assert all(axis.lines[0].get_xdata()[0] == 0.5 for axis in (dogs, others))
-    assert others.get_xlabel() == "probability of the likeliest breed"
+    assert others.get_xlabel() == "probability of the most likely breed"
     assert [axis.get_title("center") for axis in examples] == ["tan", "teal"]
 
 
@@ -194,7 +194,7 @@ def test_none_of_these_needs_dogs_others_and_examples(dogs, others, examples):
         ([0.1, 0.2, 0.1, 0.2], "4 of 4 pictures without a dog are refused. "
          "A picture of the kind 'scene' comes closest to the threshold of 0.5, with 0.2."),
         ([0.1, 0.9, 0.1, 0.2], "3 of 4 pictures without a dog are refused. "
-         "Kind that passes most often: scene (1 of 2)."),
+         "The kind that passes most often is scene (1 of 2)."),
         ([0.1, 0.9, 0.5, 0.2], "2 of 4 pictures without a dog are refused. "
          "All kinds pass equally often."),
     ],
@@ -206,7 +206,7 @@ def test_refusals_are_told_in_words(probabilities, text):
 
 def test_two_kinds_that_pass_most():
     answers = pd.DataFrame({"kind": list("abc"), "probability": [0.9, 0.1, 0.9]})
-    assert figures.refusals_say(answers, 0.5).endswith("often: a (1 of 1), c (1 of 1).")
+    assert figures.refusals_say(answers, 0.5).endswith("often are a (1 of 1), c (1 of 1).")
 
 
 def test_the_figures_are_white_and_small():

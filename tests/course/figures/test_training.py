@@ -162,7 +162,7 @@ def overlapping(figure):
     """Pairs of labels that lie on each other, and labels on what is drawn inside the axis."""
     figure.draw_without_rendering()
     (axis,) = figure.axes
-    boxes = {text.get_text(): text.get_window_extent() for text in axis.texts}
+    boxes = {t.get_text(): t.get_window_extent() for t in axis.texts if t.get_text()}
     names = list(boxes)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[:i] if boxes[a].overlaps(boxes[b])]
     return pairs + [name for name, box in boxes.items() if box.x0 < axis.get_window_extent().x1]

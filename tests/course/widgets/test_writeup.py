@@ -92,7 +92,8 @@ TUNING = SimpleNamespace(
     hyper_parameter_tuning_job_name="dog-breeds-261129",
     creation_time=BEGUN,
     best_training_job=SimpleNamespace(
-        tuned_hyper_parameters={"lr": "0.0012345678", "batch-size": '"32"', "model": '"vgg16"'}
+        training_job_name="dog-breeds-a",
+        tuned_hyper_parameters={"lr": "0.0012345678", "batch-size": '"32"', "model": '"vgg16"'},
     ),
 )
 
@@ -162,6 +163,17 @@ def test_the_best_values_stand_beside_those_of_the_deployed_job(workspace):
     } <= {*text.splitlines()}
 
 
+def test_all_else_in_which_the_deployed_job_differs_is_listed(workspace, monkeypatch):
+    options = {"best": {"train-layers": '"head"'}, "deployed": {"train-layers": '"all"'}}
+    options["deployed"]["body-lr"] = "0.2"
+    for name, who in (("dog-breeds-a", "best"), ("dog-breeds-b", "deployed")):
+        given = JOBS[name].hyper_parameters | options[who]
+        monkeypatch.setattr(JOBS[name], "hyper_parameters", given)
+    lines = write_up(workspace, TUNING, JOBS["dog-breeds-b"]).text.splitlines()
+    assert {"| train-layers | head | all |", "| body-lr | - | 0.2 |"} <= {*lines}
+    assert not any(line.startswith("| weights | auto") for line in lines)  # the same in both
+
+
 def test_a_copy_of_the_report_beside_it_is_linked(workspace):
     (workspace.reports / "profiler-report.html").write_text("")
     assert (
@@ -213,7 +225,7 @@ def test_a_job_without_rules_says_so(workspace, monkeypatch):
 
 def test_costs_are_those_of_training_and_of_the_endpoint(workspace):
     found = all_costs(workspace, TUNING, 2 * 3600)
-    assert found["training"] == "3600 seconds of 2 jobs, as billed: 0.74 USD"
+    assert found["training"] == "3,600 billable seconds in 2 jobs, as billed: 0.74 USD"
     assert found["endpoint"] == "2.00 hours of ml.m5.large: 0.23 USD"
     assert found["together"] == "0.97 USD"
 
@@ -222,7 +234,7 @@ def test_nothing_is_billed_on_this_machine(workspace):
     workspace.mode = "local"
     found = all_costs(workspace, TUNING, 36)
     assert found == {
-        "training": "3600 seconds of 2 jobs",
+        "training": "3,600 billable seconds in 2 jobs",
         "endpoint": "0.01 hours",
         "billed": "nothing: in local mode all of it ran on this machine",
     }

@@ -28,13 +28,16 @@ class Finding:
     skipped: str = ""  # why there was nothing to look at, such as "No GPU in this run"
 
 
+CHANGE = "the change below"
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """The verdict on a run in three sentences, and the most that the change can save.
 
     `limit` is data, io, compute, cpu, memory, balance, outliers or unknown. `gain` is the share of
     a training step's time that the change saves at most; where no steps were recorded, of the run's
-    time: `gain_of` says which.
+    time: `gain_of` says which. `gain_by` names what saves it, if the change offers two ways.
     """
 
     limit: str
@@ -43,6 +46,7 @@ class Diagnosis:
     change: str
     gain: float | None = None
     gain_of: str = "a training step"
+    gain_by: str = CHANGE
 
 
 class Findings(Named[Finding]):

@@ -249,7 +249,7 @@ def test_each_threshold_decides_without_step_times(monkeypatch, changes, wanted)
         (
             {**IDLE, "data": 0.75, "workers": 0, "cpu": 0.4},
             0.6,
-            "would do this work are only idle 60% of the time.",
+            "would do this work are idle only 60% of the time.",
         ),
         ({**IDLE, "data": 0.6, "workers": 0, "cpu": None}, 0.6, "waits 60% of its time for data."),
         ({**IDLE, "data": 0.6, "workers": 0, "processes": 2}, 0.6, "num_workers to 2."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from open_debugger.profiler.diagnosis.thresholds import DATA, FEWEST, FULL_CORES, SHORTEST
-from open_debugger.profiler.findings import Diagnosis
+from open_debugger.profiler.findings import CHANGE, Diagnosis
 from open_debugger.profiler.measures import Measures
 from open_debugger.profiler.text import percent
 
@@ -17,9 +17,9 @@ RUN = "the run"  # what a gain is a share of where no steps were recorded
 def data(m: Measures) -> Diagnosis:
     enough = m.workers is not None and m.workers >= _advised(m)
     if enough or is_full(m):
-        gain, change = m.parts["data"], less_decoding(m)
+        gain, change, gain_by = m.parts["data"], less_decoding(m), CHANGE
     else:
-        gain = m.movable
+        gain, gain_by = m.movable, "more loader processes"
         change = (
             f"Set the DataLoader's num_workers to {_advised(m)}. {more_workers(m)} Decoding less "
             f"({SMALLER}) needs no idle core, and can save all of the wait."
@@ -30,6 +30,7 @@ def data(m: Measures) -> Diagnosis:
         _evidence(_waited(m), m),
         change,
         gain,
+        gain_by=gain_by,
     )
 
 
@@ -52,7 +53,8 @@ def more_workers(m: Measures) -> str:
         return f"{said}."
     idle = f"idle {percent(m.idle)} of the time"
     if m.movable < wait:
-        return f"{said}, but the cores that would do this work are only {idle}."
+        only = f"idle only {percent(m.idle)} of the time"
+        return f"{said}, but the cores that would do this work are {only}."
     return f"{said}, and the cores that would do this work are {idle}."
 
 

@@ -60,6 +60,7 @@ class Verdict:
     limit: str
     gain: str  # such as "at most 39%"
     gain_of: str
+    gain_by: str
     share: float  # of the bar, in percent
     sentences: dict[str, str]
 
@@ -122,6 +123,7 @@ def verdict(recording: Recording, diagnosis: Diagnosis) -> Verdict:
         LIMITS.get(diagnosis.limit, diagnosis.limit),
         f"at most {percent(gain)}" if gain is not None else "",
         diagnosis.gain_of,
+        diagnosis.gain_by,
         min(100.0, max(0.0, 100 * (gain or 0.0))),
         dict(zip(named, said, strict=True)),
     )
