@@ -155,9 +155,8 @@ class Predictions:
         (low, high), measured = self.top.interval, self.top.accuracy
         reach = 100 * max(high - measured, measured - low)
         return (
-            "On an unlimited number of photos, the accuracy most likely lies between "
-            f"{low:.1%} and {high:.1%}: at most {reach:.1f} points from the {measured:.1%} of this "
-            "test."
+            "With 95% confidence, the accuracy on an unlimited number of photos lies between "
+            f"{low:.1%} and {high:.1%}, within {reach:.1f} points of this test's {measured:.1%}."
         )
 
     def pairs(self) -> pd.DataFrame:

@@ -39,8 +39,8 @@ CLOSE = 0.02  # shares that differ by less are called equal: samples are few
 NOISY = 0.02  # the share by which a step's own parts change before chance has to be named
 COARSE = 20  # milliseconds of a step from which on its times are told in whole ones
 BY_CHANCE = (
-    "The change does not touch the other parts. Their times may differ by chance, because each run "
-    "was made once, with few steps; and decoding competes with them for memory and caches."
+    "The change does not aim at the other parts. Their times may differ by chance: each run was "
+    "made once, with few steps."
 )
 
 
@@ -158,7 +158,8 @@ def outcome(name: str, before: Profile, after: Profile) -> str:
     limit = first.movable if moved else first.parts.get("data", 0.0)
     limit = None if moved and is_full(first) else limit
     waits = percent(second.parts.get("data", 0.0))
-    judged = _judged(1 - now / was, limit, first.parts.get("data", 0.0))
+    less = _waiting_ms(before) - _waiting_ms(after)
+    judged = _judged(1 - now / was, less / (1000 * was), limit)
     lines = [
         f"{name}",
         f"  Expected: {expected}",
@@ -192,7 +193,7 @@ def best_change(runs: Mapping[str, Profile]) -> str:
         for name, share in saved.items()
         if name != best
     ]
-    text = f"{best} saved most: {percent(saved[best])} of a training step."
+    text = f"{best} saved the most: {percent(saved[best])} of a training step."
     return " ".join([text, *(f"{other}." for other in others)])
 
 
@@ -224,22 +225,31 @@ def _less(milliseconds: float, digits: int) -> str:
     return f"{abs(shown):,.{digits}f} ms {'less' if shown >= 0 else 'more'}"
 
 
-def _judged(saved: float, limit: float | None, wait: float) -> str:
-    """Judge a change by the share of a step that it saved, and by the limit that was expected.
+def _judged(saved: float, by_waiting: float, limit: float | None) -> str:
+    """Judge a change by the share of a step that it saved.
 
-    More than the share of the wait is saved only if the other parts became shorter.
+    Args:
+        saved: by all parts together.
+        by_waiting: the part of it that less waiting for data brought.
+        limit: what the first run let expect of that part at most; None: nothing.
     """
     told = f"That is {percent(abs(saved))} {'less' if saved >= 0 else 'more'}"
-    if saved >= CLOSE and limit is None:
-        return f"{told}: the change helped."
-    if saved >= CLOSE:
-        beyond = "more" if saved > limit + CLOSE else "no more"
-        text = f"{told}: the change helped, by {beyond} than the expected limit of {percent(limit)}"
-        why = ", because the other parts became shorter, too"
-        return f"{text}{why if saved > max(limit, wait) + CLOSE else ''}."
-    if saved > -CLOSE:
+    if abs(saved) < CLOSE:
         return f"{told}: the change made no difference (less than {CLOSE:.0%} does not count)."
-    return f"{told}: the change made the run slower."
+    if saved < 0:
+        return f"{told}: the change made the run slower."
+    text = f"{told}: the change helped. Less waiting saved {percent(by_waiting)} of the step"
+    if limit is not None:
+        beyond = "more" if by_waiting > limit + CLOSE else "no more"
+        text += f", {beyond} than the expected limit of {percent(limit)}"
+    rest = round(100 * saved) - round(100 * by_waiting)
+    if rest:
+        text += f"; the other parts {'saved' if rest > 0 else 'took back'} {abs(rest)}%"
+    return f"{text}."
+
+
+def _waiting_ms(run: Profile) -> float:
+    return float(parts({"run": run}).loc["run", WAITING])
 
 
 def _step(name: str, run: Profile) -> float:

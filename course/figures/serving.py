@@ -145,6 +145,11 @@ class Line:
     poor: bool
     rises: bool
 
+    @property
+    def splits(self) -> bool:
+        """Whether the line tells a fixed cost: larger than the line's own misses."""
+        return not self.poor and self.rises and self.fixed > self.miss
+
 
 def line(many_ms: Mapping[int, Sequence[float]]) -> Line:
     """Fit a straight line to the median of each size by least squares of the relative misses.
@@ -165,29 +170,45 @@ def line(many_ms: Mapping[int, Sequence[float]]) -> Line:
 
 
 def request_costs(many_ms: Mapping[int, Sequence[float]]) -> str:
-    """Say what a request costs, and each photo in it, no more exactly than a straight line fits.
+    """Say what a request costs, and each photo in it, and how well a straight line fits.
 
     Args:
         many_ms: milliseconds of requests by how many photos each holds; at least two sizes.
     """
     fitted_line = line(many_ms)
-    if fitted_line.poor:
-        return f"A straight line fits poorly: it misses a median by {_about(fitted_line.miss)} ms"
-    if not fitted_line.rises:
-        return "No cost of a further photo can be measured"
-    text = f"About {_about(fitted_line.per_photo)} ms more for each further photo"
-    if fitted_line.fixed <= fitted_line.miss:
-        return text
-    text = f"{text}, about {_about(fitted_line.fixed)} ms for the request itself"
+    text = _costs_say(fitted_line)
+    if not fitted_line.splits:
+        return f"{text}."
+    sizes = min(many_ms), max(many_ms)
+    one, other = (
+        f"{fitted_line.fixed / (fitted_line.fixed + photos * fitted_line.per_photo):.0%}"
+        for photos in sizes
+    )
+    text = f"{text}: {one} of a request with {_photos(sizes[0])}, {other} of one with "
+    text = f"{text}{_photos(sizes[1])}."
     if fitted_line.miss < 0.5:
         return text
-    return f"{text} (the line misses the medians by up to {_about(fitted_line.miss)} ms)"
+    return f"{text} The medians differ from this line by up to {_ms(fitted_line.miss)} ms."
 
 
-def _about(value: float) -> str:
-    """A number with one digit that counts below 10, with two above."""
-    digits = 1 if value < 9.5 else 2
-    return f"{float(f'{value:.{digits}g}'):,.10g}"
+def _costs_say(fitted_line: Line) -> str:
+    if fitted_line.poor:
+        return f"A straight line fits poorly: it misses a median by {_ms(fitted_line.miss)} ms"
+    if not fitted_line.rises:
+        return "No cost of a further photo can be measured"
+    text = f"About {_ms(fitted_line.per_photo)} ms more for each further photo"
+    if not fitted_line.splits:
+        return text
+    return f"{text}, about {_ms(fitted_line.fixed)} ms for the request itself"
+
+
+def _ms(value: float) -> str:
+    """Milliseconds with one decimal below 100."""
+    return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+
+
+def _photos(count: int) -> str:
+    return f"{count} photo" if count == 1 else f"{count} photos"
 
 
 def first_request(first_ms: float, later_ms: Sequence[float]) -> str:
@@ -258,7 +279,7 @@ def _sizes(axis, many_ms: Mapping[int, Sequence[float]]) -> None:
         ylabel="milliseconds", xlim=(0, None), ylim=(0, None),
     )  # fmt: skip
     axis.set_xticks(list(many_ms))
-    axis.set_title("\n".join(textwrap.wrap(request_costs(many_ms), _TITLE)))
+    axis.set_title("\n".join(textwrap.wrap(_costs_say(fit), _TITLE)))
 
 
 @in_style
@@ -370,6 +391,8 @@ def doubts(right: Sequence[bool], kept: Sequence[bool]) -> str:
         f"Refused answers are wrong {more} often, by {100 * abs(gap.value):.0f} percentage points "
         f"(95% interval of the difference {100 * gap.low:+.0f} to {100 * gap.high:+.0f})."
     )
+    caught, missed = wrong["refused"].right, wrong["kept"].right
+    lines.append(f"The threshold catches {caught} of the {caught + missed} wrong answers.")
     if gap.is_noise:
         lines.append("The interval contains 0: this may be chance.")
     elif gap.value > 0:

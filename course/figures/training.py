@@ -503,7 +503,7 @@ def falling(falls: pd.Series, threshold: float) -> Figure:
     if len(finite) and finite.min() < -FAR * 10:
         axis.set_yscale("symlog", linthresh=10)
     _draw_threshold(axis, threshold)
-    axis.set(xlabel="training step", ylabel="the loss fell by, in %")
+    axis.set(xlabel="training step", ylabel="fall of the loss, in %")
     axis.set_title(_wrapped(falling_says(falls, threshold)))
     return figure
 

@@ -148,7 +148,7 @@ def _proposals(
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.margins(y=0.2)
     axis.set_ylabel({"lr": "learning rate"}.get(parameter, parameter))
-    axis.set_xlabel("training job, in the order of their start")
+    axis.set_xlabel("training jobs, in order of their start")
     axis.set_xticks(numbers)
     bar = axis.figure.colorbar(dots, ax=axis, orientation="horizontal", aspect=40, pad=0.02)
     bar.set_label("colour of a dot: validation accuracy of the job")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REPORT = "profiler-report.html"
 ILL = f"{jobs.PROJECT}-ill-"  # how the name of notebook 03's ill run begins
+DEFAULT = "default"  # of train.py: the job was not given the hyperparameter
 STARTED = re.compile(r"^weights=(\w+)")  # in a job's log
 
 
@@ -157,7 +158,7 @@ def _values(
     given = jobs.hyperparameters(job)
     differ = [name for name in best | given if best.get(name) != given.get(name)]
     rows = {
-        name: tuple(_rounded(str(each.get(name, "-"))) for each in (best, given))
+        name: tuple(_rounded(str(each.get(name, DEFAULT))) for each in (best, given))
         for name in dict.fromkeys([*tuned, *differ])
     }
     table = pd.DataFrame.from_dict(

@@ -165,8 +165,8 @@ def test_answers_are_read_as_the_script_wrote_them(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("right", "said"),
     [
-        (3, "between 30.1% and 95.4%: at most 44.9 points from the 75.0% of this test."),
-        (0, "between 0.0% and 49.0%: at most 49.0 points from the 0.0% of this test."),
+        (3, "between 30.1% and 95.4%, within 44.9 points of this test's 75.0%."),
+        (0, "between 0.0% and 49.0%, within 49.0 points of this test's 0.0%."),
     ],
 )
 def test_how_far_the_accuracy_may_be_is_the_longer_side_of_its_interval(right, said):

@@ -190,14 +190,17 @@ def test_less_decoding_can_save_the_wait_and_more_where_loader_processes_share_t
     ("seconds", "cpu", "measured", "judged"),
     [
         (0.08, 0.5, "80 ms instead of 100 ms: 20 ms less.",
-         "That is 20% less: the change helped, by no more than the expected limit of 50%."),
-        (0.04, 0.5, "40 ms instead of 100 ms: 60 ms less.",
-         "That is 60% less: the change helped, by more than the expected limit of 50%."),
-        (0.03, 0.5, "30 ms instead of 100 ms: 70 ms less.",
-         "That is 70% less: the change helped, by more than the expected limit of 50%, because the "
-         "other parts became shorter, too."),
+         "That is 20% less: the change helped. Less waiting saved 58% of the step, more than the "
+         "expected limit of 50%; the other parts took back 38%."),
+        (0.04, 0.7, "40 ms instead of 100 ms: 60 ms less.",
+         "That is 60% less: the change helped. Less waiting saved 59% of the step, more than the "
+         "expected limit of 30%; the other parts saved 1%."),
+        (0.04, None, "40 ms instead of 100 ms: 60 ms less.",
+         "That is 60% less: the change helped. Less waiting saved 59% of the step, no more than "
+         "the expected limit of 60%; the other parts saved 1%."),
         (0.04, 0.9, "40 ms instead of 100 ms: 60 ms less.",
-         "That is 60% less: the change helped."),
+         "That is 60% less: the change helped. Less waiting saved 59% of the step; the other parts "
+         "saved 1%."),
         (0.101, 0.5, "101 ms instead of 100 ms: 1 ms more.",
          "That is 1.0% more: the change made no difference (less than 2% does not count)."),
         (0.099, 0.5, "99 ms instead of 100 ms: 1 ms less.",
@@ -216,8 +219,8 @@ def test_what_was_brought_is_judged_by_what_was_expected(seconds, cpu, measured,
 @pytest.mark.parametrize(
     ("fast", "slow", "said"),
     [
-        (0.05, 0.08, "fast saved most: 50% of a training step. slow saved 20%."),
-        (0.05, 0.12, "fast saved most: 50% of a training step. slow made it 20% longer."),
+        (0.05, 0.08, "fast saved the most: 50% of a training step. slow saved 20%."),
+        (0.05, 0.12, "fast saved the most: 50% of a training step. slow made it 20% longer."),
         (0.1, 0.099, "No change made a training step shorter by 2% or more."),
     ],
 )

@@ -85,23 +85,30 @@ def test_the_sizes_are_medians_with_their_middle_half():
 
 def test_the_title_tells_what_a_further_photo_costs():
     assert title(MANY) == (
-        "About 3 ms more for each further photo, about 5 ms for the request itself"
+        "About 3.0 ms more for each further photo, about 5.0 ms for the request itself"
     )
 
 
 def test_the_fixed_cost_is_no_more_exact_than_the_fit():
-    assert title({1: [26.0], 2: [33.0], 4: [37.0], 8: [52.0]}) == (
-        "About 4 ms more for each further photo, about 23 ms for the request itself "
-        "(the line misses the medians by up to 2 ms)"
+    many = {1: [26.0], 2: [33.0], 4: [37.0], 8: [52.0]}
+    assert figures.request_costs(many) == (
+        "About 3.6 ms more for each further photo, about 23.4 ms for the request itself: 87% of a "
+        "request with 1 photo, 45% of one with 8 photos. The medians differ from this line by up "
+        "to 2.4 ms."
     )
-    assert title({1: [1.0], 2: [4.0]}) == "About 3 ms more for each further photo"
+    assert figures.request_costs(many).startswith(title(many))
+    assert title({1: [1.0], 2: [4.0]}) == "About 3.0 ms more for each further photo"
+    assert figures.request_costs({1: [10.0], 2: [12.0]}) == (
+        "About 2.0 ms more for each further photo, about 8.0 ms for the request itself: 80% of a "
+        "request with 1 photo, 67% of one with 2 photos."
+    )
 
 
 def test_a_line_that_misses_by_more_than_a_photo_costs_fits_poorly():
     bent = {1: [40.0], 2: [46.0], 4: [51.0], 8: [107.0]}
     fit = serving.line(bent)
     assert fit.poor and fit.per_photo < fit.miss < serving.POOR * 107
-    assert title(bent) == "A straight line fits poorly: it misses a median by 17 ms"
+    assert title(bent) == "A straight line fits poorly: it misses a median by 16.5 ms"
     assert "fits poorly" not in title({1: [20.0], 2: [20.3], 4: [19.8], 8: [20.2]})  # flat
 
 
@@ -109,7 +116,7 @@ def test_a_line_that_fits_poorly_claims_no_cost():
     many = {1: [10.0], 2: [40.0], 4: [20.0], 8: [60.0]}
     fit = serving.line(many)
     assert fit.poor and fit.miss == pytest.approx(24.44, abs=0.01)
-    assert title(many) == "A straight line fits poorly: it misses a median by 24 ms"
+    assert title(many) == "A straight line fits poorly: it misses a median by 24.4 ms"
 
 
 def test_requests_that_do_not_grow():
@@ -145,10 +152,11 @@ def test_the_first_request_is_compared_with_the_later_ones(first, text):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(3.7, "4"), (0.26, "0.3"), (9.7, "9.7"), (22.4, "22"), (1234, "1,200")]
+    ("value", "text"),
+    [(3.71, "3.7"), (0.26, "0.3"), (99.94, "99.9"), (99.96, "100"), (1234, "1,234")],
 )
 def test_costs_are_rounded(value, text):
-    assert serving._about(value) == text
+    assert serving._ms(value) == text
 
 
 @pytest.mark.parametrize(

@@ -106,5 +106,5 @@ def test_axes_are_named():
     assert names == [
         "validation accuracy",
         "learning rate",
-        "training job, in the order of their start",
+        "training jobs, in order of their start",
     ]

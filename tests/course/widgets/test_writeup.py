@@ -158,7 +158,7 @@ def test_the_best_values_stand_beside_those_of_the_deployed_job(workspace):
     assert {
         "| hyperparameter | best of the search | of the deployed job |",
         "| lr | 0.001235 | 0.001 |",
-        "| batch-size | 32 | - |",
+        "| batch-size | 32 | default |",
         "| model | vgg16 | resnet50 |",
     } <= {*text.splitlines()}
 
@@ -170,7 +170,7 @@ def test_all_else_in_which_the_deployed_job_differs_is_listed(workspace, monkeyp
         given = JOBS[name].hyper_parameters | options[who]
         monkeypatch.setattr(JOBS[name], "hyper_parameters", given)
     lines = write_up(workspace, TUNING, JOBS["dog-breeds-b"]).text.splitlines()
-    assert {"| train-layers | head | all |", "| body-lr | - | 0.2 |"} <= {*lines}
+    assert {"| train-layers | head | all |", "| body-lr | default | 0.2 |"} <= {*lines}
     assert not any(line.startswith("| weights | auto") for line in lines)  # the same in both
 
 
