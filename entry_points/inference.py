@@ -71,7 +71,7 @@ CHUNK = 8  # photos that go through the network at once
 TOP = 5
 URL_ALPHABET = str.maketrans("-_", "+/")  # base64url's two other characters
 JSON, NPY = "application/json", "application/x-npy"
-FORMS = 'send {"image": "<base64>"} or {"images": ["<base64>", ...]}; the endpoint fetches nothing'
+FORMS = 'send {"image": "<base64>"} or {"images": ["<base64>", ...]}; nothing is downloaded'
 ARRAYS = "send uint8 of (H, W), (H, W, 3 or 4) or (N, H, W, 3 or 4), or a photo file's own bytes"
 WAYS_OUT = {
     406: f"accept {JSON}, {JSON};top=10, {JSON};logits=true or {NPY}",
@@ -105,7 +105,7 @@ def _refusing(place: str = "") -> Iterator[None]:
         error.message = f"{place}{error.message}"
         raise
     except UnidentifiedImageError as error:
-        raise BadRequest(415, f"{place}no image that Pillow knows") from error
+        raise BadRequest(415, f"{place}not an image that Pillow can read") from error
     except Exception as error:
         too_large = isinstance(error, Image.DecompressionBombError | MemoryError)
         reason = f"{place}cannot be decoded: {type(error).__name__}: {error}"
@@ -291,7 +291,7 @@ def output_fn(prediction: Prediction, accept: str | None = None) -> tuple[bytes,
             return file.getvalue(), NPY
         if name in (JSON, "application/*", "*/*", ""):
             return json.dumps(_answer(prediction, options)).encode(), JSON
-    raise BadRequest(406, f"no answer as {ascii(accept)[:100]}")
+    raise BadRequest(406, f"cannot answer as {ascii(accept)[:100]}")
 
 
 def _answer(prediction: Prediction, options: dict[str, str]) -> dict[str, Any]:

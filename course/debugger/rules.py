@@ -87,7 +87,8 @@ _IN_SHORT = {
 
 # Of each parameter, for the rules that the lessons judge.
 _BY_PARAMETER = {
-    ("LossNotDecreasing", "num_steps"): "A sixth of the run, so that it has several comparisons.",
+    ("LossNotDecreasing", "num_steps"): "A sixth of the run: long enough for a fall, and "
+    "short enough for several comparisons.",
     ("LossNotDecreasing", "smoothing"): "Single batches are noisy: means of five saved losses are "
     "compared.",
     ("Overfit", "patience"): "One pass may be bad luck: two in a row count.",

@@ -121,7 +121,7 @@ def all_costs(ws: Workspace, tuning: HyperParameterTuningJob, endpoint_s: float)
     since = [TrainingJob.get(name, region=ws.region) for name in _names(ws, tuning)]
     seconds = sum(map(_billable, since))
     training = f"{seconds:,} billable seconds in {len(since)} jobs"
-    serving = f"{endpoint_s / 3600:.2f} hours"
+    serving = f"{endpoint_s:.0f} s" if endpoint_s < 360 else f"{endpoint_s / 3600:.2f} hours"
     if ws.mode == "local":
         here = "nothing: in local mode all of it ran on this machine"
         return {"training": training, "endpoint": serving, "billed": here}

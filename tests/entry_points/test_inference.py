@@ -300,12 +300,12 @@ def named(**values):
 PNG = base64.b64encode(encode(PHOTO, "PNG")).decode()
 BAD_BODIES = {
     "nothing": (b"", 400, "empty"),
-    "text": (b"a photo, honestly", 415, "no image"),
-    "brackets": (b"[" * 10, 415, "no image"),
+    "text": (b"a photo, honestly", 415, "not an image"),
+    "brackets": (b"[" * 10, 415, "not an image"),
     "cut JPEG": (encode(draw((9, 9, 9), size=(400, 300)))[:2000], 400, "truncated"),
     "cut PNG": (encode(PHOTO, "PNG")[:100], 400, "decoded"),
-    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "no image"),
-    "ICO": (encode(PHOTO, "ICO"), 415, "no image"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not an image"),
+    "ICO": (encode(PHOTO, "ICO"), 415, "not an image"),
     "too long": (b"\0" * 6_291_457, 413, "6291456"),
     "a strip": (encode(Image.new("L", (510, 10)), "PNG"), 400, "510 x 10 pixels"),
     "no JSON": (b"{", 400, "no JSON"),
@@ -318,15 +318,15 @@ BAD_BODIES = {
     "a number": (named(image=3), 400, "int in place of base64"),
     "null": (named(image=None), 400, "base64"),
     "a list as image": (named(image=[PNG]), 400, "list in place of base64"),
-    "empty string": (named(image=""), 415, "no image"),
-    "an address": (named(image="http://127.0.0.1/dog.jpg"), 400, "fetches nothing"),
+    "empty string": (named(image=""), 415, "not an image"),
+    "an address": (named(image="http://127.0.0.1/dog.jpg"), 400, "nothing is downloaded"),
     "in a bucket": (named(image=" S3://bucket/dog.jpg"), 400, "an address (S3:)"),
     "a data address": (named(image=f"data:image/png;base64,{PNG}"), 400, "(data:)"),
-    "url": (named(url="http://127.0.0.1/dog.jpg"), 400, "fetches nothing"),
+    "url": (named(url="http://127.0.0.1/dog.jpg"), 400, "nothing is downloaded"),
     "images of none": (named(images=[]), 400, "images"),
     "images of text": (named(images=PNG), 400, "images"),
     "too many images": (named(images=[PNG] * 33), 413, "limit of 32"),
-    "second is no image": (named(images=[PNG, "aGFsbG8=", PNG]), 415, "images[1]: no image"),
+    "second is no image": (named(images=[PNG, "aGFsbG8=", PNG]), 415, "images[1]: not an image"),
     "third is cut": (named(images=[PNG, PNG, PNG[:100]]), 400, "images[2]: cannot be decoded"),
     "first is an address": (named(images=["http://x/", PNG]), 400, "images[0]: an address"),
     "array of floats": (forms.npy(np.zeros((9, 9, 3))), 400, "float64"),
@@ -474,4 +474,4 @@ def test_the_documents_examples_run(invoke, tmp_path, monkeypatch, capsys):
     assert values[1:] == [["Beagle", "Beagle"], 2, "4.Beagle"]
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].endswith("%  Beagle")
-    assert printed[-1].startswith("415 no image")
+    assert printed[-1].startswith("415 not an image")

@@ -235,7 +235,7 @@ def test_nothing_is_billed_on_this_machine(workspace):
     found = all_costs(workspace, TUNING, 36)
     assert found == {
         "training": "3,600 billable seconds in 2 jobs",
-        "endpoint": "0.01 hours",
+        "endpoint": "36 s",
         "billed": "nothing: in local mode all of it ran on this machine",
     }
 

@@ -14,7 +14,7 @@ from open_debugger.tensors.trials import Trial
 EVEN = "Initialise each layer for its number of inputs (He for ReLU, Xavier for tanh)."
 SYMMETRIC = "All weights of the layer learn the same: initialise them at random, and larger."
 IDLE = "The tensor learns nothing: is it frozen, in the optimiser, and reached by gradients?"
-LEAPS = "The weights change too much in a step: lower the learning rate, or warm it up."
+LEAPS = "The weights change too much: lower the learning rate, or warm it up."
 CREEPS = "The weights hardly learn: raise the learning rate, or leave out what is frozen."
 WIDE = "The values spread far: lower the learning rate, normalise, or use weight decay."
 NARROW = "The values hardly differ: look at the initialisation, and for units that are dead."
