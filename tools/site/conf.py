@@ -28,7 +28,6 @@ include_patterns = [
 exclude_patterns = [".*", "build", "tests", "packages/*/tests", "packages/*/src", "**/node_modules"]
 
 nb_execution_mode = "off"
-nb_merge_streams = True
 nb_ipywidgets_js = {}  # loaded from elsewhere; committed notebooks have pictures of their widgets
 
 myst_enable_extensions = ["dollarmath"]
