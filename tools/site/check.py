@@ -1,4 +1,4 @@
-"""The end of `make site`: no link of the pages is broken, and nothing is loaded from elsewhere.
+"""The end of `make site`: no link is broken, nothing is loaded from elsewhere, each table is one.
 
 python -m tools.site.check FOLDER
 """
@@ -26,17 +26,22 @@ LOADED = {  # elements that load something as soon as the page is there, and whe
     "video": "src",
 }
 OWN_PAGES = "notebooks/reports"  # complete pages that the site only carries
+RAW_TABLE = re.compile(r"<p>\|.*\n?\| ?---")  # Markdown that was left as it is
 IMPORTED = re.compile(r"""@import\s+(?:url\()?["']?([^"')\s;]+)|url\(\s*["']?([^"')]+)""")
 
 
 class Page(HTMLParser):
-    """What a page links to, what it loads, and the places in it that a link can lead to."""
+    """What a page links to, what it loads, and the places in it that a link can lead to.
+
+    `raw_table` is True if it has a table's Markdown as text.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: set[str] = set()
         self.loads: set[str] = set()
         self.places: set[str] = set()
+        self.raw_table = bool(RAW_TABLE.search(text))
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -55,13 +60,15 @@ def read(file: Path) -> Page:
 
 
 def problems(site: Path) -> Iterator[str]:
-    """Each broken link and each thing that is loaded from elsewhere, with its page.
+    """Each broken link, raw table and thing that is loaded from elsewhere, with its page.
 
     Links to other sites are left alone: whether these answer is not ours to say.
     """
     for file in sorted(site.rglob("*.html")):
         name = file.relative_to(site).as_posix()
         page = read(file)
+        if page.raw_table:
+            yield f"{name} shows a table's Markdown as text"
         for target in sorted(page.loads):
             if _elsewhere(target):
                 yield f"{name} loads {target}"

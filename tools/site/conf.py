@@ -28,6 +28,7 @@ include_patterns = [
 exclude_patterns = [".*", "build", "tests", "packages/*/tests", "packages/*/src", "**/node_modules"]
 
 nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # CommonMark has no tables, the write-up has some
 nb_ipywidgets_js = {}  # loaded from elsewhere; committed notebooks have pictures of their widgets
 
 myst_enable_extensions = ["dollarmath"]

@@ -20,6 +20,7 @@ BAD = {
     '<img src="dog.png">': "index.html links to dog.png, which is not there",
     '<script src="https://cdn.example/x.js"></script>': "index.html loads https://cdn.example/x.js",
     '<link href="//fonts.example/a.css">': "index.html loads //fonts.example/a.css",
+    "<p>| a | b |\n| --- | --- |</p>": "index.html shows a table's Markdown as text",
 }
 
 

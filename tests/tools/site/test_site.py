@@ -48,6 +48,15 @@ def test_no_link_is_broken_and_nothing_is_loaded_from_elsewhere(site):
 
 
 @pytest.mark.slow
+def test_what_a_cell_printed_stays_between_its_tables(site):
+    page = (site / "notebooks" / "03-train-debug-profile.html").read_text()
+    _, outputs = page.split("no rule noticed the learning rate", 1)
+    printed = ("On both runs:\n", "Where each rule fired first:\n")
+    first, second = (outputs.index(line) for line in printed)
+    assert "<table" in outputs[first:second]
+
+
+@pytest.mark.slow
 def test_the_pages_fit_a_desktop_and_a_phone_and_load_nothing_from_elsewhere(site):
     folders = ("", "notebooks/**/", "docs/", "packages/**/")
     files = [file for folder in folders for file in site.glob(f"{folder}*.html")]
