@@ -158,15 +158,17 @@ def outcome(name: str, before: Profile, after: Profile) -> str:
     limit = first.movable if moved else first.parts.get("data", 0.0)
     limit = None if moved and is_full(first) else limit
     waits = percent(second.parts.get("data", 0.0))
-    less = _waiting_ms(before) - _waiting_ms(after)
-    judged = _judged(1 - now / was, less / (1000 * was), limit)
+    table = parts({"before": before, "after": after})
+    waiting, own = table[WAITING], table.drop(columns=WAITING).sum(axis=1)
+    by_waiting = (waiting["before"] - waiting["after"]) / (1000 * was)
+    judged = _judged(1 - now / was, by_waiting, limit)
     lines = [
         f"{name}",
         f"  Expected: {expected}",
-        f"  Measured: {_split(before, after)}",
+        f"  Measured: {_split(table)}",
         f"  {judged} A step now waits {waits} of its time for data.",
     ]
-    if not moved and abs(1 - _own(after) / _own(before)) >= NOISY:
+    if not moved and abs(1 - own["after"] / own["before"]) >= NOISY:
         lines.append(f"  {BY_CHANCE}")
     return "\n".join(lines)
 
@@ -197,12 +199,11 @@ def best_change(runs: Mapping[str, Profile]) -> str:
     return " ".join([text, *(f"{other}." for other in others)])
 
 
-def _split(before: Profile, after: Profile) -> str:
-    """How much shorter or longer a step is, and in which parts.
+def _split(table: pd.DataFrame) -> str:
+    """How much shorter or longer a step is, and in which parts: `before` and `after` by `parts`.
 
     The differences are those of the rounded times, so that the numbers agree.
     """
-    table = parts({"before": before, "after": after})
     steps = table.sum(axis=1)
     digits = 0 if steps.min() >= COARSE else 1
     was, now = steps.round(digits)
@@ -212,12 +213,6 @@ def _split(before: Profile, after: Profile) -> str:
         f"A training step takes {now:,.{digits}f} ms instead of {was:,.{digits}f} ms: {whole}. "
         f"Waiting for data takes {_less(waiting, digits)}, and all other parts take {rest}."
     )
-
-
-def _own(run: Profile) -> float:
-    """The mean milliseconds of a training step without its wait for data."""
-    [step] = parts({"run": run}).drop(columns=WAITING).sum(axis=1)
-    return step
 
 
 def _less(milliseconds: float, digits: int) -> str:
@@ -246,10 +241,6 @@ def _judged(saved: float, by_waiting: float, limit: float | None) -> str:
     if rest:
         text += f"; the other parts {'saved' if rest > 0 else 'took back'} {abs(rest)}%"
     return f"{text}."
-
-
-def _waiting_ms(run: Profile) -> float:
-    return float(parts({"run": run}).loc["run", WAITING])
 
 
 def _step(name: str, run: Profile) -> float:

@@ -184,8 +184,8 @@ def request_costs(many_ms: Mapping[int, Sequence[float]]) -> str:
         f"{fitted_line.fixed / (fitted_line.fixed + photos * fitted_line.per_photo):.0%}"
         for photos in sizes
     )
-    text = f"{text}: {one} of a request with {_photos(sizes[0])}, {other} of one with "
-    text = f"{text}{_photos(sizes[1])}."
+    few, many = map(_photos, sizes)
+    text = f"{text}: {one} of a request with {few}, {other} of one with {many}."
     if fitted_line.miss < 0.5:
         return text
     return f"{text} The medians differ from this line by up to {_ms(fitted_line.miss)} ms."
